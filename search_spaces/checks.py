@@ -1,0 +1,108 @@
+"""The rules that hold between the parts of a space.
+
+Each yields its problems with the keys that lead to them. A parameter that could not be read is None here: its name is
+known, so what refers to it is no mistake of its own.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.parameter import Parameter, name_problem
+from search_spaces.problems import Problem, is_scalar, show, unknown, whole, word
+
+if TYPE_CHECKING:
+    from search_spaces.space import Budget, Search
+
+Known = Mapping[str, Parameter | None]
+Start = Mapping[str, Any]
+
+
+def top_problems(task: object, seed: object) -> Iterator[Problem]:
+    """The task must be named, and the seed be a seed."""
+    yield from filter(None, (word("task", task), whole("seed", seed, least=0)))
+
+
+def fixed_problems(known: Known, fixed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Fixed values must be plain, well named, and not searched as well."""
+    for name, value in fixed.items():
+        if problem := name_problem(name):
+            yield Problem(text=problem.text, path=("fixed", name))
+        if name in known:
+            text = f"{name} must be in parameters or in fixed, got both; remove one"
+            yield Problem(text=text, path=("fixed", name))
+        if not all(map(is_scalar, value if isinstance(value, list) else [value])):
+            text = f"{name} must be a text, a finite number, true, false, null or a list of these, got {show(value)}"
+            yield Problem(text=text, path=("fixed", name))
+
+
+def condition_problems(known: Known, fixed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each `when` must name other parameters and values that they can take, and come to an end."""
+    for name, parameter in known.items():
+        for parent, values in parameter.when.items() if parameter else ():
+            path = ("parameters", name, "when", parent)
+            if parent not in known:
+                others = [other for other in known if other != name]
+                yield Problem(text=f"{name}: {_not_searched('a name in when', parent, others, fixed)}", path=path)
+            elif (other := known[parent]) and parent != name:
+                problems = filter(None, map(other.problem_with, values))
+                yield from (Problem(text=f"{name}: when: {parent} {text}", path=path) for text in problems)
+    yield from _cycle_problems(known)
+
+
+def _cycle_problems(known: Known) -> Iterator[Problem]:
+    waiting = {name: parameter.when.keys() & known.keys() for name, parameter in known.items() if parameter}
+    while ready := [name for name, parents in waiting.items() if not parents & waiting.keys()]:
+        for name in ready:
+            del waiting[name]
+    if waiting:
+        text = f"when must not lead in a circle, got one among {', '.join(waiting)}"
+        yield Problem(text=text, path=("parameters", next(iter(waiting)), "when"))
+
+
+def _not_searched(what: str, name: str, known: Iterable[str], fixed: Mapping[str, Any]) -> str:
+    if name in fixed:
+        return f"{what} must name a parameter, got {name}, which is fixed; remove it here"
+    return unknown(what, name, known)
+
+
+def start_problems(known: Known, fixed: Mapping[str, Any], start: Sequence[Start]) -> Iterator[Problem]:
+    """Each start point must be one that the parameters can take, and differ from the others."""
+    for index, point in enumerate(start):
+        if not point:
+            yield Problem(text="a start point must name at least one parameter, got {}", path=("start", index))
+        elif point in start[:index]:
+            yield Problem(text=f"start points must differ, got {show(point)} twice", path=("start", index))
+        for name, value in point.items():
+            if text := _value_problem(known, fixed, point, name, value):
+                yield Problem(text=f"start: {text}", path=("start", index, name))
+
+
+def _value_problem(known: Known, fixed: Mapping[str, Any], point: Start, name: str, value: object) -> str | None:
+    if name not in known:
+        return _not_searched("a start point's key", name, known, fixed)
+    parameter = known[name]
+    if parameter is None:
+        return None
+    if text := parameter.problem_with(value):
+        return f"{name} {text}"
+    if reason := _ruled_out(parameter, point, known, frozenset()):
+        return f"{name} must be left out where it takes no part, got {show(value)} with {reason}"
+    return None
+
+
+def _ruled_out(parameter: Parameter, point: Start, known: Known, seen: frozenset[str]) -> str | None:
+    """What in the point keeps the parameter from taking part, or None if the point leaves it open."""
+    for name, allowed in parameter.when.items():
+        if name in point and point[name] not in allowed:
+            return f"{name}: {show(point[name])}"
+        parent = known.get(name)
+        if parent and name not in seen and (reason := _ruled_out(parent, point, known, seen | {name})):
+            return reason
+    return None
+
+
+def search_problems(search: "Search", budget: "Budget") -> Iterator[Problem]:
+    """The search must fit into the budget."""
+    if search.grace_epochs > budget.max_epochs:
+        got = f"grace_epochs={search.grace_epochs}, max_epochs={budget.max_epochs}"
+        yield Problem(text=f"grace_epochs must not exceed max_epochs, got {got}", path=("search", "grace_epochs"))

@@ -1,0 +1,215 @@
+"""The value objects of a search, frozen; each checks itself when built."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from search_spaces.checks import (
+    Start,
+    condition_problems,
+    fixed_problems,
+    search_problems,
+    start_problems,
+    top_problems,
+)
+from search_spaces.parameter import Parameter, ordered
+from search_spaces.problems import Scalar, SpaceError, check, is_number, one_of, rule, show, whole, word
+
+DIRECTIONS = ("maximize", "minimize")
+SAMPLERS = ("tpe", "random")
+SCHEDULERS = ("asha", "none")
+Fixed = Scalar | list[Scalar]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """The metric that trials are compared by."""
+
+    name: str
+    """The metric's name in a report."""
+    direction: Literal["maximize", "minimize"]
+    """Which way is better."""
+
+    def __post_init__(self) -> None:
+        check(word("name", self.name), one_of("direction", self.direction, DIRECTIONS))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """How configurations are suggested, and how poor trials are stopped early."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    """What suggests configurations."""
+    scheduler: Literal["asha", "none"] = "asha"
+    """What stops trials early."""
+    reduction: int = 3
+    """ASHA's eta: about one trial of this many goes on from a rung."""
+    grace_epochs: int = 1
+    """Epochs that every trial gets before it may be stopped."""
+
+    def __post_init__(self) -> None:
+        check(
+            one_of("sampler", self.sampler, SAMPLERS),
+            one_of("scheduler", self.scheduler, SCHEDULERS),
+            whole("reduction", self.reduction, least=2),
+            whole("grace_epochs", self.grace_epochs, least=1),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """What a study may spend, and what it keeps."""
+
+    trials: int
+    """How many trials, those stopped early among them."""
+    max_epochs: int
+    """Epochs of a trial that is never stopped."""
+    time_s: float | None = None
+    """Seconds after which no more epochs are trained; none is no limit."""
+    retries: int = 2
+    """How often a crashed trial is tried again."""
+    keep: int = 3
+    """How many of the best trials keep their checkpoints."""
+
+    def __post_init__(self) -> None:
+        timely = self.time_s is None or (is_number(self.time_s) and self.time_s > 0)
+        check(
+            whole("trials", self.trials, least=1),
+            whole("max_epochs", self.max_epochs, least=1),
+            rule(timely, "time", f"time must be above 0 seconds, got {show(self.time_s)}"),
+            whole("retries", self.retries, least=0),
+            whole("keep", self.keep, least=1),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What one trial gets."""
+
+    cpus: float = 1
+    """CPU cores of each worker."""
+    gpus: float | Literal["auto"] = "auto"
+    """GPUs of each worker, a fraction for a shared one; `auto` shares what the cluster has."""
+    workers: int = 1
+    """Processes that train one trial together."""
+
+    def __post_init__(self) -> None:
+        check(
+            rule(
+                is_number(self.cpus) and self.cpus > 0,
+                "cpus",
+                f"cpus must be a number above 0, got {show(self.cpus)}",
+            ),
+            rule(
+                self.gpus == "auto" or _is_gpu_count(self.gpus),
+                "gpus",
+                f"gpus must be auto, a number from 0 to 1, or a whole number, got {show(self.gpus)}",
+            ),
+            whole("workers", self.workers, least=1),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Space:
+    """A search, as its YAML says: what to train, what to vary, and what it may cost.
+
+    Raises:
+        SpaceError: with every rule that the parts break together.
+    """
+
+    name: str
+    """The name of the file, without its ending."""
+    file: Path
+    """The file that it was read from."""
+    task: str
+    """A built-in task, or `package.module:name`."""
+    objective: Objective | None = None
+    """The metric to compare by; none leaves it to the task."""
+    parameters: tuple[Parameter, ...]
+    """What is varied, each after those that its `when` names."""
+    fixed: Mapping[str, Fixed] = field(default_factory=dict)
+    """Task values that stay as they are."""
+    start: tuple[Start, ...] = ()
+    """Configurations, perhaps partial, that are tried first."""
+    search: Search = field(default_factory=Search)
+    """How to search."""
+    budget: Budget
+    """What it may spend."""
+    resources: Resources = field(default_factory=Resources)
+    """What one trial gets."""
+    seed: int = 0
+    """What every random choice of the study is derived from."""
+
+    def __post_init__(self) -> None:
+        known = {parameter.name: parameter for parameter in self.parameters}
+        check(
+            *top_problems(self.task, self.seed),
+            rule(bool(known), "parameters", "a space must have at least one parameter, got none"),
+            rule(len(known) == len(self.parameters), "parameters", "parameters must differ in name"),
+            *fixed_problems(known, self.fixed),
+            *condition_problems(known, self.fixed),
+            *start_problems(known, self.fixed, self.start),
+            *search_problems(self.search, self.budget),
+        )
+        object.__setattr__(self, "parameters", tuple(ordered(known)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole space as plain values for YAML, defaults written out; reads back as an equal space."""
+        objective = {self.objective.direction: self.objective.name} if self.objective else None
+        return {
+            "task": self.task,
+            **({"objective": objective} if objective else {}),
+            "parameters": {parameter.name: _parameter_dict(parameter) for parameter in self.parameters},
+            "fixed": dict(self.fixed),
+            "start": [dict(point) for point in self.start],
+            "search": _fields(self.search),
+            "budget": _budget_dict(self.budget),
+            "resources": _fields(self.resources),
+            "seed": self.seed,
+        }
+
+
+def parse_duration(text: object) -> float:
+    """The seconds of a duration such as 90s, 30m, 2h, 1h30m or 1d.
+
+    Raises:
+        SpaceError: if it is no duration, or none above 0.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    seconds = sum(float(part) * scale for part, scale in zip(match.groups("0"), _SECONDS, strict=True)) if match else 0
+    if not 0 < seconds < math.inf:
+        raise SpaceError([f"time must be a duration above 0 such as 90s, 30m, 2h, 1h30m or 1d, got {show(text)}"])
+    return seconds
+
+
+_SECONDS = (86400, 3600, 60, 1)
+_DURATION = re.compile("".join(rf"(?:([0-9]+(?:\.[0-9]+)?){unit})?" for unit in "dhms"))
+
+
+def _is_gpu_count(value: object) -> bool:
+    return is_number(value) and value >= 0 and (value <= 1 or value == int(value))
+
+
+def _fields(section: Any) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in section.__slots__}
+
+
+def _budget_dict(budget: Budget) -> dict[str, Any]:
+    values = _fields(budget)
+    time_s = values.pop("time_s")
+    return values if time_s is None else {**values, "time": f"{Decimal(str(time_s)).normalize():f}s"}
+
+
+def _parameter_dict(parameter: Parameter) -> dict[str, Any]:
+    ranged = parameter.kind != "choice"
+    spec: dict[str, Any] = {
+        parameter.kind: [parameter.low, parameter.high] if ranged else list(parameter.choices),
+        "log": parameter.log,
+        "step": parameter.step,
+        "when": {name: list(values) for name, values in parameter.when.items()},
+    }
+    return {key: value for key, value in spec.items() if value or key == parameter.kind}
