@@ -1,0 +1,165 @@
+"""What the conformance suite needs to know of a task: values that make it tiny, and how to cut its data short.
+
+A new built-in task is added to the suite by a row in `TINY`.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.config import ConfigError, build_config, flat_fields, flatten
+from trainables.data import Batch, Splits, TensorSplit
+from trainables.job import Job
+from trainables.task import BUILTIN_TASKS, Report, Task, load_task
+from trainables.training import train
+
+ROWS = 96
+EPOCHS = 3
+OVERFIT_ROWS = 16
+OVERFIT_STEPS = 100
+
+TINY: dict[str, dict[str, Any]] = {
+    "gpt2_classifier": {
+        "model.layers": 1,
+        "model.width": 16,
+        "model.heads": 2,
+        "data.batch_size": 64,
+        "optim.lr": 1e-2,
+        "optim.scheduler": "constant",
+    },
+}
+"""For each built-in task: values under which an epoch takes milliseconds and one batch is learned in 100 steps."""
+
+
+def tiny_task(name: str, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """The built-in task, its splits cut to a few rows; jobs that load it by its name see the same."""
+    task = load_task(name)
+    assert isinstance(task, Task)
+    original = type(task).data
+    known: dict[int, Splits] = {}
+
+    def data(self: Task, config: Any, seed: int) -> Splits:
+        splits = original(self, config, seed)
+        return known.setdefault(id(splits), shorter(splits, ROWS))
+
+    monkeypatch.setattr(type(task), "data", data)
+    return task
+
+
+def tiny_values(name: str) -> dict[str, Any]:
+    assert name in TINY, (
+        f"the built-in task {name!r} has no row in tests/trainables/conformance.py: add one to TINY, with values that "
+        "make the task train an epoch in milliseconds"
+    )
+    return dict(TINY[name])
+
+
+def tiny_config(name: str, **more: Any) -> Any:
+    """The tiny config; `more` has `__` for the dot."""
+    task = load_task(name)
+    assert isinstance(task, Task)
+    return build_config(task.Config, tiny_values(name) | {key.replace("__", "."): value for key, value in more.items()})
+
+
+def shorter(splits: Splits, rows: int) -> Splits:
+    """The splits with at most so many rows each."""
+    return replace(
+        splits,
+        train=first_rows(splits.train, rows),
+        validation=first_rows(splits.validation, rows),
+        test=lambda: first_rows(splits.test(), rows),
+    )
+
+
+def first_rows(split: TensorSplit, rows: int) -> TensorSplit:
+    def cut(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor[:rows]
+
+    return replace(
+        split,
+        tensors={name: tensor[:rows] for name, tensor in split.tensors.items()},
+        lengths_N=cut(split.lengths_N),
+        weights_N=cut(split.weights_N),
+    )
+
+
+def curve(task: Task, config: Any, *, seed: int = 1, epochs: int = EPOCHS, **more: Any) -> list[Report]:
+    return list(train(task, config, seed=seed, max_epochs=epochs, **more))
+
+
+def seen(reports: list[Report]) -> list[tuple[int, dict[str, str], dict[str, Any]]]:
+    """Reports without their states, every float to its last bit."""
+    return [(r.epoch, {name: float(v).hex() for name, v in r.metrics.items()}, r.details) for r in reports]
+
+
+def job_of(name: str, task: Task, folder: Path) -> Job:
+    return Job(
+        task=name,
+        objective=task.objective,
+        values=tiny_values(name),
+        seed=3,
+        split_seed=0,
+        max_epochs=EPOCHS,
+        folder=folder,
+    )
+
+
+def with_other_loss_weights(config: Any) -> Any | None:
+    """The config with every number of its group `loss` changed; None when it has no such group."""
+    flat = flatten(config)
+    changed = dict(flat)
+    for name, kind in flat_fields(type(config)).items():
+        if name.startswith("loss.") and kind is float:
+            changed[name] = flat[name] / 2 + 0.05
+    return None if changed == flat else build_config(type(config), changed)
+
+
+def accepts(config_class: type, values: Mapping[str, Any]) -> bool:
+    try:
+        build_config(config_class, values)
+    except ConfigError:
+        return False
+    return True
+
+
+def with_nan_from_epoch(task: Task, epoch: int) -> Task:
+    """The task with a training loss that is NaN from that epoch on (each epoch ends with one empty tally)."""
+
+    class Broken(type(task)):  # type: ignore[misc]
+        epochs_done = 0
+
+        def tally(self, config: Any, splits: Splits) -> Any:
+            self.epochs_done += 1
+            return super().tally(config, splits)
+
+        def loss(self, config: Any, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
+            loss, outputs = super().loss(config, model, batch)
+            broken = model.training and self.epochs_done >= epoch - 1
+            return loss * (math.nan if broken else 1), outputs
+
+    return Broken()
+
+
+def rows_of(split: TensorSplit) -> Iterator[tuple[bytes, ...]]:
+    """Each row's content, all tensors together."""
+    tensors = [tensor.cpu().contiguous().numpy() for tensor in split.tensors.values()]
+    for i in range(len(split)):
+        yield tuple(tensor[i].tobytes() for tensor in tensors)
+
+
+def parameters(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def fresh_model(task: Task, config: Any, splits: Splits) -> nn.Module:
+    torch.manual_seed(0)
+    return task.model(config, splits)
+
+
+NAMES = sorted(BUILTIN_TASKS)

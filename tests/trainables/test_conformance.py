@@ -1,0 +1,193 @@
+"""Proves that every built-in task keeps what the training loop and a search rely on: pytest tests/trainables.
+
+A new task joins by a row in `conformance.TINY`.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from results.best import Best
+from results.export import Export, read_export
+from tests.trainables import conformance
+from tests.trainables.conformance import EPOCHS, NAMES, curve, job_of, seen, tiny_config, tiny_task, tiny_values
+from trainables.config import build_config, flat_fields, flatten
+from trainables.job import is_best, run
+from trainables.optim import adamw
+from trainables.task import Task, load_task
+from trainables.training import evaluate
+from trainables.trial_folder import TrialFolder
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def task(name: str, monkeypatch: pytest.MonkeyPatch) -> Task:
+    return tiny_task(name, monkeypatch)
+
+
+@pytest.fixture
+def config(name: str) -> Any:
+    return tiny_config(name)
+
+
+def test_there_are_tasks_and_each_has_a_tiny_row() -> None:
+    assert NAMES
+    for name in NAMES:
+        assert tiny_values(name)
+    assert set(conformance.TINY) <= set(NAMES), "TINY has rows of tasks that are no longer built in"
+
+
+def test_the_default_builds_at_full_size(name: str, task: Task) -> None:
+    config: Any = build_config(task.Config, {})
+    splits = task.data(config, 0)
+    with torch.device("meta"):
+        model = task.model(config, splits)
+    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+def test_every_setting_is_flat_and_documented(name: str, task: Task) -> None:
+    flat = flatten(build_config(task.Config, {}))
+    assert flat.keys() == flat_fields(task.Config).keys()
+    assert build_config(task.Config, flat) == build_config(task.Config, {})
+    assert "data.batch_size" in flat
+    assert "optim.lr" in flat
+
+
+def test_one_tiny_epoch_is_finite(name: str, task: Task, config: Any) -> None:
+    (report,) = curve(task, config, epochs=1)
+    assert report.epoch == 1
+    assert {task.objective.name, "train_loss", "validation_loss", "lr"} <= report.metrics.keys()
+    assert all(math.isfinite(value) for value in report.metrics.values()), report.metrics
+
+
+def test_the_same_seed_gives_identical_reports_and_another_does_not(name: str, task: Task, config: Any) -> None:
+    first = seen(curve(task, config, seed=1, epochs=2))
+    torch.manual_seed(99)  # whatever ran before must not matter
+    assert seen(curve(task, config, seed=1, epochs=2)) == first
+    assert seen(curve(task, config, seed=2, epochs=2)) != first
+
+
+def test_one_repeated_batch_is_learned(name: str, task: Task, config: Any) -> None:
+    splits = task.data(config, 0)
+    model = conformance.fresh_model(task, config, splits)
+    optimizer = adamw(model, task.head(model), config.optim)
+    batch = next(splits.train.batches(conformance.OVERFIT_ROWS))
+    losses = []
+    for _ in range(conformance.OVERFIT_STEPS):
+        loss, _ = task.loss(config, model, batch)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] / 2
+
+
+def test_a_tally_equals_the_merge_of_its_parts(name: str, task: Task, config: Any) -> None:
+    splits = task.data(config, 0)
+    model = conformance.fresh_model(task, config, splits).eval()
+    whole, merged = task.tally(config, splits), task.tally(config, splits)
+    for batch in splits.validation.batches(7):  # ragged
+        _, outputs = task.loss(config, model, batch)
+        part = task.tally(config, splits)
+        task.count(whole, outputs, batch)
+        task.count(part, outputs, batch)
+        merged.merge(part)
+    assert merged.compute() == pytest.approx(whole.compute())
+    assert merged.details() == whole.details()
+
+
+def test_the_metrics_do_not_depend_on_the_batch_size(name: str, task: Task, config: Any) -> None:
+    splits = task.data(config, 0)
+    model = conformance.fresh_model(task, config, splits)
+    other = tiny_config(name, data__batch_size=50)
+    metrics, _ = evaluate(task, config, model, splits, splits.validation)
+    again, _ = evaluate(task, other, model, splits, splits.validation)
+    objective = task.objective.name
+    assert again[objective] == pytest.approx(metrics[objective], rel=1e-5)
+
+
+def test_loss_weights_do_not_move_the_objective(name: str, task: Task, config: Any) -> None:
+    other = conformance.with_other_loss_weights(config)
+    if other is None:
+        pytest.skip("no loss weights to search")
+    splits = task.data(config, 0)
+    model = conformance.fresh_model(task, config, splits)
+    metrics, _ = evaluate(task, config, model, splits, splits.validation)
+    moved, _ = evaluate(task, other, model, splits, splits.validation)
+    assert moved[task.objective.name] == metrics[task.objective.name]
+    assert moved["validation_loss"] != metrics["validation_loss"]
+
+
+def test_an_injected_nan_ends_the_training(name: str, task: Task, config: Any) -> None:
+    reports = curve(conformance.with_nan_from_epoch(task, 2), config)
+    assert [report.epoch for report in reports] == [1, 2]
+    assert math.isfinite(reports[0].metrics[task.objective.name])
+    assert math.isnan(reports[1].metrics[task.objective.name])
+    assert reports[1].state is None
+
+
+def test_splits_are_disjoint_seeded_and_not_empty(name: str) -> None:
+    task, config = load_task(name), tiny_config(name)
+    assert isinstance(task, Task)
+    splits = task.data(config, 0)
+    train, validation, test = (set(conformance.rows_of(s)) for s in (splits.train, splits.validation, splits.test()))
+    assert train
+    assert validation
+    assert test
+    shared = (train & validation) | (train & test) | (validation & test)
+    assert not shared, f"{len(shared)} rows with the same content are in two splits"
+    assert set(conformance.rows_of(task.data(config, 0).validation)) == validation
+    assert set(conformance.rows_of(task.data(config, 1).validation)) != validation
+
+
+@pytest.mark.parametrize("interrupted_after", range(1, EPOCHS + 1))
+def test_resuming_gives_the_curve_of_no_interruption(
+    name: str, task: Task, config: Any, interrupted_after: int, tmp_path: Path
+) -> None:
+    whole = seen(curve(task, config))
+    training = conformance.train(task, config, seed=1, max_epochs=EPOCHS)
+    before = [next(training) for _ in range(interrupted_after)]
+    assert before[-1].state is not None
+    torch.save(before[-1].state(), tmp_path / "state.pt")
+    training.close()  # type: ignore[attr-defined]
+    torch.manual_seed(99)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert seen(before + curve(task, config, resume_from=state)) == whole
+
+
+def test_frozen_epochs_train_the_head_alone_or_are_refused(name: str, task: Task, config: Any) -> None:
+    values = flatten(config) | {"optim.freeze_epochs": 1}
+    if not conformance.accepts(task.Config, values):
+        return
+    frozen: Any = build_config(task.Config, values)
+    splits = task.data(frozen, 0)
+    model = conformance.fresh_model(task, frozen, splits)
+    assert task.head(model), "a task whose head() is empty must refuse freeze_epochs above 0 in its config"
+    (report,) = curve(task, frozen, epochs=1)
+    assert math.isfinite(report.metrics["train_loss"])
+
+
+def test_a_job_gives_the_same_metrics_in_every_folder(name: str, task: Task, tmp_path: Path) -> None:
+    once, again = (list(run(job_of(name, task, tmp_path / folder))) for folder in ("one", "two 'Ω'"))
+    assert seen(once) == seen(again)
+    lines = TrialFolder(tmp_path / "one").read_metrics()
+    assert [line["metrics"] for line in lines] == [report.metrics for report in once]
+
+
+def test_the_exported_best_replays_its_value(name: str, task: Task, tmp_path: Path) -> None:
+    job = job_of(name, task, tmp_path / "trial")
+    values = [report.metrics[task.objective.name] for report in run(job)]
+    best = max((i for i, value in enumerate(values) if is_best(value, values[:i], task.objective)), default=0)
+    reached = Best(number=0, epoch=best + 1, value=values[best], complete=True)
+    Export(job=job, import_paths=(), study="s", best=reached).write(tmp_path / "best.yaml")
+    read = read_export(tmp_path / "best.yaml", tmp_path / "replay")
+    replayed = [report.metrics[task.objective.name] for report in run(read.job)]
+    assert replayed == values
+    assert replayed[read.best.epoch - 1] == read.best.value

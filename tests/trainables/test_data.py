@@ -1,0 +1,91 @@
+"""Proves that splits are stratified and batches hold each row once, cut to the longest: pytest tests/trainables."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
+
+LABELS = [i % 7 % 3 for i in range(300)]
+
+
+def split_of(rows: int = 10, *, weights_N: torch.Tensor | None = None) -> TensorSplit:
+    """Row i is i + 1 times the number i, then zeros."""
+    tokens = torch.zeros(rows, rows, dtype=torch.long)
+    for i in range(rows):
+        tokens[i, : i + 1] = i
+    return TensorSplit(
+        tensors={"tokens": tokens, "row": torch.arange(rows)},
+        lengths_N=torch.arange(1, rows + 1),
+        weights_N=weights_N,
+    )
+
+
+def order_of(split: TensorSplit, batch_size: int, seed: int | None) -> list[int]:
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return [row for batch in split.batches(batch_size, shuffle=generator) for row in batch["row"].tolist()]
+
+
+def test_the_three_splits_are_disjoint_complete_and_stratified() -> None:
+    splits = stratified_split(LABELS, 0)
+    assert [len(rows) for rows in splits] == [240, 30, 30]
+    assert sorted(row for rows in splits for row in rows) == list(range(300))
+    share = {label: count / 300 for label, count in Counter(LABELS).items()}
+    for rows in splits:
+        for label, count in Counter(LABELS[row] for row in rows).items():
+            assert count / len(rows) == pytest.approx(share[label], abs=1.01 / len(rows))
+
+
+def test_the_seed_decides_the_split() -> None:
+    assert stratified_split(LABELS, 1) == stratified_split(LABELS, 1) != stratified_split(LABELS, 2)
+
+
+def test_a_class_too_small_for_three_splits_is_refused() -> None:
+    with pytest.raises(ValueError, match="every class needs rows enough for three splits"):
+        stratified_split([0] * 100 + [1], 0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
+def test_batches_hold_every_row_once(batch_size: int) -> None:
+    assert order_of(split_of(), batch_size, None) == list(range(10))
+    shuffled = order_of(split_of(), batch_size, 0)
+    assert sorted(shuffled) == list(range(10))
+    assert shuffled == order_of(split_of(), batch_size, 0) != order_of(split_of(), batch_size, 1)
+    assert shuffled == order_of(split_of(), 1, 0), "the batch size doesn't change the order"
+
+
+def test_batches_are_cut_to_their_longest_row() -> None:
+    split = split_of()
+    for batch in split.batches(3, shuffle=torch.Generator().manual_seed(0)):
+        assert batch["tokens"].shape == (len(batch["row"]), int(batch["row"].max()) + 1)
+        assert torch.equal(batch["tokens"], split.tensors["tokens"][batch["row"], : batch["tokens"].shape[1]])
+
+
+def test_without_lengths_nothing_is_cut() -> None:
+    split = TensorSplit(tensors={"images": torch.zeros(5, 3, 4, 4)})
+    assert [tuple(batch["images"].shape) for batch in split.batches(3)] == [(3, 3, 4, 4), (2, 3, 4, 4)]
+
+
+def test_weighted_sampling_draws_the_classes_equally() -> None:
+    labels_N = torch.tensor([0] * 900 + [1] * 90 + [2] * 10)
+    split = TensorSplit(tensors={"labels": labels_N}, weights_N=balanced_weights(labels_N))
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.cat([b["labels"] for _ in range(10) for b in split.batches(64, shuffle=generator)])
+    assert len(drawn) == 10_000
+    for share in (drawn.bincount() / len(drawn)).tolist():
+        assert share == pytest.approx(1 / 3, abs=0.02)  # 4 standard deviations
+    in_order = torch.cat([batch["labels"] for batch in split.batches(64)])
+    assert torch.equal(in_order, labels_N), "without a generator there is no sampling"
+
+
+def test_moving_splits_leaves_the_test_split_unopened() -> None:
+    def refuse() -> TensorSplit:
+        raise AssertionError("the test split was opened")
+
+    splits = Splits(train=split_of(), validation=split_of(4), test=refuse)
+    moved = splits.moved(torch.device("meta"))
+    assert moved.train.tensors["tokens"].device.type == "meta"
+    assert moved.train.lengths_N is not None
+    assert moved.train.lengths_N.device.type == "cpu"
+    assert "test" not in repr(splits)

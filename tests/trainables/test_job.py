@@ -1,0 +1,229 @@
+"""Proves that a job goes on after any interruption, and runs anyone's function: pytest tests/trainables."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboardX import SummaryWriter
+
+from search_spaces.space import Objective
+from tests.trainables.conformance import EPOCHS, job_of, seen, tiny_task
+from trainables.job import Job, is_best, run
+from trainables.task import Task, TaskError
+from trainables.trial_folder import TrialFolder, read_state
+
+TASK = "gpt2_classifier"
+HIGHEST = Objective(name="accuracy", direction="maximize")
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch) -> Task:
+    return tiny_task(TASK, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """The reports and the lines of a run without interruption."""
+    with pytest.MonkeyPatch.context() as patch:
+        job = job_of(TASK, tiny_task(TASK, patch), tmp_path_factory.mktemp("whole"))
+        return seen(list(run(job))), metrics_in(job.folder)
+
+
+def metrics_in(folder: Path) -> list[dict[str, float]]:
+    return [line["metrics"] for line in TrialFolder(folder).read_metrics()]
+
+
+def close(reports: Iterator[Any]) -> None:
+    reports.close()  # type: ignore[attr-defined]
+
+
+# A task -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epochs_done", range(1, EPOCHS + 1))
+def test_an_interrupted_job_reports_everything_as_if_it_had_not_been(
+    task: Task, whole: Any, tmp_path: Path, epochs_done: int
+) -> None:
+    job = job_of(TASK, task, tmp_path / "interrupted 'Ω'")
+    killed = run(job)
+    before = [next(killed) for _ in range(epochs_done)]
+    close(killed)
+    assert seen(before) == whole[0][:epochs_done]
+    assert seen(list(run(job))) == whole[0]
+    assert seen(list(run(job))) == whole[0], "a finished job reports all its epochs once more"
+    assert metrics_in(job.folder) == whole[1]
+
+
+@pytest.mark.parametrize("damage", ["no last", "torn metrics", "metrics ahead", "no metrics", "no checkpoint"])
+def test_a_crash_at_any_moment_is_harmless(task: Task, whole: Any, tmp_path: Path, damage: str) -> None:
+    job = job_of(TASK, task, tmp_path / "crashed")
+    folder = TrialFolder(job.folder)
+    killed = run(job)
+    for _ in range(2):
+        next(killed)
+    close(killed)
+    match damage:
+        case "no last":
+            folder.last.unlink()
+        case "torn metrics":
+            folder.metrics.write_text(folder.metrics.read_text()[:-20])
+        case "metrics ahead":
+            folder.append_metrics({"epoch": 3, "seconds": 0.1, "metrics": {"accuracy": 0.99}, "details": {}})
+        case "no metrics":
+            folder.metrics.unlink()
+        case "no checkpoint":
+            folder.delete_checkpoint()
+    assert seen(list(run(job))) == whole[0]
+    assert metrics_in(job.folder) == whole[1]
+
+
+def test_the_best_epochs_model_is_kept(task: Task, tmp_path: Path) -> None:
+    job = job_of(TASK, task, tmp_path)
+    values = [report.metrics["accuracy"] for report in run(job)]
+    best = read_state(TrialFolder(tmp_path).best)
+    assert best is not None
+    assert best["metrics"]["accuracy"] == max(values)
+    assert best["epoch"] == values.index(max(values)) + 1
+    assert set(best) == {"epoch", "metrics", "model"}
+
+
+def test_a_job_writes_what_tensorboard_reads(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scalars: list[tuple[str, int]] = []
+    monkeypatch.setattr(SummaryWriter, "add_scalar", lambda _, name, value, step: scalars.append((name, step)))
+    list(run(job_of(TASK, task, tmp_path)))
+    assert {("accuracy", epoch) for epoch in range(1, EPOCHS + 1)} <= set(scalars)
+    assert list(tmp_path.glob("events.out.tfevents*"))
+
+
+def test_a_job_computes_with_its_threads(task: Task, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        next(run(replace(job_of(TASK, task, tmp_path), cpus=0.5)))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("value", "earlier", "direction", "best"),
+    [
+        (0.5, [], "maximize", True),
+        (0.5, [0.4], "maximize", True),
+        (0.5, [0.5], "maximize", False),
+        (0.5, [0.6, 0.4], "maximize", False),
+        (0.5, [0.6, 0.7], "minimize", True),
+        (0.5, [math.nan, math.inf], "minimize", True),
+        (math.nan, [], "maximize", False),
+        (math.inf, [], "maximize", False),
+    ],
+)
+def test_the_best_is_finite_and_the_first_of_equals(
+    value: float, earlier: list[float], direction: Any, best: bool
+) -> None:
+    assert is_best(value, earlier, Objective(name="m", direction=direction)) is best
+
+
+# A function ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def function_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a job of a function's source text."""
+    module = f"user_code_{len(sys.modules)}"
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(source: str, *, max_epochs: int = 3) -> Job:
+        (tmp_path / f"{module}.py").write_text("import math\n" + source, encoding="utf-8")
+        return Job(
+            task=f"{module}:train",
+            objective=HIGHEST,
+            values={"lr": 0.5},
+            seed=11,
+            split_seed=0,
+            max_epochs=max_epochs,
+            folder=tmp_path / "trial Ω",
+        )
+
+    return make
+
+
+ENDLESS = "def train(config):\n  n = 0\n  while True:\n    n += 1\n    yield {'accuracy': config['lr'] * n}\n"
+
+
+def test_a_functions_epochs_are_counted_and_end_at_the_budget(function_job: Any) -> None:
+    reports = list(run(function_job(ENDLESS)))
+    assert [(report.epoch, report.metrics) for report in reports] == [
+        (1, {"accuracy": 0.5}),
+        (2, {"accuracy": 1.0}),
+        (3, {"accuracy": 1.5}),
+    ]
+    assert all(report.state is None for report in reports)
+
+
+def test_a_function_may_count_its_own_epochs(function_job: Any) -> None:
+    source = "def train(config):\n  for epoch in (2, 4, 6, 8):\n    yield {'epoch': epoch, 'accuracy': 1}\n"
+    reports = list(run(function_job(source, max_epochs=6)))
+    assert [(report.epoch, report.metrics) for report in reports] == [(e, {"accuracy": 1.0}) for e in (2, 4, 6)]
+
+
+def test_a_function_that_ends_early_just_ends(function_job: Any) -> None:
+    assert [r.epoch for r in run(function_job("def train(config):\n  yield {'accuracy': 1}\n"))] == [1]
+
+
+def test_a_function_without_checkpoint_starts_over(function_job: Any) -> None:
+    job = function_job(ENDLESS)
+    killed = run(job)
+    next(killed), next(killed)
+    close(killed)
+    assert [report.epoch for report in run(job)] == [1, 2, 3]
+    assert [line["epoch"] for line in TrialFolder(job.folder).read_metrics()] == [1, 2, 3]
+
+
+def test_a_function_gets_the_arguments_that_it_takes(function_job: Any) -> None:
+    source = (
+        "def train(config, *, seed, folder, other=5):\n"
+        "  yield {'accuracy': 1, 'seed': seed, 'other': other, 'folder': folder.name == 'trial Ω'}\n"
+    )
+    (report,) = run(function_job(source))
+    assert report.metrics == {"accuracy": 1.0, "seed": 11.0, "other": 5.0, "folder": 1.0}
+
+
+def test_a_function_with_open_arguments_gets_all(function_job: Any) -> None:
+    (report,) = run(function_job("def train(config, **context):\n  yield {'accuracy': len(context)}\n"))
+    assert report.metrics["accuracy"] == len({"seed", "max_epochs", "device", "folder"})
+
+
+@pytest.mark.parametrize(
+    ("yielded", "message"),
+    [
+        ("{'loss': 1, 'f1': 2}", "must yield the objective 'accuracy', got loss, f1"),
+        ("0.5", "must yield a dict of metrics for each epoch, got 0.5"),
+        ("None", "must yield a dict of metrics for each epoch, got None"),
+    ],
+)
+def test_a_function_that_yields_no_objective_is_told_so(function_job: Any, yielded: str, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        list(run(function_job(f"def train(config):\n  yield {yielded}\n")))
+
+
+def test_a_function_that_reports_nan_is_ended(function_job: Any) -> None:
+    source = "def train(config):\n  yield {'accuracy': 1}\n  yield {'accuracy': math.nan}\n  raise SystemError\n"
+    job = function_job(source)
+    assert [report.epoch for report in run(job)] == [1, 2]
+    last = json.loads(TrialFolder(job.folder).metrics.read_text().splitlines()[-1])
+    assert math.isnan(last["metrics"]["accuracy"])
+
+
+def test_an_exception_of_the_function_comes_through_and_keeps_what_was_reported(function_job: Any) -> None:
+    job = function_job("def train(config):\n  yield {'accuracy': 1}\n  raise ZeroDivisionError('mine')\n")
+    reports = run(job)
+    next(reports)
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        next(reports)
+    assert [line["epoch"] for line in TrialFolder(job.folder).read_metrics()] == [1]

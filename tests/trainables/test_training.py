@@ -1,0 +1,230 @@
+"""Proves that the training loop steps, accumulates, clips and stops as its settings say: pytest tests/trainables."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from search_spaces.space import Objective
+from trainables.config import build_config
+from trainables.data import Batch, Splits, TensorSplit
+from trainables.optim import OptimConfig, adamw, lr_factor
+from trainables.tally import Mean
+from trainables.task import Report, Task
+from trainables.training import accumulated, autocast, evaluate, on_device, optimizer_step, train, train_epoch
+
+ROWS = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineData:
+    batch_size: int = 8
+    """Points in a batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineConfig:
+    data: LineData = field(default_factory=LineData)
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=0.1, scheduler="constant"))
+    fail_at: float = math.inf
+    """The loss is infinite for points above."""
+
+
+class ErrorTally:
+    def __init__(self) -> None:
+        self.error = Mean()
+
+    def merge(self, other: "ErrorTally") -> None:
+        self.error.merge(other.error)
+
+    def compute(self) -> dict[str, float]:
+        return {"error": self.error.compute()}
+
+    def details(self) -> dict[str, Any]:
+        return {}
+
+
+class Line(Task):
+    """y = 2 x + 1 + noise, by linear regression."""
+
+    Config = LineConfig
+    objective = Objective(name="error", direction="minimize")
+
+    def data(self, config: LineConfig, seed: int) -> Splits:
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(ROWS, 3, generator=generator)
+        y = 2 * x.sum(1) + 1 + 0.1 * torch.randn(ROWS, generator=generator)
+        split = TensorSplit(tensors={"x": x, "y": y})
+        return Splits(train=split, validation=split, test=lambda: split)
+
+    def model(self, config: LineConfig, splits: Splits) -> nn.Module:
+        return nn.Linear(3, 1)
+
+    def loss(self, config: LineConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        error = (model(batch["x"]).squeeze(-1) - batch["y"]) ** 2
+        return torch.where(batch["x"][:, 0] > config.fail_at, torch.inf, error).mean(), error
+
+    def tally(self, config: LineConfig, splits: Splits) -> ErrorTally:
+        return ErrorTally()
+
+    def count(self, tally: ErrorTally, outputs: Tensor, batch: Batch) -> None:
+        tally.error.add(outputs.mean(), len(outputs))
+
+
+def config_of(**values: Any) -> LineConfig:
+    defaults = {"optim.lr": 0.1, "optim.scheduler": "constant"}
+    return build_config(LineConfig, defaults | {name.replace("__", "."): v for name, v in values.items()})
+
+
+def trained(config: LineConfig, *, epochs: int = 1, steps: list[list[Tensor]] | None = None) -> nn.Module:
+    """A model after some epochs; the gradients at every step go to `steps`."""
+    task = Line()
+    splits = task.data(config, 0)
+    torch.manual_seed(0)
+    model = task.model(config, splits)
+    optimizer = adamw(model, [], config.optim)
+    if steps is not None:
+        optimizer.register_step_pre_hook(
+            lambda *_: steps.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+        )
+    for epoch in range(1, epochs + 1):
+        torch.manual_seed(epoch)  # the order of rows does not depend on the batch size
+        train_epoch(task, config, model, optimizer, splits.train, epoch, epochs)
+    return model
+
+
+# Steps --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulation"), [(10, 2), (8, 3)], ids=["two halves make a whole", "the last step has fewer"]
+)
+def test_accumulated_batches_equal_one_whole(batch_size: int, accumulation: int) -> None:
+    halves: list[list[Tensor]] = []
+    wholes: list[list[Tensor]] = []
+    values = {"data__batch_size": batch_size, "optim__accumulation": accumulation}
+    accumulating = trained(config_of(**values), epochs=3, steps=halves)
+    plain = trained(config_of(data__batch_size=batch_size * accumulation), epochs=3, steps=wholes)
+    assert len(halves) == len(wholes) == 6
+    for half, whole in zip(halves, wholes, strict=True):
+        for a, b in zip(half, whole, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    for a, b in zip(accumulating.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_step_of_an_epoch_averages_the_batches_that_are_left() -> None:
+    assert [accumulated(i, 7, 3) for i in range(1, 8)] == [3, 3, 3, 3, 3, 3, 1]
+    assert [accumulated(i, 5, 3) for i in range(1, 6)] == [3, 3, 3, 2, 2]
+    assert [accumulated(i, 4, 1) for i in range(1, 5)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_the_schedule_moves_by_steps_not_by_batches(accumulation: int) -> None:
+    values = {"optim__scheduler": "warmup_cosine", "optim__accumulation": accumulation, "data__batch_size": 8}
+    config = config_of(**values)
+    steps_per_epoch = math.ceil(5 / accumulation)
+    rates = [report.metrics["lr"] for report in train(Line(), config, seed=0, max_epochs=4)]
+    expected = [
+        0.1 * lr_factor(config.optim, steps_per_epoch * epoch - 1, steps_per_epoch=steps_per_epoch, max_epochs=4)
+        for epoch in range(1, 5)
+    ]
+    assert rates == pytest.approx(expected)
+
+
+def test_gradients_are_clipped_to_their_global_norm() -> None:
+    for clip_norm, norms in ((0.5, [0.5] * 5), (1e6, None)):
+        seen: list[list[Tensor]] = []
+        trained(config_of(optim__clip_norm=clip_norm, optim__lr=1e-6), steps=seen)
+        got = [float(torch.cat([g.flatten() for g in grads]).norm()) for grads in seen]
+        free: list[list[Tensor]] = []
+        trained(config_of(optim__lr=1e-6), steps=free)
+        unclipped = [float(torch.cat([g.flatten() for g in grads]).norm()) for grads in free]
+        assert min(unclipped) > 0.5
+        assert got == pytest.approx(norms or unclipped, rel=1e-4)
+
+
+def test_a_step_uses_each_groups_peak_rate_and_clears_the_gradients() -> None:
+    model = nn.Linear(3, 1)
+    optimizer = adamw(model, [model.bias], OptimConfig(lr=0.1, head_lr_mult=5.0))
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer_step(model, optimizer, 0.5, clip_norm=0.0)
+    assert sorted(group["lr"] for group in optimizer.param_groups) == [0.05, 0.25]
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+# Runs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_training_learns_the_line() -> None:
+    *_, last = train(Line(), config_of(), seed=0, max_epochs=60)
+    assert last.metrics["error"] < 0.05
+
+
+def test_the_split_seed_decides_the_data_and_the_seed_the_rest() -> None:
+    def first(*, seed: int, split_seed: int = 0) -> Report:
+        return next(train(Line(), config_of(), max_epochs=1, seed=seed, split_seed=split_seed))
+
+    base = first(seed=0, split_seed=0).metrics
+    assert first(seed=0).metrics == base
+    assert first(seed=0, split_seed=1).metrics != base
+    assert first(seed=1, split_seed=0).metrics != base
+
+
+def test_max_epochs_is_the_last_epoch() -> None:
+    reports = list(train(Line(), config_of(), seed=0, max_epochs=3))
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert reports[-1].state is not None
+    assert list(train(Line(), config_of(), seed=0, max_epochs=3, resume_from=reports[-1].state())) == []
+
+
+def test_an_infinite_loss_ends_the_training_within_the_epoch() -> None:
+    calls = 0
+
+    class Counting(Line):
+        def loss(self, config: LineConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+            nonlocal calls
+            calls += 1
+            return super().loss(config, model, batch)
+
+        def data(self, config: LineConfig, seed: int) -> Splits:
+            split = TensorSplit(tensors={"x": torch.ones(1000, 3), "y": torch.ones(1000)})
+            return Splits(train=split, validation=split, test=lambda: split)
+
+    reports = list(train(Counting(), config_of(fail_at=0.0, data__batch_size=1), seed=0, max_epochs=3))
+    assert [report.epoch for report in reports] == [1]
+    assert math.isnan(reports[0].metrics["error"])
+    assert calls == 50, "no more than 50 steps are wasted"
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_training() -> None:
+    class BrokenByItsLastStep(Line):
+        def loss(self, config: LineConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+            loss, error = super().loss(config, model, batch)
+            return (loss if model.training else loss * math.nan), torch.zeros_like(error)
+
+    (report,) = train(BrokenByItsLastStep(), config_of(), seed=0, max_epochs=3)
+    assert math.isfinite(report.metrics["train_loss"])
+    assert math.isnan(report.metrics["error"]), "the error that was counted is 0: it must not look like the best"
+    assert report.state is None
+
+
+def test_validation_is_weighted_by_rows() -> None:
+    task, config = Line(), config_of(data__batch_size=ROWS - 1)
+    splits = task.data(config, 0)
+    model = task.model(config, splits)
+    metrics, _ = evaluate(task, config, model, splits, splits.validation)
+    whole, _ = task.loss(config, model, splits.validation.tensors)
+    assert metrics["error"] == metrics["validation_loss"] == pytest.approx(whole.item(), rel=1e-5)
+    assert not model.training
+
+
+def test_on_the_cpu_there_is_no_autocast() -> None:
+    model = nn.Linear(2, 2)
+    with autocast(model, True):
+        assert model(torch.ones(1, 2)).dtype == torch.float32
+    splits = Line().data(config_of(), 0)
+    assert on_device(splits, torch.device("cpu")) is splits

@@ -1,0 +1,74 @@
+"""Whether a task accepts a space: names, types, rules, corners and files; in milliseconds, before anything starts."""
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+
+from search_spaces import Objective, Space, SpaceError
+from search_spaces.suggest import corners
+from trainables.config import ConfigError, flat_fields
+from trainables.task import Task, load_task, make_config
+
+
+def import_from(paths: Iterable[str]) -> None:
+    """Let modules be imported from these folders too, after the places where Python looks anyway."""
+    sys.path.extend(path for path in paths if path not in sys.path)
+
+
+def accept(space: Space) -> Objective:
+    """The objective of a space whose every corner the task accepts.
+
+    Raises:
+        SpaceError: with all that the task refuses.
+        TaskError: when the task can't be found.
+    """
+    task = load_task(space.task)
+    if isinstance(task, Task):
+        if space.objective is not None:
+            raise SpaceError(
+                [f"{space.file.name}: objective: {space.task} has its own, {task.objective.name}; remove it"]
+            )
+        _check_corners(space, task)
+        return task.objective
+    if space.objective is None:
+        raise SpaceError(
+            [
+                f"{space.file.name}: objective: {space.task} is a function, so the space must name what to compare by: "
+                "objective: {maximize: accuracy} or {minimize: loss}"
+            ]
+        )
+    return space.objective
+
+
+def locate_files(space: Space) -> Space:
+    """The space with its data files' paths made absolute, seen from the current folder or from the space's own.
+
+    Raises:
+        SpaceError: names each file that isn't there.
+    """
+    task = load_task(space.task)
+    if not isinstance(task, Task):
+        return space
+    fixed, problems = dict(space.fixed), []
+    for name, kind in flat_fields(task.Config).items():
+        value = fixed.get(name)
+        if Path in (kind, *typing.get_args(kind)) and isinstance(value, str):
+            found = [base / value for base in (Path.cwd(), space.file.parent.resolve()) if (base / value).exists()]
+            fixed[name] = str(found[0]) if found else value
+            problems += [] if found else [f"{space.file.name}: {name}: no such file or folder: {value}"]
+    if problems:
+        raise SpaceError(problems)
+    return dataclasses.replace(space, fixed=fixed)
+
+
+def _check_corners(space: Space, task: Task) -> None:
+    problems: dict[str, None] = {}
+    for values in corners(space):
+        try:
+            make_config(task, values)
+        except ConfigError as error:
+            problems |= dict.fromkeys(f"{space.file.name}: {problem}" for problem in error.problems)
+    if problems:
+        raise SpaceError(list(problems))

@@ -1,0 +1,144 @@
+"""What a task is, and how its name becomes one."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.space import Objective
+from trainables.config import build_config
+from trainables.data import Batch, Splits
+
+BUILTIN_TASKS = {
+    "gpt2_classifier": "trainables.gpt2_classifier:GPT2Classifier",
+}
+
+
+class TaskError(ValueError):
+    """A task that can't be found or used; the message says why and what to do."""
+
+
+class Tally(Protocol):
+    """Summable counts from which metrics are computed."""
+
+    def merge(self, other: Self) -> None:
+        """Add another tally's counts to this one."""
+
+    def compute(self) -> dict[str, float]:
+        """The metrics, the objective among them."""
+
+    def details(self) -> dict[str, Any]:
+        """What is no single number (a confusion matrix, say), as JSON would hold it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What training yields after each epoch.
+
+    Attributes:
+        epoch: From 1.
+        metrics: Numbers by name, the objective among them.
+        details: What is no single number, as JSON would hold it.
+        state: Gives all that is needed to go on from here: tensors and plain values. None: this can't be resumed.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+    details: dict[str, Any] = field(default_factory=dict)
+    state: Callable[[], dict[str, Any]] | None = field(default=None, repr=False)
+
+
+class Task:
+    """Data, model, loss and metrics of one PyTorch problem.
+
+    A subclass names its `Config` (a frozen dataclass with a group `optim: OptimConfig` and a field `data.batch_size`)
+    and its `objective`, and writes the methods that raise here. It knows nothing of Ray or Optuna.
+    """
+
+    Config: ClassVar[type]
+    objective: ClassVar[Objective]
+
+    def data(self, config: Any, seed: int) -> Splits:
+        """The three splits. Called for every trial: cache what is slow to load."""
+        raise NotImplementedError
+
+    def model(self, config: Any, splits: Splits) -> nn.Module:
+        """A new model, initialized from PyTorch's global random state."""
+        raise NotImplementedError
+
+    def head(self, model: nn.Module) -> list[nn.Parameter]:
+        """The parameters trained at `lr x head_lr_mult`, also while the others are frozen."""
+        return []
+
+    def loss(self, config: Any, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
+        """The training loss of a batch (a mean), and whatever `count` needs of the forward pass."""
+        raise NotImplementedError
+
+    def tally(self, config: Any, splits: Splits) -> Tally:
+        """An empty tally."""
+        raise NotImplementedError
+
+    def count(self, tally: Any, outputs: Any, batch: Batch) -> None:
+        """Count one batch's outputs into the tally."""
+        raise NotImplementedError
+
+
+class TrainFunction(Protocol):
+    """A bare generator function of the user's own: each dict it yields is one epoch's metrics."""
+
+    def __call__(self, config: dict[str, Any], /, **context: Any) -> Iterator[Mapping[str, Any]]:
+        """Train by `config`; may take `seed`, `max_epochs`, `device` and `folder` as keyword arguments."""
+
+
+def load_task(name: str) -> Task | TrainFunction:
+    """The task with a built-in name, or whatever stands at `module:attribute`: a `Task` class or a generator function.
+
+    Raises:
+        TaskError: for an unknown name, a module that can't be imported, an attribute that isn't there or is no task.
+    """
+    target = BUILTIN_TASKS.get(name, name)
+    module_name, colon, attribute = target.partition(":")
+    if not (colon and module_name and attribute):
+        raise TaskError(
+            f"task must be a built-in name ({', '.join(sorted(BUILTIN_TASKS))}) or module:attribute, got {name!r}"
+        )
+    found = _import(module_name, attribute, name)
+    if isinstance(found, type) and issubclass(found, Task):
+        missing = [part for part in ("Config", "objective") if not hasattr(found, part)]
+        if missing:
+            raise TaskError(f"task {name!r}: a Task class has Config and objective, got no {' and no '.join(missing)}")
+        return found()
+    if callable(found) and not isinstance(found, type):
+        return found
+    raise TaskError(f"task {name!r} must be a subclass of trainables.task.Task or a generator function, got {found!r}")
+
+
+def _import(module_name: str, attribute: str, name: str) -> Any:
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
+            raise TaskError(
+                f"task {name!r}: there is no module {error.name!r} beside the space file, in the current folder or "
+                "among the installed packages"
+            ) from error
+        raise TaskError(f"task {name!r}: importing {module_name} failed: {error}") from error
+    except Exception as error:
+        raise TaskError(f"task {name!r}: importing {module_name} failed: {type(error).__name__}: {error}") from error
+    if not hasattr(module, attribute):
+        functions = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module_name]
+        raise TaskError(f"task {name!r}: {module_name} has no {attribute!r}; it has {', '.join(sorted(functions))}")
+    return getattr(module, attribute)
+
+
+def make_config(task: Task | TrainFunction, values: Mapping[str, Any]) -> Any:
+    """The task's own config of these values; a bare function takes the flat dict as it is."""
+    return build_config(task.Config, values) if isinstance(task, Task) else dict(values)
+
+
+def default_device() -> torch.device:
+    """The first GPU that this process may use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

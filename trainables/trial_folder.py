@@ -1,0 +1,155 @@
+"""A trial's folder: metrics, TensorBoard events and checkpoints, written so that no crash at any moment does harm."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """The paths of one trial, and how they are written and read.
+
+    Attributes:
+        path: The folder; `trials/0007` in a study, or wherever a single training was told to write.
+    """
+
+    path: Path
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line for each epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Holds `last.pt`, `previous.pt` (both: all that is needed to go on) and `best.pt` (the model alone)."""
+        return self.path / "checkpoint"
+
+    @property
+    def last(self) -> Path:
+        """State after the latest epoch."""
+        return self.checkpoint / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        """State one epoch earlier, for when `last.pt` can't be read."""
+        return self.checkpoint / "previous.pt"
+
+    @property
+    def best(self) -> Path:
+        """The model at the epoch with the best objective."""
+        return self.checkpoint / "best.pt"
+
+    def save_last(self, state: dict[str, Any]) -> None:
+        """Make `state` the last one; the one before becomes `previous.pt`."""
+        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        if self.last.exists():
+            self.last.replace(self.previous)
+        write_atomically(self.last, lambda path: save_state(state, path))
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Make `state` the best one."""
+        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.best, lambda path: save_state(state, path))
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The newest state that can be read and whose epochs are all in the metrics; None: start from the beginning."""
+        reported = {line["epoch"] for line in self.read_metrics()}
+        for path in (self.last, self.previous):
+            state = read_state(path)
+            if state is not None and reported.issuperset(range(1, state["epoch"] + 1)):
+                return state
+        return None
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The epochs that were reported, in order; a torn last line is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for text in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                line = json.loads(text)
+                if isinstance(line, dict) and isinstance(line.get("epoch"), int):
+                    lines.append(line)
+        return lines
+
+    def keep_metrics_until(self, epoch: int) -> list[dict[str, Any]]:
+        """Cut the metrics after `epoch`, and give those that stay."""
+        kept = [line for line in self.read_metrics() if line["epoch"] <= epoch]
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(self.metrics, lambda path: path.write_text(text, encoding="utf-8"))
+        return kept
+
+    def append_metrics(self, line: dict[str, Any]) -> None:
+        """Add one epoch's line."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def delete_checkpoint(self) -> None:
+        """Free the disk; metrics and events stay."""
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """A checkpoint's content, or None if it is missing, truncated or no checkpoint."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file may raise nearly anything: IndexError, struct.error, TypeError, ...
+        return None
+    return state if isinstance(state, dict) and isinstance(state.get("epoch"), int) else None
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """`torch.save` that says why it failed.
+
+    Raises:
+        OSError: when the disk is full, say; PyTorch by itself tells no more than that a position was unexpected.
+    """
+    with path.open("wb") as file:
+        witness = _Witness(file)
+        try:
+            torch.save(state, witness)
+        except RuntimeError:
+            if witness.error is not None:
+                raise witness.error from None
+            raise
+
+
+class _Witness:
+    """A file that remembers the error of a write."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file, push it to the disk and put it in the place of `path`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
