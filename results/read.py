@@ -1,0 +1,72 @@
+"""Reading a study from its folder: while it runs, after it ended, after a crash."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from results.best import Best, ranked
+from results.description import Description, read_description
+from results.study_folder import StudyError, StudyFolder, lock_holder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRecord:
+    """A study as its journal tells it.
+
+    Attributes:
+        folder: Where it lies.
+        description: What `study.yaml` says.
+        trials: All trials, by number.
+        holder: Process and host of the launcher that runs it now; None when none does.
+    """
+
+    folder: StudyFolder
+    description: Description
+    trials: list[FrozenTrial]
+    holder: dict[str, Any] | None
+
+    def ranked(self) -> list[Best]:
+        """The trials' best epochs, the best trial first."""
+        return ranked(self.trials, self.description.objective)
+
+    def condition(self) -> str:
+        """What is going on: running, finished, interrupted (its launcher said goodbye) or dead (it did not)."""
+        if self.holder is not None:
+            return f"running (process {self.holder.get('pid', '?')} on {self.holder.get('host', '?')})"
+        finished = sum(trial.state.is_finished() for trial in self.trials)
+        if finished >= self.description.space.budget.trials:
+            return "finished"
+        if any(trial.state == TrialState.RUNNING for trial in self.trials):
+            return "dead: its launcher ended without a word"
+        return "interrupted" if self.trials else "never started"
+
+
+def read_study(folder: StudyFolder) -> StudyRecord:
+    """Read a study; nothing is written, so a study that runs is not disturbed.
+
+    Raises:
+        StudyError: when there is no study in the folder, or its journal can't be read.
+        SpaceError: when its `study.yaml` was edited into a wrong one.
+    """
+    description = read_description(folder)
+    holder = lock_holder(folder)
+    return StudyRecord(folder=folder, description=description, trials=read_trials(folder, description), holder=holder)
+
+
+def read_trials(folder: StudyFolder, description: Description) -> list[FrozenTrial]:
+    """The journal's trials; none when the journal was never begun."""
+    if not folder.journal.exists():
+        return []
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(folder.journal)))
+        study = optuna.load_study(study_name=description.space.name, storage=storage)
+    except KeyError:
+        return []
+    except (ValueError, OSError) as error:
+        raise StudyError(f"{folder.journal} can't be read: {error}") from error
+    return study.get_trials(deepcopy=False)

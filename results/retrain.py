@@ -1,0 +1,70 @@
+"""Training an exported configuration again, in this process, to its full budget."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from results.export import Export, read_export
+from trainables.accept import import_from
+from trainables.job import Job, is_best, run
+from trainables.task import load_task, make_config
+from trainables.trial_folder import TrialFolder
+
+EXIT_DONE, EXIT_FAILED = 0, 1
+
+
+def retrain(path: Path, *, seed: int | None, console: Console) -> int:
+    """Train an export; says at the end whether it reached the exported value again. Gives the exit code.
+
+    It writes to a folder beside the file. What lies there is gone on with if it is the same training, unfinished;
+    else it is trained anew.
+
+    Raises:
+        StudyError: when the file is no export.
+        TaskError: when its task can't be found.
+        ConfigError: when its task doesn't accept it.
+    """
+    export = read_export(path, path.parent)
+    seed = export.job.seed if seed is None else seed
+    job = replace(export.job, seed=seed, folder=path.parent / f"{path.stem}-seed-{seed}")
+    import_from(export.import_paths)
+    make_config(load_task(job.task), job.values)
+    console.print(f"{path}: {export.summary()}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"training with seed {seed}; writes {job.folder}", highlight=False, soft_wrap=True, markup=False)
+    _prepare(job, replace(export, job=job))
+    name, objective, best = job.objective.name, job.objective, None
+    values: list[float] = []
+    for report in run(job):
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in report.metrics.items() if name != "lr")
+        console.print(f"epoch {report.epoch}/{job.max_epochs}  {shown}", highlight=False, soft_wrap=True)
+        value = report.metrics[name]
+        best = (value, report.epoch) if is_best(value, values, objective) else best
+        values.append(value)
+    if best is None:
+        console.print(f"no finite {name} was reached", style="red")
+        return EXIT_FAILED
+    console.print(f"best {name} {best[0]:.4f} at epoch {best[1]}{_verdict(export, job, best[0])}", highlight=False)
+    return EXIT_DONE
+
+
+def _prepare(job: Job, export: Export) -> None:
+    """Clear the folder, unless it holds this very training in an unfinished state."""
+    folder, note = TrialFolder(job.folder), job.folder / "config.json"
+    content = json.dumps(export.content(), indent=2)
+    epochs = len(folder.read_metrics())
+    if epochs >= job.max_epochs or not note.exists() or note.read_text(encoding="utf-8") != content:
+        shutil.rmtree(job.folder, ignore_errors=True)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(content, encoding="utf-8")
+
+
+def _verdict(export: Export, job: Job, value: float) -> str:
+    if job.seed != export.job.seed:
+        return f"; the export's seed reached {export.best.value:.4f}"
+    if math.isclose(value, export.best.value, rel_tol=0, abs_tol=1e-12):
+        return ": the exported value, reproduced"
+    return f"; the export says {export.best.value:.4f}"

@@ -1,0 +1,128 @@
+"""The paths of a study, and the lock that lets one launcher at a time write it."""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from trainables.trial_folder import TrialFolder
+
+LOCK_TRIES, LOCK_WAIT_S = 5, 0.05
+
+
+class StudyError(Exception):
+    """A study that can't be opened or changed as asked; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Where everything of a study lies; `runs/v6`, say."""
+
+    path: Path
+
+    @property
+    def description(self) -> Path:
+        """The resolved space, seed, versions, git commit and command."""
+        return self.path / "study.yaml"
+
+    @property
+    def journal(self) -> Path:
+        """The Optuna journal: the only truth about the trials."""
+        return self.path / "journal.log"
+
+    @property
+    def best(self) -> Path:
+        """The best configuration so far, ready to be trained again."""
+        return self.path / "best.yaml"
+
+    @property
+    def exports(self) -> Path:
+        """Where `export` writes unless told otherwise."""
+        return self.path / "exports"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the launcher that runs the study."""
+        return self.path / "launcher.lock"
+
+    def trial(self, number: int) -> TrialFolder:
+        """A trial's folder."""
+        return TrialFolder(self.path / "trials" / f"{number:04d}")
+
+    def checkpoints(self) -> Iterator[Path]:
+        """The checkpoint folders of all trials that have one."""
+        return (self.path / "trials").glob("[0-9]*/checkpoint")
+
+    def exists(self) -> bool:
+        """Whether a study was ever begun here."""
+        return self.description.exists() or self.journal.exists()
+
+
+class StudyLock:
+    """The exclusive right to write a study, for as long as the process lives; the system frees it when it dies.
+
+    Raises:
+        StudyError: on entering, when another launcher holds it; names its process and host.
+    """
+
+    def __init__(self, folder: StudyFolder):
+        self._folder = folder
+        self._file: Any = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._folder.path.mkdir(parents=True, exist_ok=True)
+            self._file = self._folder.lock.open("a+")
+        except OSError as error:
+            raise StudyError(f"{self._folder.path} can't be written: {error.strerror}; choose another --out") from error
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(LOCK_WAIT_S)  # It may be a `status` that looks whether the study runs.
+        else:
+            self._file.close()
+            holder = lock_holder(self._folder) or {}
+            raise StudyError(
+                f"{self._folder.path} is being run by process {holder.get('pid', '?')} on {holder.get('host', '?')}; "
+                "one launcher at a time: wait for it, or end it"
+            )
+        self._file.truncate(0)
+        self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        self._file.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.truncate(0)
+        self._file.close()
+
+
+def lock_holder(folder: StudyFolder) -> dict[str, Any] | None:
+    """Process and host of the launcher that runs the study now; None when none does."""
+    try:
+        file = folder.lock.open()
+    except OSError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(file.read())
+    return None
+
+
+def _holder(text: str) -> dict[str, Any]:
+    try:
+        holder = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    return holder if isinstance(holder, dict) else {}

@@ -1,0 +1,80 @@
+"""What a person wants to know of a study at a glance: states, the best trials, the hand-made start points, failures."""
+
+from collections import Counter
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
+
+from results.best import Best, trial_best
+from results.read import StudyRecord
+from results.text import values_text
+
+STATE_TEXTS = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "unfinished",
+    TrialState.FAIL: "failed",
+}
+SHOWN_TRIALS = 5
+SHOWN_FAILURES = 5
+
+
+def print_summary(record: StudyRecord, console: Console) -> None:
+    """States, the best trials and the start points, failures with their reasons."""
+    console.print(states_text(record), highlight=False)
+    if record.ranked():
+        console.print(best_table(record))
+    failures = [trial for trial in record.trials if trial.state == TrialState.FAIL]
+    for trial in failures[:SHOWN_FAILURES]:
+        console.print(
+            f"trial {trial.number} failed: {trial.user_attrs.get('reason')}", style="red", highlight=False, markup=False
+        )
+    if len(failures) > SHOWN_FAILURES:
+        console.print(f"... and {len(failures) - SHOWN_FAILURES} more failed", style="red")
+
+
+def states_text(record: StudyRecord) -> str:
+    """All trials accounted for, in one line."""
+    states = Counter(shown_state(trial, record) for trial in record.trials)
+    epochs = sum(len(trial.intermediate_values) for trial in record.trials)
+    counts = ", ".join(f"{count} {name}" for name, count in states.most_common())
+    budget = record.description.space.budget
+    return f"{len(record.trials)} of {budget.trials} trials: {counts or 'none yet'}; {epochs} epochs trained"
+
+
+def shown_state(trial: FrozenTrial, record: StudyRecord) -> str:
+    """A trial's state in words; what the journal calls running is unfinished when no launcher runs it."""
+    state = trial.state
+    if state == TrialState.RUNNING and record.holder is None:
+        state = TrialState.WAITING
+    if state == TrialState.PRUNED:
+        return f"{STATE_TEXTS[state]} early"
+    return STATE_TEXTS[state]
+
+
+def best_table(record: StudyRecord) -> Table:
+    """The best trials, and below them the start points that are not among them."""
+    objective, space = record.description.objective, record.description.space
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("trial", objective.name, "epoch", "state"):
+        table.add_column(column, justify="left" if column == "state" else "right")
+    table.add_column("configuration", overflow="fold")
+    shown = record.ranked()[:SHOWN_TRIALS]
+    starts = [trial for trial in record.trials if "start" in trial.user_attrs]
+    others = [best for trial in starts if (best := trial_best(trial, objective)) and best not in shown]
+    for best in [*shown, *others]:
+        table.add_row(*_row(best, record, space.budget.max_epochs))
+    return table
+
+
+def _row(best: Best, record: StudyRecord, max_epochs: int) -> tuple[str, ...]:
+    trial = record.trials[best.number]
+    start = trial.user_attrs.get("start")
+    note = f"[start point {start}] " if start is not None else ""
+    state = shown_state(trial, record)
+    if trial.state == TrialState.PRUNED:
+        state = f"stopped at {max(trial.intermediate_values)}"
+    epoch = f"{best.epoch}/{max_epochs}"
+    return str(trial.number), f"{best.value:.4f}", epoch, state, note.replace("[", r"\[") + values_text(trial.params)

@@ -1,0 +1,209 @@
+"""Proves that an export is all it takes to train a configuration again: pytest tests/results/test_export.py."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from results.best import Best
+from results.export import KEYS, Export, export_best, read_export, study_exports
+from results.read import read_study
+from results.retrain import retrain
+from results.study_folder import StudyError, StudyFolder
+from search_spaces import Objective, SpaceError, dump_yaml, read_yaml
+from tests.results.small_study import OBJECTIVE, drive, open_study, small_space
+from trainables.job import Job, run
+from trainables.seeding import derive_seed
+
+NAMES = ("plain", "with space", "quo'te\"s: #x", "ünï ✓ 日本", "[bold]{}%s", "two\nlines", "null", "1e-5")
+
+
+def an_export(folder: Path, **changes: Any) -> Export:
+    job = Job(
+        task="tests.results.small_study:train",
+        objective=OBJECTIVE,
+        values={"x": 5, "lr": 1e-05, "text": "no", "sizes": [1, 2.5], "nothing": None},
+        seed=7,
+        split_seed=3,
+        max_epochs=2,
+        folder=folder,
+        cpus=0.5,
+    )
+    best = Best(number=4, epoch=2, value=1 / 3, complete=True)
+    return replace(Export(job=job, import_paths=("here", "ünï"), study="small", best=best), **changes)
+
+
+# Writing and reading
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_reads_back_as_it_was_written(tmp_path: Path, name: str) -> None:
+    export = an_export(tmp_path, study=name)
+    export.write(tmp_path / "it's ✓.yaml")
+    assert read_export(tmp_path / "it's ✓.yaml", tmp_path) == export
+    assert list(export.content()) == list(KEYS)
+
+
+def test_a_task_class_is_exported_with_its_defaults_written_out(tmp_path: Path) -> None:
+    job = Job(**{**fields(an_export(tmp_path).job), "task": "gpt2_classifier", "values": {"model.width": 24}})
+    export = an_export(tmp_path, job=job)
+    export.write(tmp_path / "best.yaml")
+    config = read_export(tmp_path / "best.yaml", tmp_path).job.values
+    assert config["model.width"] == 24
+    assert {"model.layers", "optim.lr", "data.batch_size", "data.path"} <= config.keys()
+    assert read_export(tmp_path / "best.yaml", tmp_path).content() == export.content()
+
+
+def fields(job: Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in job.__slots__}
+
+
+@pytest.mark.parametrize("lost", KEYS)
+def test_an_export_that_lost_a_key_is_refused(tmp_path: Path, lost: str) -> None:
+    content = {key: value for key, value in an_export(tmp_path).content().items() if key != lost}
+    (tmp_path / "best.yaml").write_text(dump_yaml(content))
+    with pytest.raises(StudyError, match=f"is no exported configuration: it has no '{lost}'"):
+        read_export(tmp_path / "best.yaml", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": "score"},
+        {"objective": {}},
+        {"objective": {"maximize": "a", "minimize": "b"}},
+        {"objective": {"raise": "score"}},
+        {"config": 3},
+        {"config": None},
+        {"max_epochs": "many"},
+        {"max_epochs": None},
+        {"seed": [1]},
+        {"cpus": "two"},
+        {"import_paths": None},
+        {"result": None},
+        {"result": {"trial": 1}},
+        {"result": {"study": "s", "trial": 1, "value": "high", "epoch": 1, "complete": True}},
+        {"unknown": 1},
+    ],
+    ids=str,
+)
+def test_a_damaged_export_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    (tmp_path / "best.yaml").write_text(dump_yaml(an_export(tmp_path).content() | changes))
+    with pytest.raises(StudyError, match=r"best\.yaml is no exported configuration"):
+        read_export(tmp_path / "best.yaml", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "a: [\n", "a: 1\na: 2\n", "\x00"])
+def test_what_is_no_yaml_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "best.yaml").write_text(text)
+    with pytest.raises(SpaceError, match=r"best\.yaml"):
+        read_export(tmp_path / "best.yaml", tmp_path)
+
+
+def test_a_space_is_no_export(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(dump_yaml(small_space().to_dict()))
+    with pytest.raises(StudyError, match=r"space\.yaml is no exported configuration: it has no 'config'.*'parameters'"):
+        read_export(tmp_path / "space.yaml", tmp_path)
+
+
+# A study's exports
+
+
+def test_a_study_exports_its_trials_best_first(tmp_path: Path) -> None:
+    study = drive(open_study(tmp_path / "s"))
+    exports = study_exports(read_study(study.folder))
+    assert [export.best.number for export in exports] == [3, 0, 1]
+    assert [export.best.complete for export in exports] == [True, True, False]
+    assert exports[0].job.values == {"y": 1, "x": 8}
+    assert exports[0].job.seed == derive_seed(0, "trial", 3)
+    assert exports[0] == read_export(study.folder.best, exports[0].job.folder), "best.yaml is the first of them"
+
+
+def test_exports_lie_in_folders_of_their_own_with_the_model_that_was_kept(tmp_path: Path) -> None:
+    study = drive(open_study(tmp_path / "s"))
+    kept = study.folder.trial(3)
+    kept.checkpoint.mkdir(parents=True)
+    kept.best.write_bytes(b"weights")
+    to = tmp_path / "to 'ü'"
+    written = export_best(study.folder, study_exports(read_study(study.folder)), to)
+    assert [path.name for path in written] == ["1-trial-0003", "2-trial-0000", "3-trial-0001"]
+    assert sorted(path.relative_to(to).as_posix() for path in to.rglob("*.*")) == [
+        "1-trial-0003/config.json",
+        "1-trial-0003/config.yaml",
+        "1-trial-0003/model.pt",
+        "2-trial-0000/config.json",
+        "2-trial-0000/config.yaml",
+        "3-trial-0001/config.json",
+        "3-trial-0001/config.yaml",
+    ]
+    assert (written[0] / "model.pt").read_bytes() == b"weights"
+    for path in written:
+        assert json.loads((path / "config.json").read_text()) == read_yaml(path / "config.yaml")
+
+
+def test_exporting_again_replaces_what_was_there(tmp_path: Path) -> None:
+    study = drive(open_study(tmp_path / "s"))
+    for _ in range(2):
+        written = export_best(study.folder, study_exports(read_study(study.folder)), study.folder.exports)
+    assert len(list(study.folder.exports.iterdir())) == len(written) == 3
+
+
+# Training again
+
+
+def train_again(path: Path, seed: int | None = None) -> tuple[int, str]:
+    text = io.StringIO()
+    code = retrain(path, seed=seed, console=Console(file=text, width=400))
+    return code, text.getvalue()
+
+
+def test_the_same_seed_reproduces_the_exported_value(tmp_path: Path) -> None:
+    study = drive(open_study(tmp_path / "it's [a] study ✓"))
+    code, text = train_again(study.folder.best)
+    assert code == 0
+    assert "at epoch 3: the exported value, reproduced" in text
+    assert (study.folder.path / f"best-seed-{derive_seed(0, 'trial', 3)}" / "metrics.jsonl").exists()
+
+
+def test_another_seed_is_told_beside_the_exports(tmp_path: Path) -> None:
+    study = drive(open_study(tmp_path / "s"))
+    code, text = train_again(study.folder.best, seed=1)
+    assert (code, "reproduced" in text) == (0, False)
+    assert "training with seed 1" in text
+    assert "; the export's seed reached 0.83" in text
+
+
+def test_another_value_under_the_same_seed_is_no_reproduction(tmp_path: Path) -> None:
+    study = drive(open_study(tmp_path / "s"))
+    text = study.folder.best.read_text()
+    changed = text.replace("x: 8", "x: 9")
+    assert changed != text
+    study.folder.best.write_text(changed)
+    code, shown = train_again(study.folder.best)
+    assert (code, "reproduced" in shown) == (0, False)
+    assert "; the export says 0.83" in shown
+
+
+def test_a_tiny_gpt2_is_reproduced(tmp_path: Path) -> None:
+    values = {"model.layers": 1, "model.width": 16, "model.heads": 2, "data.batch_size": 256, "loss.lm_weight": 0.0}
+    objective = Objective(name="accuracy", direction="maximize")
+    job = Job(
+        task="gpt2_classifier",
+        objective=objective,
+        values=values,
+        seed=1,
+        split_seed=0,
+        max_epochs=1,
+        folder=tmp_path / "trial",
+    )
+    reports = list(run(job))
+    best = Best(number=0, epoch=1, value=reports[0].metrics["accuracy"], complete=True)
+    Export(job=job, import_paths=(), study="tiny", best=best).write(tmp_path / "best.yaml")
+    code, text = train_again(tmp_path / "best.yaml")
+    assert code == 0
+    assert "the exported value, reproduced" in text
+    assert StudyFolder(tmp_path).path / "best-seed-1" / "checkpoint" / "best.pt" in list(tmp_path.rglob("*.pt"))
