@@ -1,0 +1,117 @@
+"""Connecting to Ray, and working out how many trials fit."""
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from search_spaces import Resources
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_TRIALS_PER_GPU = 4
+
+
+class ClusterError(Exception):
+    """A cluster that can't be reached or can't hold a single trial; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """One machine of the cluster.
+
+    Attributes:
+        cpus: Its CPU cores.
+        gpus: Its GPUs.
+    """
+
+    cpus: float
+    gpus: float
+
+    def slots(self, cpus: float, gpus: float) -> int:
+        """How many trials of so many CPUs and GPUs it holds; a fraction of a GPU is never made of the rests of two."""
+        by_cpu = int(self.cpus / cpus + 1e-9)
+        if gpus == 0:
+            return by_cpu
+        by_gpu = int(self.gpus) * int(1 / gpus + 1e-9) if gpus < 1 else int(self.gpus / gpus + 1e-9)
+        return min(by_cpu, by_gpu)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """What a running Ray offers.
+
+    Attributes:
+        nodes: The machines that are alive.
+        dashboard: The dashboard's address; empty when there is none.
+    """
+
+    nodes: tuple[Node, ...]
+    dashboard: str = ""
+
+    @property
+    def cpus(self) -> float:
+        """All CPU cores."""
+        return sum(node.cpus for node in self.nodes)
+
+    @property
+    def gpus(self) -> float:
+        """All GPUs."""
+        return sum(node.gpus for node in self.nodes)
+
+    def gpus_per_trial(self, resources: Resources) -> float:
+        """The GPUs of a trial: as asked for; `auto` lets trials share each GPU as far as its CPUs go, at most four."""
+        if resources.gpus != "auto":
+            return resources.gpus
+        if self.gpus < 1:
+            return 0.0
+        trials_per_gpu = int(self.cpus / resources.cpus / self.gpus)
+        return 1 / min(MAX_TRIALS_PER_GPU, max(1, trials_per_gpu))
+
+    def slots(self, resources: Resources, wanted: int | None = None) -> int:
+        """How many trials can train at once; at most `wanted`.
+
+        Raises:
+            ClusterError: when not even one fits, with the arithmetic; or when a trial wants several workers.
+        """
+        if resources.workers > 1:
+            raise ClusterError(
+                f"trials of several workers are not there yet, got resources.workers={resources.workers}; set it to 1"
+            )
+        gpus = self.gpus_per_trial(resources)
+        fitting = sum(node.slots(resources.cpus, gpus) for node in self.nodes)
+        if fitting < 1:
+            has = "; ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self.nodes)
+            raise ClusterError(
+                f"no trial can ever be placed: each needs {resources.cpus:g} CPUs and {gpus:g} GPUs on one machine, "
+                f"the machines have {has}; lower resources.cpus or resources.gpus"
+            )
+        return min(fitting, wanted) if wanted else fitting
+
+
+def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
+    """Start Ray on this machine, or join the cluster at `address` (`auto`, or HOST:PORT).
+
+    Worker processes can import this project and what lies in `import_paths`.
+
+    Raises:
+        ClusterError: when there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    python_path = os.pathsep.join([str(ROOT), *import_paths, *filter(None, [os.environ.get("PYTHONPATH")])])
+    local = {} if address else {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+    try:
+        context = ray.init(
+            address=address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": python_path}},
+            **local,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ClusterError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}") from error
+    offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = tuple(Node(cpus=offer.get("CPU", 0), gpus=offer.get("GPU", 0)) for offer in offers)
+    return Cluster(nodes=nodes, dashboard=context.dashboard_url or "")

@@ -1,0 +1,127 @@
+"""From a described study to a finished one: lock, journal, Ray, view, signals."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import optuna
+import ray
+from rich.console import Console
+
+from cluster.connect import connect
+from cluster.search import search
+from cluster.study import Study
+from cluster.tuning import Halt
+from cluster.view import open_view
+from results.description import Description
+from results.read import read_study
+from results.study_folder import StudyFolder, StudyLock
+from results.summary import print_summary
+
+EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """How to run a study; nothing of it changes what is searched.
+
+    Attributes:
+        address: Of a Ray cluster; None starts Ray on this machine.
+        concurrent: Trials at once, at most; None: as many as fit.
+        quiet: Show no progress.
+    """
+
+    address: str | None = None
+    concurrent: int | None = None
+    quiet: bool = False
+
+
+def run_study(folder: StudyFolder, description: Description, options: RunOptions, console: Console) -> int:
+    """Run a study to its end, to its time limit or until interrupted; gives the exit code.
+
+    Raises:
+        StudyError: when another launcher runs it, or the folder holds another study.
+        ClusterError: when there is no cluster, or no trial fits into it.
+    """
+    space = description.space
+    halt = Halt(space.budget.time_s)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with StudyLock(folder):
+        study = Study(folder, space, description.objective, description.import_paths)
+        description.write(folder)
+        done = sum(trial.state.is_finished() for trial in study.trials())
+        console.print(
+            f"[bold]{space.name}[/bold]: {space.task}, {space.budget.trials} trials of up to "
+            f"{space.budget.max_epochs} epochs; writes {folder.path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if done < space.budget.trials:
+            if done or len(study.trials()) > len(space.start):
+                console.print(f"going on: {done} trials are finished", highlight=False)
+            _search(study, halt, options, console)
+    print_summary(read_study(folder), console)
+    return _conclude(folder, halt, console)
+
+
+def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> None:
+    cluster = connect(options.address, study.import_paths)
+    try:
+        slots = cluster.slots(study.space.resources, options.concurrent)
+        console.print(
+            f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; "
+            f"dashboard http://{cluster.dashboard or '(none)'}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        with _signals_halt(halt, console), open_view(study, halt, console, quiet=options.quiet) as view:
+            search(study, cluster, concurrent=options.concurrent, view=view, halt=halt)
+    except OSError as error:
+        halt.request(f"the study can't be written: {error}")
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _signals_halt(halt: Halt, console: Console) -> Iterator[None]:
+    """The first interrupt ends the search in order; the second leaves at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if halt.reason:
+            os._exit(EXIT_INTERRUPTED)
+        halt.request("interrupted")
+        console.print("stopping; once more to leave at once", style="yellow")
+
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _conclude(folder: StudyFolder, halt: Halt, console: Console) -> int:
+    """Say how it ended and what to do next."""
+    path = folder.path
+    if halt.reason == "interrupted":
+        console.print(f"interrupted; go on with: python launch.py --resume {path}", style="yellow", soft_wrap=True)
+        return EXIT_INTERRUPTED
+    if halt.reason == "time":
+        console.print(f"the time is over; go on with: python launch.py --resume {path}", style="yellow", soft_wrap=True)
+    elif halt.reason:
+        console.print(f"ended early: {halt.reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"once that is mended: python launch.py --resume {path}", highlight=False, soft_wrap=True)
+        return EXIT_FAILED
+    if folder.best.exists():
+        console.print(
+            f"train the best again:  python launch.py train {folder.best}\n"
+            f"export the best:       python launch.py export {path} --top 3\n"
+            f"more trials:           python launch.py --resume {path} --trials N",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return EXIT_DONE

@@ -1,0 +1,67 @@
+"""A search: the study's trials, run by Ray Tune in warm actors until the budget is used up or it is told to halt."""
+
+import logging
+import os
+import shutil
+import tempfile
+
+from ray import tune
+
+from cluster.actor import TrialActor
+from cluster.connect import Cluster
+from cluster.study import Study
+from cluster.tuning import Halt, StudyCallback, StudyScheduler, StudySearcher, View
+
+TUNE_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Trials write their own metrics and events.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Interrupts are the launcher's, by way of Halt.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # The journal is the only state that is kept.
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "2",  # An actor in the middle of an epoch is not waited for.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View, halt: Halt) -> None:
+    """Run the study's trials. On return every trial is finished or waits for a later launch; none is running.
+
+    Raises:
+        ClusterError: when no trial can ever be placed.
+        OSError: when the journal can't be written. The study is put in order when it is opened again.
+    """
+    slots = cluster.slots(study.space.resources, concurrent)
+    os.environ.update(TUNE_SETTINGS, TUNE_MAX_PENDING_TRIALS_PG=str(slots))  # All actors start side by side.
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    scratch = tempfile.mkdtemp(prefix="rungs-tune-")
+    try:
+        tune.Tuner(
+            TrialActor,
+            tune_config=tune.TuneConfig(
+                num_samples=-1,
+                search_alg=StudySearcher(study, slot_bundles(study, cluster, slots), halt),
+                scheduler=StudyScheduler(study, halt),
+                reuse_actors=True,
+                trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",
+                trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
+            ),
+            run_config=tune.RunConfig(
+                name=study.space.name,
+                storage_path=scratch,
+                verbose=0,
+                stop=halt,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[StudyCallback(study, view, halt)],
+                failure_config=tune.FailureConfig(max_failures=study.space.budget.retries),
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    study.release()
+
+
+def slot_bundles(study: Study, cluster: Cluster, slots: int) -> list[dict[str, float]]:
+    """The resources of each slot; they differ by a byte of memory, because no two may be equal."""
+    resources = study.space.resources
+    bundle = {"CPU": resources.cpus, "GPU": cluster.gpus_per_trial(resources)}
+    return [{**bundle, "memory": slot + 1} for slot in range(slots)]

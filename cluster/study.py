@@ -1,0 +1,271 @@
+"""The study: all trials of one search. Whatever happens to a trial is written to the journal here, and nowhere else."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from cluster.asha import Asha, rung_epochs
+from cluster.sampler import ReplayableSampler
+from results.best import Best, ranked, trial_best
+from results.description import differences, identity
+from results.export import Export, trial_job
+from results.study_folder import StudyError, StudyFolder
+from search_spaces import Space
+from search_spaces.space import Objective
+from search_spaces.suggest import suggest
+from trainables.job import Job
+
+SPACE_KEY = "rungs:space"
+START_KEY = "start"
+REASON_KEY = "reason"
+PASSED_KEY = "passed"
+HOPELESS_FAILURES = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One configuration to train.
+
+    Attributes:
+        number: Given by Optuna, from 0.
+        values: By flat dotted names, the fixed ones included.
+    """
+
+    number: int
+    values: dict[str, Any]
+
+
+class Study:
+    """The writer of a study's journal. Opening a journal that was cut short at any moment puts it in order.
+
+    Raises:
+        StudyError: when the journal is another space's, or not a journal.
+    """
+
+    def __init__(self, folder: StudyFolder, space: Space, objective: Objective, import_paths: Sequence[str] = ()):
+        self.folder, self.space, self.objective = folder, space, objective
+        self.import_paths = tuple(import_paths)
+        search, budget = space.search, space.budget
+        rungs = rung_epochs(grace_epochs=search.grace_epochs, reduction=search.reduction, max_epochs=budget.max_epochs)
+        self.asha = Asha(
+            rungs=rungs if search.scheduler == "asha" else [], reduction=search.reduction, objective=objective
+        )
+        self._study = self._open()
+        self._storage = self._study._storage
+        self._checkpoints = {int(path.parent.name) for path in folder.checkpoints()}
+        self._check_checkpoints()
+        self.best: Best | None = None
+        self._enqueue_start_points()
+        self._put_in_order()
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials as the journal has them."""
+        return self._study.get_trials(deepcopy=False)
+
+    def states(self) -> Counter[TrialState]:
+        """How many trials are in each state."""
+        return Counter(trial.state for trial in self.trials())
+
+    def next_trial(self) -> Trial | None:
+        """A trial to train: an unfinished one first, else a new one; None when the budget has been given out."""
+        waiting = self.states()[TrialState.WAITING]
+        if not waiting and len(self.trials()) >= self.space.budget.trials:
+            return None
+        asked = self._study.ask()
+        self._checkpoints.add(asked.number)
+        return Trial(number=asked.number, values=suggest(self.space, asked))
+
+    def job(self, trial: Trial) -> Job:
+        """What a process needs to train a trial."""
+        return trial_job(self.folder, self.space, self.objective, trial.number, trial.values)
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Write a trial's value at an epoch, and say whether it may train on; if not, it is finished.
+
+        An epoch that the journal has already (a resumed trial may report it again) changes nothing.
+        """
+        trial = self._trial(number)
+        if epoch in trial.intermediate_values:
+            return True
+        value = value if math.isfinite(value) else math.nan
+        self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+        self.asha.record(number, epoch, value)
+        goes_on = self._decide(self._trial(number))
+        self._renew_best(self._trial(number))
+        return goes_on
+
+    def end(self, number: int) -> None:
+        """A trial's training ended by itself: complete at what it reported, or failed if that is nothing."""
+        if trial_best(self._trial(number), self.objective) is None:
+            self.fail(number, "the training ended without a report")
+        else:
+            self._complete(self._trial(number))
+            self._renew_best(self._trial(number))
+
+    def fail(self, number: int, reason: str) -> None:
+        """A trial crashed for good; one that is finished already stays as it is."""
+        if self._trial(number).state.is_finished():
+            return
+        self._storage.set_trial_user_attr(self._trial(number)._trial_id, REASON_KEY, reason)
+        self._finish(number, TrialState.FAIL)
+        if self.best and self.best.number == number:
+            self.best = None
+            self._find_best()
+
+    def release(self) -> None:
+        """Leave every running trial to a later launch, which goes on from its last checkpoint."""
+        for trial in self._in_state(TrialState.RUNNING):
+            self._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+
+    def hopeless(self) -> str | None:
+        """The reason why going on is pointless: the first several trials all failed, and for the same one."""
+        finished = [trial for trial in self.trials() if trial.state.is_finished()]
+        reasons = {trial.user_attrs.get(REASON_KEY) for trial in finished if trial.state == TrialState.FAIL}
+        failed = sum(trial.state == TrialState.FAIL for trial in finished)
+        if failed == len(finished) >= HOPELESS_FAILURES and len(reasons) == 1:
+            return reasons.pop()
+        return None
+
+    def export(self, best: Best) -> Export:
+        """A trial's configuration and what it reached."""
+        values = {**self.space.fixed, **self._trial(best.number).params}
+        job = self.job(Trial(number=best.number, values=values))
+        return Export(job=job, import_paths=self.import_paths, study=self.space.name, best=best)
+
+    def _open(self) -> optuna.Study:
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        # The launcher's lock is held: a lock file of the journal was left by a process that is no more.
+        self.folder.journal.with_name(self.folder.journal.name + ".lock").unlink(missing_ok=True)
+        cut_torn_line(self.folder.journal)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(self.folder.journal)))
+            sampler = ReplayableSampler(self.space.search.sampler, self.space.seed)
+            name, names = self.space.name, {study.study_name for study in storage.get_all_studies()}
+            if name in names:
+                study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+            elif not names:
+                direction = self.objective.direction
+                study = optuna.create_study(study_name=name, storage=storage, sampler=sampler, direction=direction)
+            else:
+                raise StudyError(
+                    f"{self.folder.path} is a study of the space {', '.join(sorted(names))}, now {name}; "
+                    "give this one another --name"
+                )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudyError(f"{self.folder.journal} is no journal, or a damaged one: {error}") from error
+        self._check_same_space(study)
+        return study
+
+    def _check_checkpoints(self) -> None:
+        """A trial must not go on from the checkpoint of another one, whose journal was removed."""
+        unknown = sorted(self._checkpoints - {trial.number for trial in self.trials()})
+        if unknown:
+            raise StudyError(
+                f"{self.folder.path / 'trials'} has checkpoints of trials that the journal doesn't know "
+                f"({', '.join(map(str, unknown))}); remove that folder, or give this study another --name"
+            )
+
+    def _check_same_space(self, study: optuna.Study) -> None:
+        mine, kept = identity(self.space), study.user_attrs.get(SPACE_KEY)
+        if kept is None:
+            study.set_user_attr(SPACE_KEY, mine)
+        elif kept != mine:
+            raise StudyError(
+                f"{self.folder.path} is a study of another space; give this one another --name. They differ in:\n  "
+                + "\n  ".join(differences(kept, mine))
+            )
+
+    def _enqueue_start_points(self) -> None:
+        known = {trial.user_attrs.get(START_KEY) for trial in self.trials()}
+        for i, point in enumerate(self.space.start[: self.space.budget.trials]):
+            if i not in known:
+                self._study.enqueue_trial(dict(point), user_attrs={START_KEY: i})
+
+    def _put_in_order(self) -> None:
+        """Refill ASHA's rungs, take the decisions that a crash cut off, and queue what was running."""
+        for trial in self.trials():
+            for epoch, value in trial.intermediate_values.items():
+                self.asha.record(trial.number, epoch, value)
+        for trial in self._in_state(TrialState.RUNNING):
+            if trial.intermediate_values:
+                self._decide(trial)
+        self.release()
+        self._find_best()
+        self._drop_checkpoints()
+
+    def _find_best(self) -> None:
+        bests = ranked(self.trials(), self.objective)
+        if bests:
+            self._renew_best(self._trial(bests[0].number))
+        else:
+            self.folder.best.unlink(missing_ok=True)
+
+    def _decide(self, trial: FrozenTrial) -> bool:
+        """Whether a trial goes on after the last epoch it reported; if not, it is finished."""
+        epoch, value = max(trial.intermediate_values.items())
+        if math.isnan(value) or not self._passes(trial, epoch):
+            self._finish(trial.number, TrialState.PRUNED)
+            return False
+        if epoch >= self.space.budget.max_epochs:
+            self._complete(trial)
+            return False
+        return True
+
+    def _passes(self, trial: FrozenTrial, epoch: int) -> bool:
+        """ASHA's decision, noted in the journal: a rung that a trial has passed is not asked again after a crash."""
+        if epoch not in self.asha.rungs or trial.user_attrs.get(PASSED_KEY) == epoch:
+            return True
+        passes = self.asha.goes_on(trial.number, epoch)
+        if passes:
+            self._storage.set_trial_user_attr(trial._trial_id, PASSED_KEY, epoch)
+        return passes
+
+    def _complete(self, trial: FrozenTrial) -> None:
+        best = trial_best(trial, self.objective)
+        assert best is not None
+        self._finish(trial.number, TrialState.COMPLETE, best.value)
+
+    def _finish(self, number: int, state: TrialState, value: float | None = None) -> None:
+        self._study.tell(number, value, state=state)
+        self._drop_checkpoints()
+
+    def _drop_checkpoints(self) -> None:
+        """Keep the checkpoints of unfinished trials and of the best `keep`; free the others."""
+        finished = [self._trial(number) for number in self._checkpoints if self._trial(number).state.is_finished()]
+        kept = {best.number for best in ranked(finished, self.objective)[: self.space.budget.keep]}
+        for trial in finished:
+            if trial.number not in kept:
+                self.folder.trial(trial.number).delete_checkpoint()
+                self._checkpoints.discard(trial.number)
+
+    def _renew_best(self, trial: FrozenTrial) -> None:
+        """Compare a trial with the best so far, and write `best.yaml` if it is better."""
+        best = trial_best(trial, self.objective)
+        if best is None or (self.best and best.rank(self.objective) <= self.best.rank(self.objective)):
+            return
+        self.best = best
+        self.export(best).write(self.folder.best)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self.trials()[number]
+
+    def _in_state(self, state: TrialState) -> list[FrozenTrial]:
+        return [trial for trial in self.trials() if trial.state == state]
+
+
+def cut_torn_line(journal: Path) -> None:
+    """Drop a last line that a crash cut short: whatever came to stand behind it would make the journal unreadable."""
+    if journal.exists():
+        content = journal.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(journal, whole)

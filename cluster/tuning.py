@@ -1,0 +1,154 @@
+"""Ray Tune's searcher, scheduler, stopper and callback, as thin as they can be: the study decides."""
+
+import time
+from typing import Any, Protocol
+
+from ray.tune import Callback, PlacementGroupFactory, Stopper
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from cluster.study import Study
+
+
+class View(Protocol):
+    """Whoever wants to show how the search goes."""
+
+    def refresh(self) -> None:
+        """Called many times a second."""
+
+
+class Unpickled:
+    """For what Tune pickles in case it should restore an experiment: the journal does that here, so nothing is kept."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+class Halt(Unpickled, Stopper):
+    """Ends the search before its budget is used up: when asked to, or when the time is over.
+
+    Attributes:
+        reason: Why; None while the search goes on.
+    """
+
+    def __init__(self, time_s: float | None):
+        self._deadline = None if time_s is None else time.monotonic() + time_s
+        self.reason: str | None = None
+
+    def request(self, reason: str) -> None:
+        """End the search; the first reason stays."""
+        self.reason = self.reason or reason
+
+    def seconds_left(self) -> float | None:
+        """Until the time is over; None without a limit."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never: single trials are the scheduler's."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Asked by Tune at every turn of its loop."""
+        if self.seconds_left() == 0:
+            self.request("time")
+        return self.reason is not None
+
+
+class StudySearcher(Unpickled, Searcher):
+    """Hands the study's trials to Tune, each with the slot it is to train in.
+
+    Args:
+        study: Gives the trials.
+        bundles: The resources of each slot. No two may be equal: Tune keeps a warm actor for trials that ask for just
+            what it has, so a trial finds its slot's actor, and never takes one that another slot is waiting for.
+        halt: Once it is requested, no more trials are handed out.
+    """
+
+    def __init__(self, study: Study, bundles: list[dict[str, float]], halt: Halt):
+        super().__init__(metric="value", mode="max")
+        self._study, self._bundles, self._halt = study, bundles, halt
+        self._free = list(range(len(bundles)))
+        self._slots: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's job; None while all slots are taken."""
+        if not self._free or self._halt.reason:
+            return None
+        trial = self._study.next_trial()
+        if trial is None:
+            return Searcher.FINISHED
+        slot = self._slots[trial_id] = self._free.pop(0)
+        return {"number": trial.number, "job": self._study.job(trial), "bundle": self._bundles[slot]}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A slot is free again."""
+        self._free.append(self._slots.pop(trial_id))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal has everything."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal has everything."""
+
+
+class StudyScheduler(Unpickled, FIFOScheduler):
+    """Passes every result to the study, and its decision to Tune."""
+
+    def __init__(self, study: Study, halt: Halt):
+        super().__init__()
+        self._study, self._halt = study, halt
+        self._warm_slots: set[PlacementGroupFactory] = set()
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
+        """Have Tune keep each slot's actor: by itself it ends those that become free while others are starting."""
+        slot = trial.placement_group_factory
+        if slot not in self._warm_slots:
+            self._warm_slots.add(slot)
+            tune_controller._tune_controller._actor_cache.increase_max(slot)
+        super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+        """Write the result to the journal, and go on or stop."""
+        number = trial.config["number"]
+        if "failed" in result:
+            self._study.fail(number, result["failed"])
+            stop_if_hopeless(self._study, self._halt)
+        elif "halt" in result:
+            self._halt.request(result["halt"])  # The trial stays unfinished, to go on when there is room again.
+        elif "ended" in result:
+            self._study.end(number)
+        elif self._study.report(number, result["epoch"], result["value"]):
+            return self.CONTINUE
+        return self.STOP
+
+
+class StudyCallback(Unpickled, Callback):
+    """Shows the progress, and fails the trials whose process died more often than it may."""
+
+    def __init__(self, study: Study, view: View, halt: Halt):
+        self._study, self._view, self._halt = study, view, halt
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Refresh the view."""
+        self._view.refresh()
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """The process died, and its retries are used up."""
+        self._study.fail(trial.config["number"], death_reason(trial))
+        stop_if_hopeless(self._study, self._halt)
+
+
+def stop_if_hopeless(study: Study, halt: Halt) -> None:
+    """End the search when every trial so far failed for the same reason."""
+    reason = study.hopeless()
+    if reason is not None:
+        halt.request(f"every trial so far failed in the same way: {reason}")
+
+
+def death_reason(trial: TuneTrial) -> str:
+    """Why a trial's process died, in one line."""
+    error = trial.get_pickled_error() or trial.get_error()
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"its process died: {type(error).__name__}: {lines[0] if lines else ''}"

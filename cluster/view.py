@@ -1,0 +1,121 @@
+"""The live view of a search: a table where there is a terminal, a line now and then where there is none."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cluster.study import Study
+from cluster.tuning import Halt
+from results.text import duration, values_text
+
+REFRESH_S = 0.5
+LINE_S = 10.0
+SHOWN_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped early",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+    TrialState.FAIL: "failed",
+}
+
+
+class SilentView:
+    """Shows nothing."""
+
+    def refresh(self) -> None:
+        """Nothing."""
+
+
+class LineView:
+    """One line every ten seconds, for logs."""
+
+    def __init__(self, study: Study, halt: Halt, console: Console):
+        self._study, self._halt, self._console = study, halt, console
+        self._started = self._shown = time.monotonic()
+
+    def refresh(self) -> None:
+        """Print a line when it is time."""
+        if time.monotonic() - self._shown >= LINE_S:
+            self._shown = time.monotonic()
+            self._console.print(headline(self._study, self._halt, self._started), highlight=False, soft_wrap=True)
+
+
+class TableView:
+    """A table that is drawn anew twice a second: states, epochs, the best so far, what runs, time left."""
+
+    def __init__(self, study: Study, halt: Halt, live: Live):
+        self._study, self._halt, self._live = study, halt, live
+        self._started = time.monotonic()
+        self._shown = 0.0
+
+    def refresh(self) -> None:
+        """Draw when it is time."""
+        if time.monotonic() - self._shown >= REFRESH_S:
+            self._shown = time.monotonic()
+            self._live.update(self._draw(), refresh=True)
+
+    def _draw(self) -> Group:
+        running = [trial for trial in self._study.trials() if trial.state == TrialState.RUNNING]
+        return Group(Text(headline(self._study, self._halt, self._started)), running_table(self._study, running))
+
+
+@contextmanager
+def open_view(
+    study: Study, halt: Halt, console: Console, *, quiet: bool
+) -> Iterator[SilentView | LineView | TableView]:
+    """The view that suits the terminal; it is cleared away on leaving."""
+    if quiet:
+        yield SilentView()
+    elif console.is_terminal:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            yield TableView(study, halt, live)
+    else:
+        yield LineView(study, halt, console)
+
+
+def headline(study: Study, halt: Halt, started: float) -> str:
+    """How far the search is, in one line."""
+    trials = study.trials()
+    states = Counter(trial.state for trial in trials)
+    counts = ", ".join(f"{states[state]} {name}" for state, name in SHOWN_STATES.items() if states[state])
+    epochs = sum(len(trial.intermediate_values) for trial in trials)
+    best = study.best
+    finished = sum(trial.state.is_finished() for trial in trials)
+    parts = [
+        f"{finished}/{study.space.budget.trials} trials: {counts or 'starting'}",
+        f"{epochs} epochs",
+        f"best {study.objective.name} {best.value:.4f} (trial {best.number}, epoch {best.epoch})"
+        if best
+        else "no value yet",
+        f"{duration(time.monotonic() - started)} gone",
+    ]
+    left = seconds_left(trials, study.space.budget.trials, halt, time.monotonic() - started)
+    return "  ".join([*parts, *([f"about {duration(left)} left"] if left is not None else [])])
+
+
+def seconds_left(trials: list[FrozenTrial], budget: int, halt: Halt, elapsed_s: float) -> float | None:
+    """An estimate: trials to come at the pace so far, but no more than the time that is left."""
+    finished = sum(trial.state.is_finished() for trial in trials)
+    estimate = elapsed_s / finished * (budget - finished) if finished >= 3 else None
+    known = [seconds for seconds in (estimate, halt.seconds_left()) if seconds is not None]
+    return min(known) if known else None
+
+
+def running_table(study: Study, running: list[FrozenTrial]) -> Table:
+    """What trains now."""
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for column in ("trial", "epoch", study.objective.name):
+        table.add_column(column, justify="right", style="dim" if column == "trial" else None)
+    table.add_column("configuration", overflow="ellipsis", no_wrap=True)
+    for trial in running:
+        epoch, value = max(trial.intermediate_values.items(), default=(0, None))
+        shown = "" if value is None else f"{value:.4f}"
+        table.add_row(str(trial.number), f"{epoch}/{study.space.budget.max_epochs}", shown, values_text(trial.params))
+    return table

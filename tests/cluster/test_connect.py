@@ -1,0 +1,101 @@
+"""Proves that the trials at once are those that fit: pytest tests/cluster/test_connect.py."""
+
+from typing import Literal
+
+import pytest
+
+from cluster.connect import Cluster, ClusterError, Node
+from search_spaces import Resources
+
+
+def cluster(cpus: float, gpus: float = 0) -> Cluster:
+    return Cluster(nodes=(Node(cpus=cpus, gpus=gpus),))
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "per_trial", "expected"),
+    [
+        (16, 0, 1, 0),
+        (16, 1, 1, 0.25),  # At most four to a GPU,
+        (3, 1, 1, 1 / 3),  # as far as its CPUs go;
+        (2, 1, 1, 1 / 2),
+        (1, 1, 1, 1),
+        (1, 1, 2, 1),
+        (16, 8, 1, 1 / 2),
+        (16, 8, 4, 1),
+        (16, 4, 0.5, 0.25),
+    ],
+)
+def test_auto_shares_each_gpu_as_far_as_its_cpus_go(
+    cpus: float, gpus: float, per_trial: float, expected: float
+) -> None:
+    assert cluster(cpus, gpus).gpus_per_trial(Resources(cpus=per_trial)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("asked", [0, 0.5, 1, 2])
+def test_a_number_of_gpus_is_taken_as_it_is(asked: float) -> None:
+    assert cluster(8, 4).gpus_per_trial(Resources(gpus=asked)) == asked
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "each_cpus", "each_gpus", "slots"),
+    [
+        (2, 0, 1, "auto", 2),
+        (2, 0, 0.1, "auto", 20),  # 2 / 0.1 is just below 20 in some of these,
+        (3, 0, 0.3, 0, 10),  # and must not lose a slot.
+        (7, 0, 2, "auto", 3),
+        (16, 1, 1, "auto", 4),
+        (3, 1, 1, "auto", 3),
+        (16, 2, 1, "auto", 8),
+        (16, 8, 1, 2, 4),
+        (16, 2, 1, 0, 16),
+        (16, 2, 1, 0.4, 4),  # Two fit on each GPU: a trial can't take its share from both.
+        (16, 3, 1, 0.7, 3),
+        (2, 8, 1, 0.5, 2),
+    ],
+)
+def test_slots_are_what_fits(
+    cpus: float, gpus: float, each_cpus: float, each_gpus: float | Literal["auto"], slots: int
+) -> None:
+    assert cluster(cpus, gpus).slots(Resources(cpus=each_cpus, gpus=each_gpus)) == slots
+
+
+@pytest.mark.parametrize(("wanted", "slots"), [(None, 4), (1, 1), (3, 3), (4, 4), (100, 4)])
+def test_slots_are_at_most_those_wanted(wanted: int | None, slots: int) -> None:
+    assert cluster(4).slots(Resources(), wanted) == slots
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "resources", "arithmetic"),
+    [
+        (2, 0, Resources(cpus=4), "each needs 4 CPUs and 0 GPUs on one machine, the machines have 2 CPUs and 0 GPUs"),
+        (2, 0, Resources(gpus=1), "each needs 1 CPUs and 1 GPUs on one machine, the machines have 2 CPUs and 0 GPUs"),
+        (8, 1, Resources(gpus=2), "each needs 1 CPUs and 2 GPUs on one machine, the machines have 8 CPUs and 1 GPUs"),
+        (
+            8,
+            0,
+            Resources(gpus=0.25),
+            "each needs 1 CPUs and 0.25 GPUs on one machine, the machines have 8 CPUs and 0 GPUs",
+        ),
+    ],
+)
+def test_what_never_fits_is_refused_with_the_arithmetic(
+    cpus: float, gpus: float, resources: Resources, arithmetic: str
+) -> None:
+    with pytest.raises(ClusterError) as caught:
+        cluster(cpus, gpus).slots(resources, 3)
+    assert arithmetic in str(caught.value)
+    assert "lower resources.cpus or resources.gpus" in str(caught.value)
+
+
+def test_a_trial_is_never_spread_over_two_machines() -> None:
+    two = Cluster(nodes=(Node(cpus=4, gpus=0), Node(cpus=6, gpus=0)))
+    assert two.slots(Resources(cpus=4)) == 2
+    assert two.slots(Resources(cpus=5)) == 1
+    with pytest.raises(ClusterError, match="4 CPUs and 0 GPUs; 6 CPUs"):
+        two.slots(Resources(cpus=7))
+
+
+def test_several_workers_are_refused_while_they_are_not_there() -> None:
+    with pytest.raises(ClusterError, match=r"resources\.workers=2"):
+        cluster(8).slots(Resources(workers=2))

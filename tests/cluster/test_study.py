@@ -1,0 +1,532 @@
+"""Proves that the journal tells the truth, and that no crash changes it: pytest tests/cluster/test_study.py."""
+
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from cluster.study import HOPELESS_FAILURES, Study, Trial
+from results.best import ranked
+from results.export import read_export
+from results.study_folder import StudyError, StudyFolder
+from search_spaces import Space, space_from_mapping
+from tests.cluster.toy_study import drive, run_trial, toy_objective, toy_space, value_at
+
+NAMES = ("plain", "with space", "quo'te\"s", "ünï-çödé ✓ 日本", "[bold]%s{}$HOME")
+Open = Callable[..., Study]
+
+
+@pytest.fixture(params=NAMES)
+def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> StudyFolder:
+    return StudyFolder(tmp_path / request.param)
+
+
+@pytest.fixture(autouse=True)
+def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No power fails here, and the disk's answer takes most of the time."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    return StudyFolder(tmp_path / "it's a study ✓")
+
+
+@pytest.fixture
+def opened(folder: StudyFolder) -> Open:
+    """Opens a study in the folder; steady trials alone unless told otherwise."""
+
+    def open_it(**sections: Any) -> Study:
+        return open_study(folder, steady_space(**sections))
+
+    return open_it
+
+
+def open_study(folder: StudyFolder, space: Space) -> Study:
+    return Study(folder, space, toy_objective(space))
+
+
+def steady_space(**sections: Any) -> Space:
+    parameters = {"kind": {"choice": ["steady", "fading"]}, **sections.pop("parameters", {})}
+    return toy_space(**{"start": [], "search": {"scheduler": "none"}, **sections}, parameters=parameters)
+
+
+def trial_of(study: Study, number: int) -> FrozenTrial:
+    return study.trials()[number]
+
+
+def told(study: Study) -> list[tuple[Any, ...]]:
+    """Everything that a study says of its trials; NaN equals itself as text."""
+    return [
+        (
+            trial.number,
+            trial.state.name,
+            trial.params,
+            repr(trial.value),
+            {epoch: repr(value) for epoch, value in trial.intermediate_values.items()},
+            trial.user_attrs,
+        )
+        for trial in study.trials()
+    ]
+
+
+def states(study: Study) -> list[str]:
+    return [trial.state.name for trial in study.trials()]
+
+
+# Start points and states
+
+
+def test_start_points_are_tried_first_and_completed(hostile: StudyFolder) -> None:
+    study = open_study(hostile, toy_space())
+    first, second, *_ = trials = [trial for _ in range(6) if (trial := study.next_trial())]
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4, 5]
+    assert {"kind": "steady", "lr": 1e-3, "width": 8, "batch": 16}.items() <= first.values.items()
+    assert 0 <= first.values["momentum"] <= 0.9
+    assert {"kind": "fading", "momentum": 0.3}.items() <= second.values.items()
+    assert [trial.user_attrs.get("start") for trial in study.trials()] == [0, 1, 2, 3, 4, None]
+
+
+def test_the_whole_budget_makes_a_trial_complete_with_its_best_epoch(opened: Open) -> None:
+    study = opened()
+    trial = study.next_trial()
+    assert trial
+    assert [study.report(trial.number, epoch, value) for epoch, value in enumerate([0.1, 0.4, 0.3, 0.2], 1)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert trial_of(study, 0).state == TrialState.COMPLETE
+    assert trial_of(study, 0).value == 0.4
+    assert trial_of(study, 0).intermediate_values == {1: 0.1, 2: 0.4, 3: 0.3, 4: 0.2}
+
+
+def test_the_best_epoch_of_a_loss_is_its_lowest(folder: StudyFolder) -> None:
+    space = space_from_mapping(
+        steady_space().to_dict() | {"objective": {"minimize": "score"}}, name="toy", file="toy.yaml"
+    )
+    study = open_study(folder, space)
+    study.next_trial()
+    for epoch, value in enumerate([0.3, 0.1, 0.2, 0.4], 1):
+        study.report(0, epoch, value)
+    assert (trial_of(study, 0).value, study.best and study.best.epoch) == (0.1, 2)
+
+
+def test_a_trial_that_is_stopped_at_a_rung_is_pruned_there_with_its_value(opened: Open) -> None:
+    study = opened(search={"scheduler": "asha"})
+    study.next_trial(), study.next_trial()
+    assert study.report(0, 1, 0.9)
+    assert not study.report(1, 1, 0.5)
+    assert trial_of(study, 1).state == TrialState.PRUNED
+    assert trial_of(study, 1).intermediate_values == {1: 0.5}
+    assert trial_of(study, 1).value == 0.5
+    assert study.asha.rungs == {1: {0: 0.9, 1: 0.5}, 2: {}}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("scheduler", ["asha", "none"])
+def test_a_value_that_is_not_finite_ends_a_trial_as_pruned_with_nan(opened: Open, value: float, scheduler: str) -> None:
+    study = opened(search={"scheduler": scheduler})
+    study.next_trial()
+    assert study.report(0, 1, 0.5)
+    assert not study.report(0, 2, value)
+    assert trial_of(study, 0).state == TrialState.PRUNED
+    assert repr(trial_of(study, 0).intermediate_values) == "{1: 0.5, 2: nan}"
+    assert states(opened(search={"scheduler": scheduler})) == ["PRUNED"]
+
+
+def test_a_crash_is_failed_with_its_reason(opened: Open) -> None:
+    study = opened()
+    study.next_trial()
+    study.report(0, 1, 0.5)
+    study.fail(0, "ValueError: 'ünexpected' (model.py:7)")
+    assert trial_of(study, 0).state == TrialState.FAIL
+    assert trial_of(study, 0).user_attrs == {"reason": "ValueError: 'ünexpected' (model.py:7)"}
+    assert trial_of(study, 0).intermediate_values == {1: 0.5}
+
+
+def test_a_training_that_ends_without_a_report_is_failed(opened: Open) -> None:
+    study = opened()
+    study.next_trial()
+    study.end(0)
+    assert trial_of(study, 0).state == TrialState.FAIL
+    assert "without a report" in trial_of(study, 0).user_attrs["reason"]
+
+
+def test_a_training_that_ends_early_by_itself_is_complete(opened: Open) -> None:
+    study = opened()
+    study.next_trial()
+    study.report(0, 1, 0.5)
+    study.report(0, 2, 0.4)
+    study.end(0)
+    assert (trial_of(study, 0).state, trial_of(study, 0).value) == (TrialState.COMPLETE, 0.5)
+    assert study.best and study.best.complete
+
+
+def test_an_epoch_that_is_reported_again_changes_nothing(opened: Open) -> None:
+    study = opened(search={"scheduler": "asha"})
+    study.next_trial()
+    study.report(0, 1, 0.5)
+    before, journal = told(study), study.folder.journal.read_bytes()
+    assert study.report(0, 1, -7.0)
+    assert (told(study), study.folder.journal.read_bytes()) == (before, journal)
+    assert study.asha.rungs[1] == {0: 0.5}
+
+
+def test_a_new_trial_is_given_until_the_budget_is_out(opened: Open) -> None:
+    study = opened(budget={"trials": 3})
+    assert [trial.number for trial in drive(study)] == [0, 1, 2]
+    assert study.next_trial() is None
+    assert states(study) == ["COMPLETE"] * 3
+
+
+def test_more_start_points_than_trials_are_all_tried(opened: Open) -> None:
+    start = [{"lr": 10.0**-power} for power in (2, 3, 4)]
+    study = opened(start=start, budget={"trials": 3})
+    assert [trial.values["lr"] for trial in drive(study)] == [point["lr"] for point in start]
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize("reopen", [False, True], ids=["same process", "reopened"])
+def test_a_released_trial_comes_back_under_its_number_with_its_values(opened: Open, reopen: bool) -> None:
+    study = opened()
+    drive(study, 1)
+    trial = study.next_trial()
+    assert trial
+    study.report(trial.number, 1, 0.5)
+    study.release()
+    assert states(study) == ["COMPLETE", "WAITING"]
+    if reopen:
+        study = opened()
+    assert study.next_trial() == trial
+    assert trial_of(study, 1).intermediate_values == {1: 0.5}
+    run_trial(study, trial)
+    assert states(study) == ["COMPLETE", "COMPLETE"]
+
+
+def test_opening_a_study_that_is_in_order_writes_nothing(folder: StudyFolder) -> None:
+    drive(open_study(folder, toy_space()))
+    journal = folder.journal.read_bytes()
+    open_study(folder, toy_space())
+    assert folder.journal.read_bytes() == journal
+
+
+def test_several_running_trials_come_back_in_order(opened: Open) -> None:
+    study = opened()
+    trials = [study.next_trial() for _ in range(3)]
+    study = opened()
+    assert states(study) == ["WAITING"] * 3
+    assert [study.next_trial() for _ in range(3)] == trials
+
+
+@pytest.mark.parametrize("left_at", range(9))
+def test_leaving_after_any_trial_and_coming_back_changes_nothing(folder: StudyFolder, left_at: int) -> None:
+    drive(open_study(folder, toy_space()), left_at)
+    study = open_study(folder, toy_space())
+    drive(study)
+    assert told(study) == uninterrupted(folder)
+
+
+def uninterrupted(folder: StudyFolder) -> list[tuple[Any, ...]]:
+    """What the toy's study says when it is run in one sitting."""
+    study = open_study(StudyFolder(folder.path.parent / "uninterrupted"), toy_space())
+    drive(study)
+    return told(study)
+
+
+def test_a_crash_at_any_moment_changes_nothing(folder: StudyFolder, tmp_path: Path) -> None:
+    whole = open_study(folder, toy_space())
+    drive(whole)
+    expected, expected_rungs, best = told(whole), whole.asha.rungs, folder.best.read_text(encoding="utf-8")
+    assert {state for _, state, *_ in expected} == {"COMPLETE", "PRUNED", "FAIL"}
+    assert len(expected) == 8
+    for kept in crash_points(folder.journal.read_bytes()):
+        crashed = StudyFolder(tmp_path / "crashed" / folder.path.name)
+        crashed.path.mkdir(parents=True)
+        crashed.journal.write_bytes(kept)
+        study = open_study(crashed, toy_space())
+        assert not any(trial.state == TrialState.RUNNING for trial in study.trials())
+        drive(study)
+        where = f"cut after {len(kept)} bytes: ...{kept[-60:]!r}"
+        assert told(study) == expected, where
+        assert study.asha.rungs == expected_rungs, where
+        assert crashed.best.read_text(encoding="utf-8") == best, where
+        shutil.rmtree(crashed.path)
+
+
+def crash_points(journal: bytes) -> list[bytes]:
+    """The journal cut at every line: in turn right before it, in its middle, and before its end."""
+    points, written = [], b""
+    for i, line in enumerate(journal.splitlines(keepends=True)):
+        points.append(written + line[: (0, len(line) // 2, len(line) - 1)[i % 3]])
+        written += line
+    return [*points, written]
+
+
+@pytest.mark.parametrize(
+    ("values", "state"),
+    [([0.1, 0.2, 0.3, 0.4], "COMPLETE"), ([0.1, math.nan], "PRUNED"), ([-9.0], "PRUNED"), ([0.1, 0.2], "WAITING")],
+)
+def test_a_decision_that_a_crash_cut_off_is_taken_on_opening(opened: Open, values: list[float], state: str) -> None:
+    asha = {"search": {"scheduler": "asha"}}
+    study = opened(**asha)
+    study.next_trial(), study.next_trial()
+    for epoch in (1, 2, 3, 4):
+        study.report(0, epoch, 0.0)
+    for epoch, value in enumerate(values, 1):
+        study._storage.set_trial_intermediate_value(trial_of(study, 1)._trial_id, epoch, value)
+    assert states(opened(**asha)) == ["COMPLETE", state]
+
+
+def test_asha_knows_its_rungs_again(folder: StudyFolder) -> None:
+    study = open_study(folder, toy_space())
+    drive(study)
+    assert any(study.asha.rungs.values())
+    assert open_study(folder, toy_space()).asha.rungs == study.asha.rungs
+
+
+def test_the_lock_of_a_writer_that_died_is_no_obstacle(folder: StudyFolder) -> None:
+    drive(open_study(folder, toy_space()), 1)
+    folder.journal.with_name("journal.log.lock").symlink_to(folder.journal)
+    drive(open_study(folder, toy_space()), 1)
+
+
+# The best, and checkpoints
+
+
+def reported_so_far(study: Study) -> list[int]:
+    return [best.number for best in ranked(study.trials(), study.objective)]
+
+
+def test_best_yaml_follows_the_best(opened: Open) -> None:
+    study = opened()
+    study.next_trial(), study.next_trial()
+    assert not study.folder.best.exists()
+    for number, epoch, value, best in [
+        (0, 1, 0.3, (0, 1)),
+        (1, 1, 0.5, (1, 1)),
+        (0, 2, 0.4, (1, 1)),
+        (0, 3, 0.6, (0, 3)),
+    ]:
+        study.report(number, epoch, value)
+        export = read_export(study.folder.best, study.folder.path)
+        assert (export.best.number, export.best.epoch) == best
+        assert export.best == study.best
+    assert export.job.values == {**trial_of(study, 0).params, "batch": 16}
+    assert export.job.seed == study.job(Trial(number=0, values={})).seed
+    assert (export.job.split_seed, export.job.max_epochs, export.study) == (3, 4, "toy")
+
+
+def test_seeds_differ_from_trial_to_trial_and_the_split_does_not(opened: Open) -> None:
+    study = opened()
+    jobs = [study.job(trial) for trial in (study.next_trial(), study.next_trial()) if trial]
+    assert jobs[0].seed != jobs[1].seed
+    assert [job.split_seed for job in jobs] == [3, 3]
+    assert jobs[1].folder == study.folder.path.resolve() / "trials" / "0001"
+
+
+def test_a_failed_trial_is_never_the_best(opened: Open) -> None:
+    study = opened()
+    study.next_trial(), study.next_trial()
+    study.report(0, 1, 0.3)
+    study.report(1, 1, 0.9)
+    study.fail(1, "crashed")
+    assert study.best and study.best.number == 0
+    assert read_export(study.folder.best, study.folder.path).best.number == 0
+    assert reported_so_far(study) == [0]
+
+
+@pytest.mark.parametrize("reopen", [False, True], ids=["at once", "on opening"])
+def test_no_best_yaml_stays_when_the_only_trial_failed(opened: Open, reopen: bool) -> None:
+    study = opened()
+    study.next_trial()
+    study.report(0, 1, 0.3)
+    best = study.folder.best.read_bytes()
+    study.fail(0, "crashed")
+    if reopen:
+        study.folder.best.write_bytes(best)  # The crash came before it was removed.
+        study = opened()
+    assert study.best is None
+    assert not study.folder.best.exists()
+
+
+def test_a_best_yaml_that_a_crash_left_behind_is_renewed(opened: Open) -> None:
+    study = opened(budget={"trials": 2})
+    drive(study)
+    right = study.folder.best.read_bytes()
+    study.folder.best.unlink()
+    assert opened(budget={"trials": 2}).folder.best.read_bytes() == right
+
+
+def make_checkpoint(study: Study, number: int) -> None:
+    checkpoint = study.folder.trial(number).checkpoint
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "last.pt").write_bytes(b"weights")
+
+
+def checkpoints(study: Study) -> set[int]:
+    return {int(path.parent.name) for path in study.folder.checkpoints()}
+
+
+def test_unfinished_trials_and_the_best_keep_their_checkpoints(opened: Open) -> None:
+    study = opened(budget={"trials": 8, "keep": 2, "max_epochs": 1})
+    for number, value in enumerate([0.5, 0.3, 0.4, 0.6]):
+        study.next_trial()
+        make_checkpoint(study, number)
+        assert not study.report(number, 1, value)
+        assert checkpoints(study) == set(reported_so_far(study)[:2])
+    assert checkpoints(study) == {0, 3}
+    study.next_trial(), study.next_trial()
+    make_checkpoint(study, 4)
+    make_checkpoint(study, 5)
+    study.fail(4, "crashed")
+    assert checkpoints(study) == {0, 3, 5}
+    assert checkpoints(opened(budget={"trials": 8, "keep": 2, "max_epochs": 1})) == {0, 3, 5}
+    assert checkpoints(opened(budget={"trials": 8, "keep": 1, "max_epochs": 1})) == {3, 5}
+
+
+def test_metrics_outlive_their_checkpoint(opened: Open) -> None:
+    study = opened(budget={"keep": 1, "max_epochs": 1})
+    for number, value in enumerate([0.5, 0.6]):
+        study.next_trial()
+        make_checkpoint(study, number)
+        study.folder.trial(number).metrics.write_text("{}\n")
+        study.report(number, 1, value)
+    assert checkpoints(study) == {1}
+    assert study.folder.trial(0).metrics.exists()
+
+
+def test_checkpoints_without_their_journal_are_refused(opened: Open) -> None:
+    study = opened()
+    study.next_trial()
+    make_checkpoint(study, 0)
+    study.folder.journal.unlink()
+    with pytest.raises(StudyError, match="checkpoints of trials that the journal doesn't know"):
+        opened()
+
+
+# The same space
+
+
+def test_another_space_is_refused_with_what_differs(opened: Open) -> None:
+    drive(opened(), 1)
+    changed = {"parameters": {"lr": {"float": [1e-4, 0.5], "log": True}}, "seed": 4, "fixed": {"batch": 32, "extra": 1}}
+    with pytest.raises(StudyError) as caught:
+        opened(**changed)
+    assert str(caught.value).splitlines()[1:] == [
+        "  fixed.batch: the study has 16, now 32",
+        "  fixed.extra: the study has nothing, now 1",
+        "  parameters.lr.float: the study has [0.0001, 0.1], now [0.0001, 0.5]",
+        "  seed: the study has 3, now 4",
+    ]
+    assert "another space" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"budget": {"max_epochs": 5}},
+        {"search": {"reduction": 4}},
+        {"search": {"sampler": "random"}},
+        {"start": [{"lr": 0.01}]},
+        {"objective": {"maximize": "other"}},
+        {"task": "tests.cluster.toy_study:other"},
+    ],
+    ids=str,
+)
+def test_what_makes_a_space_another_one(opened: Open, changed: dict[str, Any]) -> None:
+    study = opened()
+    mapping = steady_space().to_dict()
+    for key, value in changed.items():
+        mapping[key] = {**mapping[key], **value} if key in ("budget", "search") else value
+    with pytest.raises(StudyError, match="another space"):
+        open_study(study.folder, space_from_mapping(mapping, name="toy", file="toy.yaml"))
+
+
+def test_the_same_space_under_another_name_is_refused(opened: Open) -> None:
+    drive(opened(), 1)
+    with pytest.raises(StudyError, match="study of the space toy, now other"):
+        opened(name="other")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"budget": {"trials": 12, "time": "3m", "keep": 5, "retries": 0}}, {"resources": {"cpus": 2, "gpus": 0.5}}],
+    ids=str,
+)
+def test_budgets_and_resources_may_change(opened: Open, changed: dict[str, Any]) -> None:
+    drive(opened())
+    drive(study := opened(**changed))
+    assert len(study.trials()) == study.space.budget.trials
+
+
+def test_raising_the_trials_gives_what_more_trials_would_have_given_at_once(tmp_path: Path) -> None:
+    raised = StudyFolder(tmp_path / "raised")
+    drive(open_study(raised, toy_space(budget={"trials": 5})))
+    drive(study := open_study(raised, toy_space(budget={"trials": 14})))
+    drive(at_once := open_study(StudyFolder(tmp_path / "at once"), toy_space(budget={"trials": 14})))
+    assert told(study) == told(at_once)
+
+
+@pytest.mark.parametrize("content", ["garbage\n", "garbage\nmore\n", "{}\n{}\n", "[1]\n", '{"op_code":4}\n{}\n'])
+def test_what_is_no_journal_is_refused(opened: Open, folder: StudyFolder, content: str) -> None:
+    folder.path.mkdir()
+    folder.journal.write_text(content)
+    with pytest.raises(StudyError, match=r"journal\.log is no journal"):
+        opened()
+
+
+# Hopeless
+
+
+def fail_next(study: Study, reason: str) -> None:
+    trial = study.next_trial()
+    assert trial
+    study.fail(trial.number, reason)
+
+
+def test_a_study_is_hopeless_when_its_first_trials_all_failed_alike(opened: Open) -> None:
+    study = opened()
+    for _ in range(HOPELESS_FAILURES):
+        assert study.hopeless() is None
+        fail_next(study, "no module named x")
+    assert study.hopeless() == "no module named x"
+
+
+def test_a_study_is_not_hopeless_when_failures_differ_or_a_trial_got_through(opened: Open) -> None:
+    study = opened()
+    for i in range(HOPELESS_FAILURES):
+        fail_next(study, f"reason {i % 2}")
+    assert study.hopeless() is None
+    other = open_study(StudyFolder(study.folder.path / "other"), steady_space())
+    drive(other, 1)
+    for _ in range(HOPELESS_FAILURES):
+        fail_next(other, "the same")
+    assert other.hopeless() is None
+
+
+# The whole
+
+
+def test_every_trial_of_a_finished_study_is_accounted_for(hostile: StudyFolder) -> None:
+    study = open_study(hostile, toy_space(budget={"trials": 14}))
+    drive(study)
+    counts = study.states()
+    assert sum(counts.values()) == 14
+    assert all(state.is_finished() for state in counts)
+    for trial in study.trials():
+        values = {**trial.params, "batch": 16}
+        expected = {epoch: value_at(values, epoch) for epoch in trial.intermediate_values}
+        finite = {epoch: value for epoch, value in trial.intermediate_values.items() if not math.isnan(value)}
+        assert finite == {epoch: value for epoch, value in expected.items() if math.isfinite(value)}
+        assert list(trial.intermediate_values) == list(range(1, len(trial.intermediate_values) + 1))
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == max(finite.values())

@@ -1,0 +1,90 @@
+"""A bare function to search, and how its trials go: a few are steady, others diverge, crash or end early."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+
+from cluster.study import Study, Trial
+from search_spaces import Objective, Space, space_from_mapping
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+MAPPING: dict[str, Any] = {
+    "task": "tests.cluster.toy_study:train",
+    "objective": {"maximize": "score"},
+    "parameters": {
+        "lr": {"float": [1e-4, 1e-1], "log": True},
+        "kind": {"choice": ["steady", "fading", "diverging", "crashing", "ending", "silent"]},
+        "momentum": {"float": [0, 0.9], "step": 0.1, "when": {"kind": ["steady", "fading"]}},
+        "width": {"int": [1, 64], "log": True},
+    },
+    "fixed": {"batch": 16},
+    "start": [
+        {"kind": "steady", "lr": 1e-3, "width": 8},
+        {"kind": "fading", "momentum": 0.3},
+        {"kind": "diverging", "lr": 3e-3, "width": 8},
+        {"kind": "crashing", "lr": 3e-3, "width": 8},
+        {"kind": "ending", "lr": 3e-3, "width": 8},
+    ],
+    "search": {"reduction": 2, "grace_epochs": 1},
+    "budget": {"trials": 8, "max_epochs": 4, "keep": 2},
+    "seed": 3,
+}
+
+
+def toy_space(*, name: str = "toy", **sections: Any) -> Space:
+    """The toy's space; mappings are merged into its sections, other values replace them."""
+    mapping = {key: {**value} if isinstance(value, dict) else value for key, value in MAPPING.items()}
+    for key, value in sections.items():
+        mapping[key] = {**mapping[key], **value} if isinstance(value, dict) and key in mapping else value
+    return space_from_mapping(mapping, name=name, file=f"{name}.yaml")
+
+
+def toy_objective(space: Space) -> Objective:
+    """Its objective; a bare function's space always has one."""
+    assert space.objective is not None
+    return space.objective
+
+
+def value_at(values: dict[str, Any], epoch: int) -> float:
+    """The score at an epoch: a pure function of the configuration."""
+    skill = -abs(math.log10(values["lr"]) + 2.5) - abs(math.log(values["width"]) - 2) / 10
+    if values["kind"] == "diverging" and epoch == 2:
+        return math.inf
+    slope = -0.2 if values["kind"] == "fading" else 0.1
+    return skill + (slope + values.get("momentum", 0) / 10) * epoch
+
+
+def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
+    """The bare generator function that a space names."""
+    if config["kind"] == "silent":
+        return
+    for epoch in range(1, 100):
+        if config["kind"] == "ending" and epoch == 3:
+            return
+        if config["kind"] == "crashing" and epoch == 3:
+            raise RuntimeError("crashed in epoch 3")
+        yield {"score": value_at(config, epoch)}
+
+
+def run_trial(study: Study, trial: Trial) -> None:
+    """Train a trial as an actor would: from its first epoch, as if there were no checkpoint to go on from."""
+    try:
+        for epoch, line in enumerate(train(trial.values), start=1):
+            if not study.report(trial.number, epoch, line["score"]):
+                return
+    except RuntimeError as error:
+        study.fail(trial.number, str(error))
+    else:
+        study.end(trial.number)
+
+
+def drive(study: Study, trials: int | None = None) -> list[Trial]:
+    """Run a study's trials one after the other to its end, or so many; gives them."""
+    done: list[Trial] = []
+    while (trials is None or len(done) < trials) and (trial := study.next_trial()) is not None:
+        run_trial(study, trial)
+        done.append(trial)
+    return done
