@@ -1,0 +1,277 @@
+"""The command line of Rungs: searches a space, and looks after what comes out."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from results.study_folder import StudyError, StudyFolder
+from search_spaces import SpaceError, parse_duration
+
+if TYPE_CHECKING:
+    from results.description import Description
+
+EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+console = Console()
+
+
+def search(args: argparse.Namespace) -> int:
+    """Begin a study of a space, or go on with it if it was begun."""
+    from results.description import Description, origin
+    from search_spaces import load_space
+    from trainables.accept import accept, import_from, locate_files
+
+    budget = {"trials": args.trials, "max_epochs": args.max_epochs, "time": args.time}
+    seed = [] if args.seed is None else [f"seed={args.seed}"]
+    space = load_space(args.space, overrides=[*args.set, *seed], budget=budget)
+    import_paths = tuple(dict.fromkeys([str(Path.cwd()), str(space.file.parent.resolve())]))
+    import_from(import_paths)
+    objective = accept(space)
+    description = Description(
+        space=locate_files(space), objective=objective, import_paths=import_paths, origin=origin()
+    )
+    folder = StudyFolder(Path(args.out) / study_name(space.name if args.name is None else args.name))
+    return run(folder, description, args)
+
+
+def resume(args: argparse.Namespace) -> int:
+    """Go on with a study; only its budgets may change."""
+    from dataclasses import replace
+
+    from results.description import read_description
+    from trainables.accept import accept, import_from, locate_files
+
+    fixed = {"--max-epochs": args.max_epochs, "--set": args.set, "--seed": args.seed, "--name": args.name}
+    given = [option for option, value in fixed.items() if value not in (None, [])]
+    if given:
+        raise StudyError(f"--resume goes on with the same study: {', '.join(given)} would make it another one")
+    folder = StudyFolder(Path(args.resume))
+    description = read_description(folder)
+    budget = description.space.budget
+    if args.trials is not None and args.trials < budget.trials:
+        raise StudyError(
+            f"--trials may be raised on --resume, never lowered: the study has {budget.trials}, got {args.trials}"
+        )
+    budget = replace(
+        budget,
+        trials=args.trials or budget.trials,
+        time_s=parse_duration(args.time) if args.time else budget.time_s,
+    )
+    description = replace(description, space=replace(description.space, budget=budget))
+    import_from(description.import_paths)
+    accept(description.space)
+    locate_files(description.space)
+    return run(folder, description, args)
+
+
+def run(folder: StudyFolder, description: "Description", args: argparse.Namespace) -> int:
+    """Run a study whose space has been found to be right; only now is Ray imported."""
+    from cluster.runner import RunOptions, run_study
+
+    options = RunOptions(address=args.address, concurrent=args.concurrent, quiet=args.quiet)
+    return run_study(folder, description, options, console)
+
+
+def spaces(args: argparse.Namespace) -> int:
+    """Every built-in space, its task and its parameters."""
+    from results.text import space_lines
+    from search_spaces import builtin_spaces, load_space
+
+    for path in builtin_spaces():
+        for line in space_lines(load_space(path)):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+    return EXIT_DONE
+
+
+def check(args: argparse.Namespace) -> int:
+    """Validate a space without starting anything."""
+    from search_spaces import load_space
+    from trainables.accept import accept, import_from, locate_files
+
+    space = load_space(args.space)
+    import_from([str(Path.cwd()), str(space.file.parent.resolve())])
+    objective = accept(space)
+    locate_files(space)
+    budget = space.budget
+    console.print(
+        f"{space.file.name}: ok. {space.task}, {objective.direction} {objective.name}; "
+        f"{len(space.parameters)} parameters, {len(space.start)} start points, "
+        f"{budget.trials} trials of up to {budget.max_epochs} epochs",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return EXIT_DONE
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train one exported configuration on the full budget."""
+    from results.retrain import retrain
+
+    if args.workers != 1:
+        raise StudyError(f"--workers: training on several workers is not there yet, got {args.workers}; leave it out")
+    return retrain(Path(args.config), seed=args.seed, console=console)
+
+
+def status(args: argparse.Namespace) -> int:
+    """What a study has done and is doing: while it runs, after it ended, after a crash."""
+    from results.read import read_study
+    from results.summary import print_summary
+
+    record = read_study(StudyFolder(Path(args.study)))
+    console.print(f"[bold]{record.description.space.name}[/bold]: {record.condition()}", highlight=False)
+    print_summary(record, console)
+    return EXIT_DONE
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write the best configurations so that anyone can train them again."""
+    from results.export import export_best, study_exports
+    from results.read import read_study
+
+    record = read_study(StudyFolder(Path(args.study)))
+    exports = study_exports(record)[: args.top]
+    if not exports:
+        raise StudyError(f"{args.study} has nothing to export: no trial has reported a value yet")
+    for export, path in zip(
+        exports, export_best(record.folder, exports, Path(args.to or record.folder.exports)), strict=True
+    ):
+        console.print(f"{path}: {export.summary()}", highlight=False, soft_wrap=True, markup=False)
+    return EXIT_DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; a user's mistake becomes one message on standard error and exit code 2."""
+    args = parse(list(sys.argv[1:] if argv is None else argv))
+    try:
+        return args.command(args)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if not is_mistake(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_MISTAKE
+
+
+def is_mistake(error: Exception) -> bool:
+    """Whether an exception is the user's to mend. Classes are known by name, so that none needs importing."""
+    names = {"SpaceError", "StudyError", "TaskError", "ConfigError", "DataError", "ClusterError"}
+    return type(error).__name__ in names
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Arguments with the function that serves them as `command`."""
+    if argv and not argv[0].startswith("-"):
+        return command_parser().parse_args(argv)
+    parser = search_parser()
+    args = parser.parse_args(argv)
+    args.set = [pair for group in args.set for pair in group]
+    args.command = search if args.resume is None else resume
+    return args
+
+
+def search_parser() -> argparse.ArgumentParser:
+    """The options of a search."""
+    parser = argparse.ArgumentParser(
+        prog="launch.py",
+        description="Search a space: Ray schedules the trials, Optuna suggests, ASHA stops early.",
+        epilog="commands: " + ", ".join(COMMANDS) + "; each has its own --help",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--space", help="a YAML file, or the name of a built-in space")
+    what.add_argument("--resume", metavar="STUDY", help="the folder of a study to go on with")
+    parser.add_argument("--name", help="of the study; default: the space's")
+    parser.add_argument("--out", type=folder, default="runs", help="folder of the studies (default: runs)")
+    parser.add_argument("--trials", type=at_least_one, help="configurations to try")
+    parser.add_argument("--max-epochs", type=at_least_one, help="epochs of a trial that is never stopped")
+    parser.add_argument("--time", type=duration, help="limit of this launch: 90s, 30m, 2h")
+    parser.add_argument("--seed", type=not_negative, help="of every random choice")
+    parser.add_argument("--set", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="change the space")
+    parser.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
+    parser.add_argument("--concurrent", type=at_least_one, help="trials at once, at most")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    return parser
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The commands other than a search."""
+    parser = argparse.ArgumentParser(prog="launch.py")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for function, argument, text in COMMANDS.values():
+        command = commands.add_parser(function.__name__, help=text, description=text)
+        command.set_defaults(command=function)
+        if argument:
+            command.add_argument(argument)
+        if function is train:
+            command.add_argument("--workers", type=at_least_one, default=1, help="processes that train together")
+            command.add_argument("--seed", type=not_negative, help="another one than the export's")
+        if function is export:
+            command.add_argument("--top", type=at_least_one, default=3, help="how many (default: 3)")
+            command.add_argument("--to", type=folder, help="folder; default: exports/ in the study's")
+    return parser
+
+
+COMMANDS = {
+    "spaces": (spaces, None, "every built-in space, its task, its parameters"),
+    "check": (check, "space", "validate a space; starts nothing"),
+    "train": (train, "config", "train one exported configuration on the full budget"),
+    "status": (status, "study", "what a study has done and is doing"),
+    "export": (export, "study", "write the best configurations, to be trained again"),
+}
+
+
+def at_least_one(text: str) -> int:
+    """An option's whole number from 1."""
+    return whole_number(text, least=1)
+
+
+def not_negative(text: str) -> int:
+    """An option's whole number from 0."""
+    return whole_number(text, least=0)
+
+
+def whole_number(text: str, *, least: int) -> int:
+    """An option's whole number, or argparse's error."""
+    if not text.lstrip("-").isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text!r}")
+    return int(text)
+
+
+def folder(text: str) -> str:
+    """An option's folder, there or not; or argparse's error."""
+    for path in (Path(text), *Path(text).parents):
+        if path.exists() and not path.is_dir():
+            raise argparse.ArgumentTypeError(f"must be a folder, got a path where {path} is a file")
+    return text
+
+
+def duration(text: str) -> str:
+    """An option's duration, as it is written; or argparse's error."""
+    try:
+        parse_duration(text)
+    except SpaceError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def study_name(name: str) -> str:
+    """A name that is safe as a folder's.
+
+    Raises:
+        StudyError: when it is not.
+    """
+    if not NAME.fullmatch(name):
+        raise StudyError(
+            f"--name must be letters, digits, '.', '_' and '-', and begin with a letter or digit, got {name!r}"
+        )
+    return name
+
+
+if __name__ == "__main__":
+    sys.exit(main())
