@@ -80,8 +80,6 @@ def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> 
         )
         with _signals_halt(halt, console), open_view(study, halt, console, quiet=options.quiet) as view:
             search(study, cluster, concurrent=options.concurrent, view=view, halt=halt)
-    except OSError as error:
-        halt.request(f"the study can't be written: {error}")
     finally:
         ray.shutdown()
 

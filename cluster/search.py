@@ -17,6 +17,7 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Interrupts are the launcher's, by way of Halt.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # The journal is the only state that is kept.
     "TUNE_FORCE_TRIAL_CLEANUP_S": "2",  # An actor in the middle of an epoch is not waited for.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # A step may also say that its trial failed.
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -28,7 +29,6 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
 
     Raises:
         ClusterError: when no trial can ever be placed.
-        OSError: when the journal can't be written. The study is put in order when it is opened again.
     """
     slots = cluster.slots(study.space.resources, concurrent)
     os.environ.update(TUNE_SETTINGS, TUNE_MAX_PENDING_TRIALS_PG=str(slots))  # All actors start side by side.
@@ -57,7 +57,8 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    study.release()
+    with halt.on_write_error():
+        study.release()
 
 
 def slot_bundles(study: Study, cluster: Cluster, slots: int) -> list[dict[str, float]]:

@@ -16,18 +16,15 @@ from optuna.trial import FrozenTrial, TrialState
 from cluster.asha import Asha, rung_epochs
 from cluster.sampler import ReplayableSampler
 from results.best import Best, ranked, trial_best
-from results.description import differences, identity
+from results.description import identity
 from results.export import Export, trial_job
+from results.journal import PASSED_KEY, REASON_KEY, SPACE_KEY, START_KEY, read_journal
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Space
 from search_spaces.space import Objective
 from search_spaces.suggest import suggest
 from trainables.job import Job
 
-SPACE_KEY = "rungs:space"
-START_KEY = "start"
-REASON_KEY = "reason"
-PASSED_KEY = "passed"
 HOPELESS_FAILURES = 5
 
 
@@ -48,7 +45,7 @@ class Study:
     """The writer of a study's journal. Opening a journal that was cut short at any moment puts it in order.
 
     Raises:
-        StudyError: when the journal is another space's, or not a journal.
+        StudyError: when the journal is another space's, or damaged; names the line.
     """
 
     def __init__(self, folder: StudyFolder, space: Space, objective: Objective, import_paths: Sequence[str] = ()):
@@ -91,9 +88,12 @@ class Study:
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Write a trial's value at an epoch, and say whether it may train on; if not, it is finished.
 
-        An epoch that the journal has already (a resumed trial may report it again) changes nothing.
+        An epoch that the journal has already (a resumed trial may report it again) changes nothing, and neither does
+        a trial that isn't running any more.
         """
         trial = self._trial(number)
+        if trial.state != TrialState.RUNNING:
+            return False
         if epoch in trial.intermediate_values:
             return True
         value = value if math.isfinite(value) else math.nan
@@ -115,6 +115,7 @@ class Study:
         """A trial crashed for good; one that is finished already stays as it is."""
         if self._trial(number).state.is_finished():
             return
+        reason = reason.encode("utf-8", "backslashreplace").decode()  # It may quote a file name that is no text.
         self._storage.set_trial_user_attr(self._trial(number)._trial_id, REASON_KEY, reason)
         self._finish(number, TrialState.FAIL)
         if self.best and self.best.number == number:
@@ -146,23 +147,16 @@ class Study:
         # The launcher's lock is held: a lock file of the journal was left by a process that is no more.
         self.folder.journal.with_name(self.folder.journal.name + ".lock").unlink(missing_ok=True)
         cut_torn_line(self.folder.journal)
-        try:
-            storage = JournalStorage(JournalFileBackend(str(self.folder.journal)))
-            sampler = ReplayableSampler(self.space.search.sampler, self.space.seed)
-            name, names = self.space.name, {study.study_name for study in storage.get_all_studies()}
-            if name in names:
-                study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
-            elif not names:
-                direction = self.objective.direction
-                study = optuna.create_study(study_name=name, storage=storage, sampler=sampler, direction=direction)
-            else:
-                raise StudyError(
-                    f"{self.folder.path} is a study of the space {', '.join(sorted(names))}, now {name}; "
-                    "give this one another --name"
-                )
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyError(f"{self.folder.journal} is no journal, or a damaged one: {error}") from error
-        self._check_same_space(study)
+        begun = bool(read_journal(self.folder.journal, self.space, self.objective))
+        storage = JournalStorage(WholeJournal(str(self.folder.journal)))
+        sampler, name = ReplayableSampler(self.space.search.sampler, self.space.seed), self.space.name
+        if begun:
+            study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+        else:
+            direction = self.objective.direction
+            study = optuna.create_study(study_name=name, storage=storage, sampler=sampler, direction=direction)
+        if SPACE_KEY not in study.user_attrs:
+            study.set_user_attr(SPACE_KEY, identity(self.space))
         return study
 
     def _check_checkpoints(self) -> None:
@@ -172,16 +166,6 @@ class Study:
             raise StudyError(
                 f"{self.folder.path / 'trials'} has checkpoints of trials that the journal doesn't know "
                 f"({', '.join(map(str, unknown))}); remove that folder, or give this study another --name"
-            )
-
-    def _check_same_space(self, study: optuna.Study) -> None:
-        mine, kept = identity(self.space), study.user_attrs.get(SPACE_KEY)
-        if kept is None:
-            study.set_user_attr(SPACE_KEY, mine)
-        elif kept != mine:
-            raise StudyError(
-                f"{self.folder.path} is a study of another space; give this one another --name. They differ in:\n  "
-                + "\n  ".join(differences(kept, mine))
             )
 
     def _enqueue_start_points(self) -> None:
@@ -212,7 +196,7 @@ class Study:
     def _decide(self, trial: FrozenTrial) -> bool:
         """Whether a trial goes on after the last epoch it reported; if not, it is finished."""
         epoch, value = max(trial.intermediate_values.items())
-        if math.isnan(value) or not self._passes(trial, epoch):
+        if not math.isfinite(value) or not self._passes(trial, epoch):
             self._finish(trial.number, TrialState.PRUNED)
             return False
         if epoch >= self.space.budget.max_epochs:
@@ -264,8 +248,26 @@ class Study:
 
 def cut_torn_line(journal: Path) -> None:
     """Drop a last line that a crash cut short: whatever came to stand behind it would make the journal unreadable."""
-    if journal.exists():
+    if journal.is_file():
         content = journal.read_bytes()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(journal, whole)
+
+
+class WholeJournal(JournalFileBackend):
+    """A journal file that holds whole lines only, also when the disk is full."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append all lines, or none.
+
+        Raises:
+            OSError: when they can't be written.
+        """
+        path = Path(self._file_path)
+        size = path.stat().st_size
+        try:
+            super().append_logs(logs)
+        except OSError:
+            os.truncate(path, size)
+            raise

@@ -1,6 +1,8 @@
 """Ray Tune's searcher, scheduler, stopper and callback, as thin as they can be: the study decides."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ray.tune import Callback, PlacementGroupFactory, Stopper
@@ -45,6 +47,14 @@ class Halt(Unpickled, Stopper):
         """Until the time is over; None without a limit."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
+    @contextmanager
+    def on_write_error(self) -> Iterator[None]:
+        """End the search if the study can't be written; what is in the journal then is whole, and can be resumed."""
+        try:
+            yield
+        except OSError as error:
+            self.request(f"the study can't be written: {error}")
+
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Never: single trials are the scheduler's."""
         return False
@@ -76,7 +86,10 @@ class StudySearcher(Unpickled, Searcher):
         """The next trial's job; None while all slots are taken."""
         if not self._free or self._halt.reason:
             return None
-        trial = self._study.next_trial()
+        with self._halt.on_write_error():
+            trial = self._study.next_trial()
+        if self._halt.reason:
+            return None
         if trial is None:
             return Searcher.FINISHED
         slot = self._slots[trial_id] = self._free.pop(0)
@@ -111,7 +124,12 @@ class StudyScheduler(Unpickled, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Write the result to the journal, and go on or stop."""
-        number = trial.config["number"]
+        with self._halt.on_write_error():
+            if self._goes_on(trial.config["number"], result):
+                return self.CONTINUE
+        return self.STOP
+
+    def _goes_on(self, number: int, result: dict[str, Any]) -> bool:
         if "failed" in result:
             self._study.fail(number, result["failed"])
             stop_if_hopeless(self._study, self._halt)
@@ -119,9 +137,9 @@ class StudyScheduler(Unpickled, FIFOScheduler):
             self._halt.request(result["halt"])  # The trial stays unfinished, to go on when there is room again.
         elif "ended" in result:
             self._study.end(number)
-        elif self._study.report(number, result["epoch"], result["value"]):
-            return self.CONTINUE
-        return self.STOP
+        else:
+            return self._study.report(number, result["epoch"], result["value"])
+        return False
 
 
 class StudyCallback(Unpickled, Callback):
@@ -136,8 +154,9 @@ class StudyCallback(Unpickled, Callback):
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """The process died, and its retries are used up."""
-        self._study.fail(trial.config["number"], death_reason(trial))
-        stop_if_hopeless(self._study, self._halt)
+        with self._halt.on_write_error():
+            self._study.fail(trial.config["number"], death_reason(trial))
+            stop_if_hopeless(self._study, self._halt)
 
 
 def stop_if_hopeless(study: Study, halt: Halt) -> None:
