@@ -19,8 +19,8 @@ class TrialActor(tune.Trainable):
     """Trains one job after another, an epoch a step.
 
     What a step gives is `{"epoch", "value"}`, or `{"failed": reason}` when the training raised, or `{"ended": True}`
-    when it had nothing more to report, or `{"halt": reason}` when no trial could go on. An exception of the user's code so costs its trial, not this process with its
-    imported libraries and loaded data.
+    when it had nothing more to report, or `{"halt": reason}` when no trial could go on. So an exception of the user's
+    code costs its trial, not this process with its imported libraries and loaded data.
     """
 
     @classmethod

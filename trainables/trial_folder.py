@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -118,7 +118,7 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     with path.open("wb") as file:
         witness = _Witness(file)
         try:
-            torch.save(state, witness)
+            torch.save(state, cast(BinaryIO, witness))
         except RuntimeError:
             if witness.error is not None:
                 raise witness.error from None

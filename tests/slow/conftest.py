@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,3 +65,12 @@ def finish(process: "subprocess.Popen[str]", *, timeout_s: float = 300) -> tuple
 def record(workplace: Path, name: str) -> StudyRecord:
     """The study that a launch left behind."""
     return read_study(StudyFolder(workplace / "runs" / name))
+
+
+def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]", *, timeout_s: float = 120) -> None:
+    """Wait for something that a launch does; fails if the launch ends or the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

@@ -6,7 +6,6 @@ pytest -m slow tests/slow/test_search.py
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import optuna
@@ -14,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from tests.slow.conftest import Launch, finish, record
+from tests.slow.conftest import Launch, finish, record, wait_until
 
 TOY = """\
 task: toy:train
@@ -109,12 +108,3 @@ def test_the_shipped_space_beats_the_hand_made_settings(workplace: Path, launch:
     storage = JournalStorage(JournalFileBackend(str(study.folder.journal)))
     assert optuna.load_study(study_name="v6", storage=storage).best_value <= best.value
     assert re.search(rf"{best.value:.4f}", output)
-
-
-def wait_until(holds, process, *, timeout_s: float = 120) -> None:  # type: ignore[no-untyped-def]
-    """Wait for something that a launch does; fails if the launch ends or the time is over."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
