@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +12,7 @@ from typing import Any
 
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Space, dump_yaml, read_yaml, space_from_mapping
-from search_spaces.space import Objective
+from search_spaces.space import DIRECTIONS, Objective
 from trainables.trial_folder import write_atomically
 
 PACKAGES = ("ray", "optuna", "torch", "transformers", "numpy")
@@ -60,16 +60,39 @@ def read_description(folder: StudyFolder) -> Description:
     if not folder.description.exists():
         raise StudyError(f"{folder.path} is no study: it has no {folder.description.name}")
     content = read_yaml(folder.description)
-    try:
-        ((direction, metric),) = content["objective"].items()
-        return Description(
-            space=space_from_mapping(content["space"], name=content["name"], file=folder.description),
-            objective=Objective(name=metric, direction=direction),
-            import_paths=tuple(content["import_paths"]),
-            origin=content["origin"],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StudyError(f"{folder.description} is damaged: {type(error).__name__}: {error}") from error
+    wrong = [f"{key} must be {words}" for key, (holds, words) in _SECTIONS.items() if not holds(content.get(key))]
+    wrong += [f"{key} is not known" for key in content if key not in _SECTIONS]
+    if wrong:
+        raise StudyError(f"{folder.description} is damaged: {'; '.join(wrong)}")
+    ((direction, metric),) = content["objective"].items()
+    space = space_from_mapping(content["space"], name=content["name"], file=folder.description)
+    if space.objective not in (None, objective := Objective(name=metric, direction=direction)):
+        raise StudyError(f"{folder.description} is damaged: objective must be the space's, got {direction}: {metric}")
+    return Description(
+        space=space, objective=objective, import_paths=tuple(content["import_paths"]), origin=content["origin"]
+    )
+
+
+def _is_objective(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) == 1
+        and value.keys() <= {*DIRECTIONS}
+        and all(map(_is_text, value.values()))
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+_SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_is_text, "a text"),
+    "objective": (_is_objective, f"{' or '.join(DIRECTIONS)} with a metric's name"),
+    "import_paths": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of folders"),
+    "origin": (lambda value: isinstance(value, dict), "a mapping"),
+    "space": (lambda value: isinstance(value, dict), "a mapping"),
+}
 
 
 def origin() -> dict[str, Any]:

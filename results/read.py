@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from results.best import Best, ranked
 from results.description import Description, read_description
-from results.study_folder import StudyError, StudyFolder, lock_holder
+from results.journal import read_journal
+from results.study_folder import StudyFolder, lock_holder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ def read_study(folder: StudyFolder) -> StudyRecord:
     """Read a study; nothing is written, so a study that runs is not disturbed.
 
     Raises:
-        StudyError: when there is no study in the folder, or its journal can't be read.
+        StudyError: when there is no study in the folder, or its journal is damaged or another space's; names the line.
         SpaceError: when its `study.yaml` was edited into a wrong one.
     """
     description = read_description(folder)
@@ -59,14 +59,20 @@ def read_study(folder: StudyFolder) -> StudyRecord:
 
 def read_trials(folder: StudyFolder, description: Description) -> list[FrozenTrial]:
     """The journal's trials; none when the journal was never begun."""
-    if not folder.journal.exists():
-        return []
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        storage = JournalStorage(JournalFileBackend(str(folder.journal)))
-        study = optuna.load_study(study_name=description.space.name, storage=storage)
-    except KeyError:
-        return []
-    except (ValueError, OSError) as error:
-        raise StudyError(f"{folder.journal} can't be read: {error}") from error
-    return study.get_trials(deepcopy=False)
+    records = read_journal(folder.journal, description.space, description.objective)
+    return JournalStorage(_Records(records)).get_all_trials(0, deepcopy=False) if records else []
+
+
+class _Records(BaseJournalBackend):
+    """A journal's records, for Optuna to replay; nothing is ever added."""
+
+    def __init__(self, records: list[dict[str, Any]]):
+        self._records = records
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        """Those from a number on."""
+        return self._records[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Never: whoever reads a study must not change it."""
+        raise NotImplementedError

@@ -155,6 +155,27 @@ def test_a_description_that_lost_a_key_is_damaged(path: Path, lost: str) -> None
         read_study(StudyFolder(path))
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": 5}, "name must be a text"),
+        ({"objective": "score"}, "objective must be maximize or minimize with a metric's name"),
+        ({"objective": {"minimize": "score"}}, "objective must be the space's, got minimize: score"),
+        ({"objective": {"maximize": "other"}}, "objective must be the space's, got maximize: other"),
+        ({"import_paths": "abc"}, "import_paths must be a list of folders"),
+        ({"import_paths": [1]}, "import_paths must be a list of folders"),
+        ({"origin": []}, "origin must be a mapping"),
+        ({"space": []}, "space must be a mapping"),
+        ({"more": 1}, "more is not known"),
+    ],
+)
+def test_a_description_with_a_wrong_section_is_damaged(path: Path, changed: dict[str, object], message: str) -> None:
+    open_study(path)
+    edit(path, changed)
+    with pytest.raises(StudyError, match=r"study\.yaml is damaged: " + message):
+        read_study(StudyFolder(path))
+
+
 @pytest.mark.parametrize("text", ["a: [", "- 1\n", "", "space: 3\nname: x\nobjective: 4\n", "lr: 1e-5\n"])
 def test_a_description_that_is_none_is_refused(path: Path, text: str) -> None:
     open_study(path)
@@ -191,7 +212,7 @@ def test_a_damaged_journal_is_refused(path: Path) -> None:
     drive(open_study(path), 1)
     journal = StudyFolder(path).journal
     journal.write_bytes(b"garbage\n" + journal.read_bytes())
-    with pytest.raises(StudyError, match=r"journal\.log can't be read"):
+    with pytest.raises(StudyError, match=r"journal\.log:1: a line must be a JSON object"):
         read_study(StudyFolder(path))
 
 

@@ -1,0 +1,60 @@
+"""What a field of the journal's lines may hold, whatever the lines before say."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from search_spaces.problems import is_whole
+
+MAX_WHOLE = 2**53
+MAX_DEPTH = 50
+
+
+class Kind(NamedTuple):
+    """What a field may hold: the check, and its rule in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(datetime.fromisoformat(value).astimezone())
+    except (ValueError, OverflowError, OSError):
+        return False
+
+
+def _is_attribute(value: object) -> bool:
+    """Whether it is one name with a value of no great depth."""
+    layer, depth = [value], 0
+    while layer and depth <= MAX_DEPTH:
+        layer = [part for item in layer for part in _parts(item)]
+        depth += 1
+    return not layer and isinstance(value, dict) and len(value) == 1
+
+
+def _parts(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _is_value(value: object) -> bool:
+    """Whether it is a number that a training may report: of any size, and not a number at that."""
+    return isinstance(value, float) or (is_whole(value) and abs(value) < MAX_WHOLE)
+
+
+TEXT = Kind(lambda value: isinstance(value, str), "a text")
+WHOLE = Kind(lambda value: type(value) is int and -MAX_WHOLE <= value <= MAX_WHOLE, "a whole number")
+NUMBER = Kind(lambda value: _is_value(value) and math.isfinite(value), "a finite number")
+VALUE = Kind(_is_value, "a number")
+VALUES = Kind(
+    lambda value: value is None or (isinstance(value, list) and all(map(_is_value, value))), "null or a list of numbers"
+)
+TIME = Kind(_is_time, "a date and time")
+ONE = Kind(_is_attribute, "an object with one key, and not deeply nested")
+NULL = Kind(lambda value: value is None, "null")
+EMPTY = Kind(lambda value: value == {}, "an empty object")
+ZERO = Kind(lambda value: is_whole(value) and value == 0, "0: a journal holds one study")
+DIRECTIONS = Kind(lambda value: isinstance(value, list) and len(value) == 1 and is_whole(value[0]), "one direction")

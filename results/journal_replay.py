@@ -1,0 +1,239 @@
+"""What a line of the journal must say, given the lines before it: the study told again, in as much as checks need."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution, distribution_to_json
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from results.description import differences, identity
+from search_spaces import Space
+from search_spaces.parameter import Parameter
+from search_spaces.problems import is_whole, show
+from search_spaces.space import Objective
+from search_spaces.suggest import active, distribution
+
+SPACE_KEY = "rungs:space"
+START_KEY = "start"
+REASON_KEY = "reason"
+PASSED_KEY = "passed"
+WARNING_KEY = "warning"
+FIXED_KEY = "fixed_params"  # Optuna's, for what `enqueue_trial` was given.
+
+Record = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What the lines so far say of a trial."""
+
+    state: TrialState
+    start: Mapping[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    asked: int = 0
+    reports: dict[int, float] = field(default_factory=dict)
+    failed_for: str | None = None
+
+
+class _Searched(NamedTuple):
+    """A parameter, and how the journal spells its distribution."""
+
+    parameter: Parameter
+    distribution: BaseDistribution
+    spellings: set[str]
+
+
+class Replay:
+    """The study as far as the lines have told it; each method takes in a line whose fields are checked already.
+
+    Raises:
+        ValueError: when the line can't follow those before it.
+    """
+
+    def __init__(self, space: Space, objective: Objective):
+        self.space, self.objective = space, objective
+        self.begun = self.space_noted = False
+        self.starts = 0
+        self.trials: list[_Trial] = []
+        self.searched = [_searched(parameter) for parameter in space.parameters]
+
+    def create_study(self, record: Record) -> None:
+        """The first line: whose study it is."""
+        name, direction = record["study_name"], StudyDirection[self.objective.direction.upper()]
+        if name != self.space.name:
+            raise ValueError(
+                f"this is a study of the space {name}, now {self.space.name}; give this one another --name"
+            )
+        rule = f"directions must be {[direction.value]}, as the study is to {self.objective.direction}"
+        _require(record["directions"] == [direction.value], rule, record["directions"])
+        self.begun = True
+
+    def set_study_attr(self, record: Record) -> None:
+        """The space that was searched; the rest is other tools'."""
+        ((key, kept),) = record["user_attr"].items()
+        if key != SPACE_KEY:
+            return
+        _require(isinstance(kept, dict), f"{SPACE_KEY} must be an object", kept)
+        if kept != (mine := identity(self.space)):
+            raise ValueError(
+                "this is a study of another space; give this one another --name. They differ in:\n  "
+                + "\n  ".join(differences(kept, mine))
+            )
+        self.space_noted = True
+
+    def keep_for_others(self, record: Record) -> None:
+        """Notes that other tools, such as Optuna's dashboard, keep in a journal."""
+
+    def create_trial(self, record: Record) -> None:
+        """A trial that is suggested as it runs."""
+        self._add(_Trial(TrialState.RUNNING))
+
+    def enqueue_trial(self, record: Record) -> None:
+        """A start point, to be tried when its turn comes."""
+        number, start, fixed = self.starts, record["user_attrs"], record["system_attrs"]
+        _require(number < len(self.space.start), "a space's start points must each be tried once", start)
+        due, point = {START_KEY: number}, dict(self.space.start[number])
+        _require(start == due and is_whole(start[START_KEY]), f"user_attrs must be {show(due)}", start)
+        _require(fixed == {FIXED_KEY: point}, f"system_attrs must be {show({FIXED_KEY: point})}", fixed)
+        self.starts += 1
+        self._add(_Trial(TrialState.WAITING, start=point))
+
+    def set_param(self, record: Record) -> None:
+        """The next parameter in the space's order, with a value that it can take."""
+        trial = self._running(record)
+        due = self._due(trial)
+        if due is None:
+            raise ValueError(f"the trial must have each parameter once, got {show(record['param_name'])} beyond them")
+        name, value = due.parameter.name, record["param_value_internal"]
+        if record["param_name"] != name:
+            raise ValueError(f"param_name must be {name}, which is next, got {show(record['param_name'])}")
+        _check_spelling(due, record["distribution"])
+        if not _inside(due.distribution, value):
+            raise ValueError(f"param_value_internal must be in {due.distribution}, got {show(value)}")
+        if name in trial.start:
+            pinned = due.distribution.to_internal_repr(trial.start[name])
+            _require(value == pinned, f"param_value_internal must be the start point's, {show(pinned)}", value)
+        trial.values[name] = due.parameter.cast(due.distribution.to_external_repr(value))
+
+    def run(self, record: Record) -> None:
+        """A waiting trial begins, or goes on."""
+        trial = self._trial(record)
+        _require(trial.state == TrialState.WAITING, "a trial that begins must be WAITING", trial.state.name)
+        trial.state = TrialState.RUNNING
+
+    def wait(self, record: Record) -> None:
+        """A running trial is left to a later launch."""
+        self._running(record).state = TrialState.WAITING
+
+    def report(self, record: Record) -> None:
+        """A value at an epoch that has none yet."""
+        trial, epoch = self._running(record), record["step"]
+        if (due := self._due(trial)) is not None:
+            raise ValueError(f"a trial must have all its parameters before it reports, got none for {due[0].name}")
+        _require(epoch not in trial.reports, "step must be an epoch that was not reported before", epoch)
+        trial.reports[epoch] = record["intermediate_value"]
+
+    def set_trial_attr(self, record: Record) -> None:
+        """Why a trial failed, what it warned of, the rung it passed; the rest is other tools'."""
+        trial = self._running(record)
+        ((key, value),) = record["user_attr"].items()
+        _require(key != START_KEY, f"{START_KEY} must be set when the trial is created", value)
+        if key == PASSED_KEY:
+            _require(is_whole(value) and value in trial.reports, f"{PASSED_KEY} must be an epoch reported", value)
+        elif key in (REASON_KEY, WARNING_KEY):
+            _require(isinstance(value, str), f"{key} must be a text", value)
+            trial.failed_for = value if key == REASON_KEY else trial.failed_for
+
+    def finish(self, record: Record) -> None:
+        """The end of a trial, with the value that follows from its reports."""
+        trial, state = self._running(record), TrialState(record["state"])
+        _require(state != TrialState.FAIL or trial.failed_for is not None, "a failed trial must have a reason", None)
+        values = self._final_values(trial, state)
+        if record["values"] != values:
+            raise ValueError(f"values must be {show(values)}, as it reported, got {show(record['values'])}")
+        trial.state = state
+
+    def _final_values(self, trial: _Trial, state: TrialState) -> list[float] | None:
+        """What `Study` tells Optuna of a complete trial, and Optuna makes of one that was stopped early."""
+        if state == TrialState.FAIL:
+            return None
+        finite = [value for value in trial.reports.values() if math.isfinite(value)]
+        if not (finite if state == TrialState.COMPLETE else trial.reports):
+            raise ValueError(f"a trial that is {state.name} must have reported a value, got none")
+        if state == TrialState.COMPLETE:
+            return [max(finite) if self.objective.direction == "maximize" else min(finite)]
+        last = trial.reports[max(trial.reports)]
+        return None if math.isnan(last) else [last]
+
+    def _add(self, trial: _Trial) -> None:
+        if not self.space_noted:
+            raise ValueError(f"{SPACE_KEY} must be noted before a trial is created")
+        self.trials.append(trial)
+
+    def _trial(self, record: Record) -> _Trial:
+        number = record["trial_id"]
+        _require(0 <= number < len(self.trials), "trial_id must be that of a trial created before", number)
+        return self.trials[number]
+
+    def _running(self, record: Record) -> _Trial:
+        trial = self._trial(record)
+        if trial.state is not TrialState.RUNNING:
+            raise ValueError(f"trial {record['trial_id']} must be RUNNING to be updated, got {trial.state.name}")
+        return trial
+
+    def _due(self, trial: _Trial) -> _Searched | None:
+        """The parameter that is suggested next; None when the trial has all that take part."""
+        while trial.asked < len(self.searched):
+            due = self.searched[trial.asked]
+            if due.parameter.name not in trial.values and _takes_part(due.parameter, trial.values):
+                return due
+            trial.asked += 1
+        return None
+
+
+def _takes_part(parameter: Parameter, values: Mapping[str, Any]) -> bool:
+    return not parameter.when or active(parameter, values)
+
+
+def _searched(parameter: Parameter) -> _Searched:
+    searched = distribution(parameter)
+    return _Searched(parameter, searched, {distribution_to_json(searched)})
+
+
+def _check_spelling(due: _Searched, text: str) -> None:
+    """A distribution must be the space's; one that is only written otherwise is remembered, so as to be fast."""
+    if text in due.spellings:
+        return
+    try:
+        same = _sorted(text) in map(_sorted, due.spellings)
+    except ValueError:
+        same = False
+    _require(same, f"distribution must be {distribution_to_json(due.distribution)}", text)
+    due.spellings.add(text)
+
+
+def _sorted(text: str) -> str:
+    return json.dumps(json.loads(text), sort_keys=True)
+
+
+def _inside(within: BaseDistribution, value: float) -> bool:
+    """Whether Optuna can have suggested the value; a float may be off by a rounding error."""
+    if isinstance(within, IntDistribution):
+        return within._contains(value)
+    if not isinstance(within, FloatDistribution):
+        return is_whole(value) and within._contains(value)
+    if not math.isclose(value, min(max(value, within.low), within.high)):
+        return False
+    if within.step is None:
+        return True
+    nearest = within.low + round((value - within.low) / within.step) * within.step
+    return math.isclose(value, nearest, abs_tol=1e-8 * within.step)
+
+
+def _require(holds: bool, rule: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"{rule}, got {show(got)}")
