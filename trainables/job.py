@@ -4,7 +4,8 @@ import inspect
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,25 @@ def run(job: Job) -> Iterator[Report]:
     """Train, write metrics, events and checkpoints, and yield a report for each epoch.
 
     Where the folder holds a checkpoint, the epochs that it contains are reported again from the metrics file and
-    training goes on after them; so whoever lost some of the reports gets them all.
+    training goes on after them; so whoever lost some of the reports gets them all. If the last checkpoint can't be
+    read, the one before it is used, or training starts over; the first report then carries a warning.
     """
     torch.set_num_threads(max(1, int(job.cpus)))
     folder = TrialFolder(job.folder)
-    state = folder.load_state()
+    state, warning = folder.load_state()
+    for report in chain(_past(folder, state), _written(job, folder, state)):
+        yield replace(report, warning=warning) if warning else report
+        warning = None
+
+
+def _past(folder: TrialFolder, state: dict[str, Any] | None) -> Iterator[Report]:
+    """The epochs that a state contains."""
     for line in folder.read_metrics()[: state["epoch"] if state else 0]:
         yield Report(epoch=line["epoch"], metrics=line["metrics"], details=line["details"])
+
+
+def _written(job: Job, folder: TrialFolder, state: dict[str, Any] | None) -> Iterator[Report]:
+    """New epochs, each written before it is told."""
     values: list[float] | None = None
     with SummaryWriter(str(job.folder), purge_step=state["epoch"] + 1 if state else None) as events:
         started = time.monotonic()

@@ -43,12 +43,14 @@ class Report:
         metrics: Numbers by name, the objective among them.
         details: What is no single number, as JSON would hold it.
         state: Gives all that is needed to go on from here: tensors and plain values. None: this can't be resumed.
+        warning: What the user should know of how this report came about.
     """
 
     epoch: int
     metrics: dict[str, float]
     details: dict[str, Any] = field(default_factory=dict)
     state: Callable[[], dict[str, Any]] | None = field(default=None, repr=False)
+    warning: str | None = None
 
 
 class Task:

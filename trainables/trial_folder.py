@@ -50,23 +50,26 @@ class TrialFolder:
     def save_last(self, state: dict[str, Any]) -> None:
         """Make `state` the last one; the one before becomes `previous.pt`."""
         self.checkpoint.mkdir(parents=True, exist_ok=True)
-        if self.last.exists():
-            self.last.replace(self.previous)
-        write_atomically(self.last, lambda path: save_state(state, path))
+        write_atomically(self.last, lambda path: save_state(state, path), keep=self.previous)
 
     def save_best(self, state: dict[str, Any]) -> None:
         """Make `state` the best one."""
         self.checkpoint.mkdir(parents=True, exist_ok=True)
         write_atomically(self.best, lambda path: save_state(state, path))
 
-    def load_state(self) -> dict[str, Any] | None:
-        """The newest state that can be read and whose epochs are all in the metrics; None: start from the beginning."""
+    def load_state(self) -> tuple[dict[str, Any] | None, str | None]:
+        """The newest state that can be read and whose epochs are all in the metrics; a warning if it is not the last.
+
+        Without a state, training starts from the beginning.
+        """
         reported = {line["epoch"] for line in self.read_metrics()}
+        begun = self.last.exists() or self.previous.exists()
         for path in (self.last, self.previous):
             state = read_state(path)
             if state is not None and reported.issuperset(range(1, state["epoch"] + 1)):
-                return state
-        return None
+                fallback = f"{self.last.name} can't be used; goes on after epoch {state['epoch']}"
+                return state, fallback if path == self.previous else None
+        return None, "no checkpoint can be used; starts over" if begun else None
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The epochs that were reported, in order; a torn last line is left out."""
@@ -143,13 +146,18 @@ class _Witness:
         self._file.flush()
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, push it to the disk and put it in the place of `path`."""
+def write_atomically(path: Path, write: Callable[[Path], object], *, keep: Path | None = None) -> None:
+    """Let `write` fill a temporary file, push it to the disk and put it in the place of `path`.
+
+    What was in that place before becomes `keep`, if that is given.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

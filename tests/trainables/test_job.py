@@ -79,8 +79,16 @@ def test_a_crash_at_any_moment_is_harmless(task: Task, whole: Any, tmp_path: Pat
             folder.metrics.unlink()
         case "no checkpoint":
             folder.delete_checkpoint()
-    assert seen(list(run(job))) == whole[0]
+    again = list(run(job))
+    assert seen(again) == whole[0]
     assert metrics_in(job.folder) == whole[1]
+    expected = {
+        "no last": "goes on after epoch 1",
+        "torn metrics": "goes on after epoch 1",
+        "no metrics": "starts over",
+    }
+    assert expected.get(damage, "") in (again[0].warning or "") and bool(again[0].warning) == (damage in expected)
+    assert not any(report.warning for report in again[1:])
 
 
 def test_the_best_epochs_model_is_kept(task: Task, tmp_path: Path) -> None:

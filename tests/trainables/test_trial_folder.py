@@ -37,7 +37,7 @@ def state(epoch: int) -> dict[str, Any]:
 
 
 def loaded_epoch(folder: TrialFolder) -> int | None:
-    loaded = folder.load_state()
+    loaded, _ = folder.load_state()
     return loaded["epoch"] if loaded else None
 
 
@@ -153,7 +153,7 @@ def test_without_metrics_there_is_nothing_to_go_on_from(folder: TrialFolder) -> 
     folder.metrics.unlink()
     assert loaded_epoch(folder) is None
     assert folder.read_metrics() == []
-    assert TrialFolder(folder.path / "absent").load_state() is None
+    assert TrialFolder(folder.path / "absent").load_state() == (None, None)
 
 
 @pytest.mark.parametrize("tail", ['{"epoch": 4, "met', "\x00\x00\x00", "\n\n", "[4]\n", '{"no": "epoch"}\n', "\udcff"])
