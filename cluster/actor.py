@@ -53,7 +53,8 @@ class TrialActor(tune.Trainable):
             return {"failed": describe(error)}
         if report is None:
             return {"ended": True}
-        return {"epoch": report.epoch, "value": report.metrics[self._job.objective.name]}
+        warning = {"warning": report.warning} if report.warning else {}
+        return {"epoch": report.epoch, "value": report.metrics[self._job.objective.name], **warning}
 
     def cleanup(self) -> None:
         """End the training at hand and free its memory, the GPU's too."""

@@ -12,6 +12,7 @@ from search_spaces import Resources
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_TRIALS_PER_GPU = 4
+LOOPBACK = "127.0.0.1"
 
 
 class ClusterError(Exception):
@@ -101,14 +102,14 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     python_path = os.pathsep.join([str(ROOT), *import_paths, *filter(None, [os.environ.get("PYTHONPATH")])])
-    local = {} if address else {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+    loopback = {"include_dashboard": True, "dashboard_host": LOOPBACK}
     try:
         context = ray.init(
-            address=address,
+            address=address or "local",
             logging_level=logging.ERROR,
             log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": python_path}},
-            **local,
+            **({} if address else loopback),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ClusterError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}") from error

@@ -9,6 +9,7 @@ from ray import tune
 
 from cluster.actor import TrialActor
 from cluster.connect import Cluster
+from cluster.ray_mending import mend_out_of_memory
 from cluster.study import Study
 from cluster.tuning import Halt, StudyCallback, StudyScheduler, StudySearcher, View
 
@@ -32,6 +33,7 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
     """
     slots = cluster.slots(study.space.resources, concurrent)
     os.environ.update(TUNE_SETTINGS, TUNE_MAX_PENDING_TRIALS_PG=str(slots))  # All actors start side by side.
+    mend_out_of_memory()
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     scratch = tempfile.mkdtemp(prefix="rungs-tune-")
     try:
@@ -46,7 +48,7 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
                 trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
             ),
             run_config=tune.RunConfig(
-                name=study.space.name,
+                name="trials",
                 storage_path=scratch,
                 verbose=0,
                 stop=halt,

@@ -18,7 +18,8 @@ from cluster.sampler import ReplayableSampler
 from results.best import Best, ranked, trial_best
 from results.description import identity
 from results.export import Export, trial_job
-from results.journal import PASSED_KEY, REASON_KEY, SPACE_KEY, START_KEY, read_journal
+from results.journal import read_journal
+from results.journal_replay import PASSED_KEY, REASON_KEY, SPACE_KEY, START_KEY, WARNING_KEY
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Space
 from search_spaces.space import Objective
@@ -115,12 +116,16 @@ class Study:
         """A trial crashed for good; one that is finished already stays as it is."""
         if self._trial(number).state.is_finished():
             return
-        reason = reason.encode("utf-8", "backslashreplace").decode()  # It may quote a file name that is no text.
-        self._storage.set_trial_user_attr(self._trial(number)._trial_id, REASON_KEY, reason)
+        self._note(number, REASON_KEY, reason)
         self._finish(number, TrialState.FAIL)
         if self.best and self.best.number == number:
             self.best = None
             self._find_best()
+
+    def warn(self, number: int, text: str) -> None:
+        """Keep something that the user should know of a running trial."""
+        if self._trial(number).state == TrialState.RUNNING:
+            self._note(number, WARNING_KEY, text)
 
     def release(self) -> None:
         """Leave every running trial to a later launch, which goes on from its last checkpoint."""
@@ -212,6 +217,10 @@ class Study:
         if passes:
             self._storage.set_trial_user_attr(trial._trial_id, PASSED_KEY, epoch)
         return passes
+
+    def _note(self, number: int, key: str, text: str) -> None:
+        text = text.encode("utf-8", "backslashreplace").decode()  # It may quote a file name that is no text.
+        self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, text)
 
     def _complete(self, trial: FrozenTrial) -> None:
         best = trial_best(trial, self.objective)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from ray.tune import Callback, PlacementGroupFactory, Stopper
@@ -117,10 +118,18 @@ class StudyScheduler(Unpickled, FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         """Have Tune keep each slot's actor: by itself it ends those that become free while others are starting."""
         slot = trial.placement_group_factory
-        if slot not in self._warm_slots:
+        if slot not in self._warm_slots and not tune_controller.search_alg.is_finished():
             self._warm_slots.add(slot)
             tune_controller._tune_controller._actor_cache.increase_max(slot)
         super().on_trial_add(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
+        """Once all trials are handed out, let idle actors go: a trial that lost its node may wait for their room."""
+        if self._warm_slots and tune_controller.search_alg.is_finished():
+            for slot in self._warm_slots:
+                tune_controller._tune_controller._actor_cache.decrease_max(slot)
+            self._warm_slots.clear()
+        return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Write the result to the journal, and go on or stop."""
@@ -130,6 +139,8 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         return self.STOP
 
     def _goes_on(self, number: int, result: dict[str, Any]) -> bool:
+        if "warning" in result:
+            self._study.warn(number, result["warning"])
         if "failed" in result:
             self._study.fail(number, result["failed"])
             stop_if_hopeless(self._study, self._halt)
@@ -167,7 +178,7 @@ def stop_if_hopeless(study: Study, halt: Halt) -> None:
 
 
 def death_reason(trial: TuneTrial) -> str:
-    """Why a trial's process died, in one line."""
-    error = trial.get_pickled_error() or trial.get_error()
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"its process died: {type(error).__name__}: {lines[0] if lines else ''}"
+    """Why a trial's process died for the last time, in one line."""
+    failures = Path(trial.error_file).read_text(encoding="utf-8").split("Failure # ")
+    lines = failures[-1].splitlines()[1:]
+    return f"its process died {len(failures) - 1} times: {lines[0] if lines else 'Ray does not say why'}"

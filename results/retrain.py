@@ -39,6 +39,8 @@ def retrain(path: Path, *, seed: int | None, console: Console) -> int:
     name, objective, best = job.objective.name, job.objective, None
     values: list[float] = []
     for report in run(job):
+        if report.warning:
+            console.print(report.warning, style="yellow")
         shown = "  ".join(f"{name} {value:.4f}" for name, value in report.metrics.items() if name != "lr")
         console.print(f"epoch {report.epoch}/{job.max_epochs}  {shown}", highlight=False, soft_wrap=True)
         value = report.metrics[name]

@@ -57,7 +57,8 @@ class StudyFolder:
 
     def checkpoints(self) -> Iterator[Path]:
         """The checkpoint folders of all trials that have one."""
-        return (self.path / "trials").glob("[0-9]*/checkpoint")
+        folders = (self.path / "trials").glob("*/checkpoint")
+        return (folder for folder in folders if folder.parent.name.isdecimal())
 
     def exists(self) -> bool:
         """Whether a study was ever begun here."""

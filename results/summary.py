@@ -26,6 +26,10 @@ def print_summary(record: StudyRecord, console: Console) -> None:
     console.print(states_text(record), highlight=False)
     if record.ranked():
         console.print(best_table(record))
+    for trial in record.trials:
+        if "warning" in trial.user_attrs:
+            text = f"trial {trial.number}: {trial.user_attrs['warning']}"
+            console.print(text, style="yellow", highlight=False, markup=False)
     failures = [trial for trial in record.trials if trial.state == TrialState.FAIL]
     for trial in failures[:SHOWN_FAILURES]:
         console.print(

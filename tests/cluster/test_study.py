@@ -151,6 +151,24 @@ def test_a_crash_is_failed_with_its_reason(opened: Open) -> None:
     assert trial_of(study, 0).intermediate_values == {1: 0.5}
 
 
+def test_a_reason_that_is_no_text_is_written_as_one(opened: Open) -> None:
+    study = opened()
+    study.next_trial()
+    study.fail(0, "no such file: 'caf\udce9'")
+    assert trial_of(opened(), 0).user_attrs == {"reason": "no such file: 'caf\\udce9'"}
+
+
+def test_a_report_of_a_trial_that_is_not_running_changes_nothing(opened: Open) -> None:
+    study = opened()
+    study.next_trial(), study.next_trial()
+    study.fail(0, "crashed")
+    study.release()
+    journal = study.folder.journal.read_bytes()
+    assert [study.report(number, 1, 0.5) for number in (0, 1)] == [False, False]
+    assert study.folder.journal.read_bytes() == journal
+    assert states(opened()) == ["FAIL", "WAITING"]
+
+
 def test_a_training_that_ends_without_a_report_is_failed(opened: Open) -> None:
     study = opened()
     study.next_trial()
@@ -480,7 +498,7 @@ def test_raising_the_trials_gives_what_more_trials_would_have_given_at_once(tmp_
 def test_what_is_no_journal_is_refused(opened: Open, folder: StudyFolder, content: str) -> None:
     folder.path.mkdir()
     folder.journal.write_text(content)
-    with pytest.raises(StudyError, match=r"journal\.log is no journal"):
+    with pytest.raises(StudyError, match=r"journal\.log:1: "):
         opened()
 
 

@@ -1,9 +1,10 @@
 """Real searches: `launch.py` in a process of its own, in a folder of its own."""
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,12 @@ def launch(workplace: Path) -> Iterator[Launch]:
     """Start the command line; whatever still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         command = [sys.executable, str(ROOT / "launch.py"), *arguments]
         process = subprocess.Popen(
             command,
             cwd=workplace,
+            env={**os.environ, **(env or {})},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

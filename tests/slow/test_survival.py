@@ -13,7 +13,9 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import psutil
 import pytest
+import ray.cluster_utils as ray_cluster
 from optuna.trial import FrozenTrial, TrialState
 
 from cluster.asha import Asha, rung_epochs
@@ -116,7 +118,7 @@ def test_killed_with_one_slot_decides_as_if_never_stopped(workplace: Path, launc
     code, output = finish(launch("--space", "line.yaml", "--concurrent", "1", "--name", "whole"))
     assert code == 0, output
     journal, chance = workplace / "runs" / "killed" / "journal.log", random.Random(2)
-    for _ in range(6):
+    for _ in range(4):
         kill_when(launch("--space", "line.yaml", "--concurrent", "1", "--name", "killed"), chance, journal)
     code, output = finish(launch("--resume", "runs/killed", "--concurrent", "1"))
     assert code == 0, output
@@ -146,13 +148,47 @@ def test_a_trial_that_dies_each_time_fails_after_its_retries(workplace: Path, la
     code, output = finish(launch("--space", "toy.yaml"))
     assert code == 0, output
     dies, once, gpu, raises = record(workplace, "toy").trials
-    assert dies.state == TrialState.FAIL and "died" in dies.user_attrs["reason"]
+    assert dies.state == TrialState.FAIL and "died 3 times" in dies.user_attrs["reason"]
     assert once.state == TrialState.COMPLETE
     assert gpu.state == TrialState.FAIL and "CUDA out of memory" in gpu.user_attrs["reason"]
     assert raises.state == TrialState.FAIL and "planned failure" in raises.user_attrs["reason"]
     code, output = finish(launch("status", "runs/toy"))
     assert code == 0 and "finished" in output
     assert "CUDA out of memory" in output and "planned failure" in output
+
+
+def test_a_trial_that_eats_the_memory_fails_and_the_search_goes_on(workplace: Path, launch: Launch) -> None:
+    start = "[{kind: eats_memory, x: 0.5}, {kind: good, x: 0.5}]"
+    (workplace / "toy.yaml").write_text(TOY.format(kinds="[good, eats_memory]", start=start, trials=2))
+    memory = psutil.virtual_memory()
+    threshold = (memory.total - memory.available + 6 * 2**30) / memory.total
+    code, output = finish(
+        launch(
+            "--space", "toy.yaml", "--set", "budget.retries=0", env={"RAY_memory_usage_threshold": f"{threshold:.3f}"}
+        )
+    )
+    assert code == 0, output
+    eats, good = record(workplace, "toy").trials
+    assert eats.state == TrialState.FAIL and "out of memory" in eats.user_attrs["reason"], eats.user_attrs
+    assert good.state == TrialState.COMPLETE
+
+
+def test_a_node_that_dies_costs_no_trial(workplace: Path, launch: Launch) -> None:
+    write_line_space(workplace, trials=4, epoch_s=0.7)
+    cluster = ray_cluster.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": True})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        process = launch("--space", "line.yaml", "--address", cluster.address, "--set", "search.scheduler=none")
+        log = workplace / "epochs.log"
+        wait_until(lambda: len(set(log.read_text().splitlines())) == 2 and log.read_text().count("\n") > 4, process)
+        cluster.remove_node(node, allow_graceful=False)
+        code, output = finish(process)
+    finally:
+        cluster.shutdown()
+    assert code == 0, output
+    study = record(workplace, "line")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+    assert max(Counter(log.read_text().splitlines()).values()) <= 10
 
 
 def test_when_every_trial_fails_alike_the_search_ends(workplace: Path, launch: Launch) -> None:
