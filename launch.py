@@ -65,7 +65,10 @@ def resume(args: argparse.Namespace) -> int:
     )
     description = replace(description, space=replace(description.space, budget=budget))
     import_from(description.import_paths)
-    accept(description.space)
+    if accept(description.space) != description.objective:
+        raise StudyError(
+            f"{folder.description} names the objective {description.objective.name}, which isn't the task's"
+        )
     locate_files(description.space)
     return run(folder, description, args)
 

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
@@ -17,9 +17,9 @@ from cluster.search import search
 from cluster.study import Study
 from cluster.tuning import Halt
 from cluster.view import open_view
-from results.description import Description
+from results.description import Description, first_origin
 from results.read import read_study
-from results.study_folder import StudyFolder, StudyLock
+from results.study_folder import StudyError, StudyFolder, StudyLock
 from results.summary import print_summary
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -51,8 +51,7 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
     halt = Halt(space.budget.time_s)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with StudyLock(folder):
-        study = Study(folder, space, description.objective, description.import_paths)
-        description.write(folder)
+        study = _open_study(folder, description)
         done = sum(trial.state.is_finished() for trial in study.trials())
         console.print(
             f"[bold]{space.name}[/bold]: {space.task}, {space.budget.trials} trials of up to "
@@ -66,6 +65,18 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
             _search(study, halt, options, console)
     print_summary(read_study(folder), console)
     return _conclude(folder, halt, console)
+
+
+def _open_study(folder: StudyFolder, description: Description) -> Study:
+    """Open the journal, begun or not, beside a description that stays true to how the study began."""
+    try:
+        if not folder.journal.exists():
+            description.write(folder)  # Before the journal, so that a crash between the two leaves a study.
+        study = Study(folder, description.space, description.objective, description.import_paths)
+        replace(description, origin=first_origin(folder, description)).write(folder)
+    except OSError as error:
+        raise StudyError(f"{folder.path} can't be written: {error}") from error
+    return study
 
 
 def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from results.study_folder import StudyError, StudyFolder
-from search_spaces import Space, dump_yaml, read_yaml, space_from_mapping
+from search_spaces import Space, SpaceError, dump_yaml, read_yaml, space_from_mapping
 from search_spaces.space import DIRECTIONS, Objective
 from trainables.trial_folder import write_atomically
 
@@ -103,6 +103,14 @@ def origin() -> dict[str, Any]:
         "commit": _commit(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
+
+
+def first_origin(folder: StudyFolder, new: Description) -> Mapping[str, Any]:
+    """Where a study that lies in the folder came from, if that can be read; else where the new description does."""
+    try:
+        return read_description(folder).origin
+    except (StudyError, SpaceError):
+        return new.origin
 
 
 def identity(space: Space) -> dict[str, Any]:
