@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cluster.study import Study
 from cluster.tuning import Halt
-from results.text import duration, values_text
+from results.text import duration, metric_text, values_text
 
 REFRESH_S = 0.5
 LINE_S = 10.0
@@ -91,7 +91,7 @@ def headline(study: Study, halt: Halt, started: float) -> str:
     parts = [
         f"{finished}/{study.space.budget.trials} trials: {counts or 'starting'}",
         f"{epochs} epochs",
-        f"best {study.objective.name} {best.value:.4f} (trial {best.number}, epoch {best.epoch})"
+        f"best {study.objective.name} {metric_text(best.value)} (trial {best.number}, epoch {best.epoch})"
         if best
         else "no value yet",
         f"{duration(time.monotonic() - started)} gone",
@@ -116,6 +116,6 @@ def running_table(study: Study, running: list[FrozenTrial]) -> Table:
     table.add_column("configuration", overflow="ellipsis", no_wrap=True)
     for trial in running:
         epoch, value = max(trial.intermediate_values.items(), default=(0, None))
-        shown = "" if value is None else f"{value:.4f}"
+        shown = "" if value is None else metric_text(value)
         table.add_row(str(trial.number), f"{epoch}/{study.space.budget.max_epochs}", shown, values_text(trial.params))
     return table

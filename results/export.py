@@ -10,6 +10,7 @@ from typing import Any
 from results.best import Best
 from results.read import StudyRecord
 from results.study_folder import StudyError, StudyFolder
+from results.text import metric_text
 from search_spaces import Space, SpaceError, dump_yaml, read_yaml
 from search_spaces.space import Objective
 from trainables.config import flatten
@@ -63,7 +64,7 @@ class Export:
         job, best = self.job, self.best
         end = "full budget" if best.complete else "not trained to the end"
         return (
-            f"{job.objective.name} {best.value:.4f} at epoch {best.epoch} of {job.max_epochs} "
+            f"{job.objective.name} {metric_text(best.value)} at epoch {best.epoch} of {job.max_epochs} "
             f"(trial {best.number} of {self.study}, {end})"
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from results.export import Export, read_export
+from results.text import metric_text
 from trainables.accept import import_from
 from trainables.job import Job, is_best, run
 from trainables.task import load_task, make_config
@@ -41,7 +42,7 @@ def retrain(path: Path, *, seed: int | None, console: Console) -> int:
     for report in run(job):
         if report.warning:
             console.print(report.warning, style="yellow")
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in report.metrics.items() if name != "lr")
+        shown = "  ".join(f"{name} {metric_text(value)}" for name, value in report.metrics.items() if name != "lr")
         console.print(f"epoch {report.epoch}/{job.max_epochs}  {shown}", highlight=False, soft_wrap=True)
         value = report.metrics[name]
         best = (value, report.epoch) if is_best(value, values, objective) else best
@@ -49,7 +50,9 @@ def retrain(path: Path, *, seed: int | None, console: Console) -> int:
     if best is None:
         console.print(f"no finite {name} was reached", style="red")
         return EXIT_FAILED
-    console.print(f"best {name} {best[0]:.4f} at epoch {best[1]}{_verdict(export, job, best[0])}", highlight=False)
+    console.print(
+        f"best {name} {metric_text(best[0])} at epoch {best[1]}{_verdict(export, job, best[0])}", highlight=False
+    )
     return EXIT_DONE
 
 
@@ -66,7 +69,7 @@ def _prepare(job: Job, export: Export) -> None:
 
 def _verdict(export: Export, job: Job, value: float) -> str:
     if job.seed != export.job.seed:
-        return f"; the export's seed reached {export.best.value:.4f}"
+        return f"; the export's seed reached {metric_text(export.best.value)}"
     if math.isclose(value, export.best.value, rel_tol=0, abs_tol=1e-12):
         return ": the exported value, reproduced"
-    return f"; the export says {export.best.value:.4f}"
+    return f"; the export says {metric_text(export.best.value)}"

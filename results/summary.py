@@ -8,7 +8,7 @@ from rich.table import Table
 
 from results.best import Best, trial_best
 from results.read import StudyRecord
-from results.text import values_text
+from results.text import metric_text, values_text
 
 STATE_TEXTS = {
     TrialState.COMPLETE: "complete",
@@ -81,4 +81,10 @@ def _row(best: Best, record: StudyRecord, max_epochs: int) -> tuple[str, ...]:
     if trial.state == TrialState.PRUNED:
         state = f"stopped at {max(trial.intermediate_values)}"
     epoch = f"{best.epoch}/{max_epochs}"
-    return str(trial.number), f"{best.value:.4f}", epoch, state, note.replace("[", r"\[") + values_text(trial.params)
+    return (
+        str(trial.number),
+        metric_text(best.value),
+        epoch,
+        state,
+        note.replace("[", r"\[") + values_text(trial.params),
+    )
