@@ -11,6 +11,7 @@ from rich.console import Console
 
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import SpaceError, parse_duration
+from trainables.config import TaskError
 
 if TYPE_CHECKING:
     from results.description import Description
@@ -155,17 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.command(args)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except Exception as error:
-        if not is_mistake(error):
-            raise
+    except (SpaceError, StudyError, TaskError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_MISTAKE
-
-
-def is_mistake(error: Exception) -> bool:
-    """Whether an exception is the user's to mend. Classes are known by name, so that none needs importing."""
-    names = {"SpaceError", "StudyError", "TaskError", "ConfigError", "DataError", "ClusterError"}
-    return type(error).__name__ in names
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

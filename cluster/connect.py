@@ -8,15 +8,12 @@ from pathlib import Path
 
 import ray
 
+from results.study_folder import StudyError
 from search_spaces import Resources
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_TRIALS_PER_GPU = 4
 LOOPBACK = "127.0.0.1"
-
-
-class ClusterError(Exception):
-    """A cluster that can't be reached or can't hold a single trial; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,17 +72,17 @@ class Cluster:
         """How many trials can train at once; at most `wanted`.
 
         Raises:
-            ClusterError: when not even one fits, with the arithmetic; or when a trial wants several workers.
+            StudyError: when not even one fits, with the arithmetic; or when a trial wants several workers.
         """
         if resources.workers > 1:
-            raise ClusterError(
+            raise StudyError(
                 f"trials of several workers are not there yet, got resources.workers={resources.workers}; set it to 1"
             )
         gpus = self.gpus_per_trial(resources)
         fitting = sum(node.slots(resources.cpus, gpus) for node in self.nodes)
         if fitting < 1:
             has = "; ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self.nodes)
-            raise ClusterError(
+            raise StudyError(
                 f"no trial can ever be placed: each needs {resources.cpus:g} CPUs and {gpus:g} GPUs on one machine, "
                 f"the machines have {has}; lower resources.cpus or resources.gpus"
             )
@@ -98,7 +95,7 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
     Worker processes can import this project and what lies in `import_paths`.
 
     Raises:
-        ClusterError: when there is no cluster at the address.
+        StudyError: when there is no cluster at the address.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     python_path = os.pathsep.join([str(ROOT), *import_paths, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -112,7 +109,7 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
             **({} if address else loopback),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ClusterError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}") from error
+        raise StudyError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}") from error
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     nodes = tuple(Node(cpus=offer.get("CPU", 0), gpus=offer.get("GPU", 0)) for offer in offers)
     return Cluster(nodes=nodes, dashboard=context.dashboard_url or "")

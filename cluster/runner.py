@@ -45,7 +45,7 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
 
     Raises:
         StudyError: when another launcher runs it, or the folder holds another study.
-        ClusterError: when there is no cluster, or no trial fits into it.
+        StudyError: when there is no cluster, or no trial fits into it.
     """
     space = description.space
     halt = Halt(space.budget.time_s)

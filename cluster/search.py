@@ -29,7 +29,7 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
     """Run the study's trials. On return every trial is finished or waits for a later launch; none is running.
 
     Raises:
-        ClusterError: when no trial can ever be placed.
+        StudyError: when no trial can ever be placed.
     """
     slots = cluster.slots(study.space.resources, concurrent)
     os.environ.update(TUNE_SETTINGS, TUNE_MAX_PENDING_TRIALS_PG=str(slots))  # All actors start side by side.

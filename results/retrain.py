@@ -26,8 +26,7 @@ def retrain(path: Path, *, seed: int | None, console: Console) -> int:
 
     Raises:
         StudyError: when the file is no export.
-        TaskError: when its task can't be found.
-        ConfigError: when its task doesn't accept it.
+        TaskError: when its task can't be found or doesn't accept it.
     """
     export = read_export(path, path.parent)
     seed = export.job.seed if seed is None else seed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search_spaces import Objective, Space, SpaceError
 from search_spaces.suggest import corners
-from trainables.config import ConfigError, flat_fields
+from trainables.config import TaskError, flat_fields
 from trainables.task import Task, load_task, make_config
 
 
@@ -68,7 +68,7 @@ def _check_corners(space: Space, task: Task) -> None:
     for values in corners(space):
         try:
             make_config(task, values)
-        except ConfigError as error:
+        except TaskError as error:
             problems |= dict.fromkeys(f"{space.file.name}: {problem}" for problem in error.problems)
     if problems:
         raise SpaceError(list(problems))

@@ -13,12 +13,12 @@ T = TypeVar("T")
 KIND_TEXTS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
-class ConfigError(ValueError):
-    """Values that a task's config does not accept; `problems` holds one line for each."""
+class TaskError(ValueError):
+    """A task, its configuration or its data that can't be used; `problems` holds one line for each reason."""
 
-    def __init__(self, problems: list[str]):
+    def __init__(self, *problems: str):
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = list(problems)
 
 
 def require(holds: bool, rule: str, **got: object) -> None:
@@ -31,7 +31,7 @@ def build_config(config_class: type[T], values: Mapping[str, Any]) -> T:
     """Build a task's (nested, frozen) config dataclass from flat dotted names.
 
     Raises:
-        ConfigError: names every unknown field, every value of a wrong type and the first broken rule of each group.
+        TaskError: names every unknown field, every value of a wrong type and the first broken rule of each group.
     """
     problems: list[str] = []
     valid = flat_fields(config_class)
@@ -41,7 +41,7 @@ def build_config(config_class: type[T], values: Mapping[str, Any]) -> T:
         problems.append(f"{name}: not a setting of this task; {hint}the settings are {', '.join(sorted(valid))}")
     config = _build(config_class, {k: v for k, v in values.items() if k in valid}, "", problems)
     if problems:
-        raise ConfigError(sorted(problems))
+        raise TaskError(*sorted(problems))
     return typing.cast(T, config)
 
 

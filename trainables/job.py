@@ -13,7 +13,8 @@ import torch
 from tensorboardX import SummaryWriter
 
 from search_spaces.space import Objective
-from trainables.task import Report, Task, TaskError, TrainFunction, default_device, load_task, make_config
+from trainables.config import TaskError
+from trainables.task import Report, Task, TrainFunction, default_device, load_task, make_config
 from trainables.training import train
 from trainables.trial_folder import TrialFolder
 

@@ -9,15 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.config import TaskError
 from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
 
 IGNORED = -100
 SPECIAL_TOKENS = ("<PAD>", "<UNK>", "<CLS>", "<EOS>")
 DIGIT_LEVELS = 17
-
-
-class DataError(ValueError):
-    """A data file that can't be used; the message names the file, the line and what is wrong with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +76,7 @@ def jsonl_sequences(path: Path, vocabulary_path: Path, max_tokens: int, seed: in
     A sequence longer than `max_tokens` keeps its end. Token names that the vocabulary lacks become `<UNK>`.
 
     Raises:
-        DataError: names the file and line of whatever can't be used, such as a label token among the inputs (a leak).
+        TaskError: names the file and line of whatever can't be used, such as a label token among the inputs (a leak).
     """
     vocabulary = read_vocabulary(vocabulary_path)
     rows, labels = [], []
@@ -91,27 +88,27 @@ def jsonl_sequences(path: Path, vocabulary_path: Path, max_tokens: int, seed: in
             rows.append(_checked(row[-max_tokens:], vocabulary))
             labels.append(label)
         except ValueError as error:
-            raise DataError(f"{path}:{number}: {error}") from error
+            raise TaskError(f"{path}:{number}: {error}") from error
     try:
         return _split(rows, labels, vocabulary, max_tokens=max_tokens, seed=seed, weighted=weighted)
     except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise TaskError(f"{path}: {error}") from error
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read a `vocab.json`, a map from token name to id.
 
     Raises:
-        DataError: when it is no such map, ids repeat, or a special or label token is missing.
+        TaskError: when it is no such map, ids repeat, or a special or label token is missing.
     """
     try:
         ids = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+        raise TaskError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
     if not isinstance(ids, dict) or not all(type(value) is int and value >= 0 for value in ids.values()):
-        raise DataError(f"{path}: must map token names to whole numbers from 0")
+        raise TaskError(f"{path}: must map token names to whole numbers from 0")
     if len(set(ids.values())) < len(ids):
-        raise DataError(f"{path}: two tokens have the same id")
+        raise TaskError(f"{path}: two tokens have the same id")
     return _vocabulary(ids, str(path))
 
 
@@ -121,7 +118,7 @@ def _vocabulary(ids: dict[str, int], source: str) -> Vocabulary:
         classes += 1
     missing = [name for name in (*SPECIAL_TOKENS, "<CLS_0>", "<CLS_1>") if name not in ids]
     if missing:
-        raise DataError(f"{source}: lacks {', '.join(missing)}")
+        raise TaskError(f"{source}: lacks {', '.join(missing)}")
     return Vocabulary(ids=ids, label_ids=tuple(ids[f"<CLS_{i}>"] for i in range(classes)))
 
 
@@ -129,9 +126,9 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+        raise TaskError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't be read: {error}") from error
+        raise TaskError(f"{path}: can't be read: {error}") from error
 
 
 def _read_line(line: str, vocabulary: Vocabulary) -> tuple[list[int], int]:

@@ -9,16 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.space import Objective
-from trainables.config import build_config
+from trainables.config import TaskError, build_config
 from trainables.data import Batch, Splits
 
 BUILTIN_TASKS = {
     "gpt2_classifier": "trainables.gpt2_classifier:GPT2Classifier",
 }
-
-
-class TaskError(ValueError):
-    """A task that can't be found or used; the message says why and what to do."""
 
 
 class Tally(Protocol):

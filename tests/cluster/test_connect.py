@@ -4,7 +4,8 @@ from typing import Literal
 
 import pytest
 
-from cluster.connect import Cluster, ClusterError, Node
+from cluster.connect import Cluster, Node
+from results.study_folder import StudyError
 from search_spaces import Resources
 
 
@@ -82,7 +83,7 @@ def test_slots_are_at_most_those_wanted(wanted: int | None, slots: int) -> None:
 def test_what_never_fits_is_refused_with_the_arithmetic(
     cpus: float, gpus: float, resources: Resources, arithmetic: str
 ) -> None:
-    with pytest.raises(ClusterError) as caught:
+    with pytest.raises(StudyError) as caught:
         cluster(cpus, gpus).slots(resources, 3)
     assert arithmetic in str(caught.value)
     assert "lower resources.cpus or resources.gpus" in str(caught.value)
@@ -92,10 +93,10 @@ def test_a_trial_is_never_spread_over_two_machines() -> None:
     two = Cluster(nodes=(Node(cpus=4, gpus=0), Node(cpus=6, gpus=0)))
     assert two.slots(Resources(cpus=4)) == 2
     assert two.slots(Resources(cpus=5)) == 1
-    with pytest.raises(ClusterError, match="4 CPUs and 0 GPUs; 6 CPUs"):
+    with pytest.raises(StudyError, match="4 CPUs and 0 GPUs; 6 CPUs"):
         two.slots(Resources(cpus=7))
 
 
 def test_several_workers_are_refused_while_they_are_not_there() -> None:
-    with pytest.raises(ClusterError, match=r"resources\.workers=2"):
+    with pytest.raises(StudyError, match=r"resources\.workers=2"):
         cluster(8).slots(Resources(workers=2))

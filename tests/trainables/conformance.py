@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.config import ConfigError, build_config, flat_fields, flatten
+from trainables.config import TaskError, build_config, flat_fields, flatten
 from trainables.data import Batch, Splits, TensorSplit
 from trainables.job import Job
 from trainables.task import BUILTIN_TASKS, Report, Task, load_task
@@ -123,7 +123,7 @@ def with_other_loss_weights(config: Any) -> Any | None:
 def accepts(config_class: type, values: Mapping[str, Any]) -> bool:
     try:
         build_config(config_class, values)
-    except ConfigError:
+    except TaskError:
         return False
     return True
 

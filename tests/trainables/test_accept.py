@@ -7,8 +7,8 @@ import pytest
 
 from search_spaces import Space, SpaceError, space_from_mapping
 from trainables.accept import accept, import_from, locate_files
+from trainables.config import TaskError
 from trainables.gpt2_classifier import GPT2Classifier
-from trainables.task import TaskError
 
 FUNCTION = "import_me_by_accept:train"
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from trainables.config import ConfigError, build_config, flat_fields, flatten, require
+from trainables.config import TaskError, build_config, flat_fields, flatten, require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class Required:
 
 
 def problems_of(values: dict[str, Any], config_class: type = Outer) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(TaskError) as caught:
         build_config(config_class, values)
     assert str(caught.value) == "\n".join(caught.value.problems)
     return caught.value.problems

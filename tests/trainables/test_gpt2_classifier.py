@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.trainables.conformance import curve, parameters, shorter
-from trainables.config import ConfigError, build_config
+from trainables.config import TaskError, build_config
 from trainables.data import Batch, Splits
 from trainables.gpt2_classifier import (
     GPT2Classifier,
@@ -245,7 +245,7 @@ def test_head_lm_refuses_what_it_cannot_do() -> None:
         {"model__cls_strategy": "explicit", "model__pooled_layers": 2},
         {"model__cls_strategy": "explicit", "optim__freeze_epochs": 1},
     ):
-        with pytest.raises(ConfigError, match="head lm"):
+        with pytest.raises(TaskError, match="head lm"):
             config_of(model__head="lm", **values)
 
 
@@ -273,7 +273,7 @@ def test_mistaken_sizes_are_told_as_rules() -> None:
         ({"loss__label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got label_smoothing=1.0"),
         ({"data__path": "a.jsonl"}, "path and vocab go together"),
     ):
-        with pytest.raises(ConfigError, match=rule):
+        with pytest.raises(TaskError, match=rule):
             config_of(**values)
 
 

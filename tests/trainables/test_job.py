@@ -14,8 +14,9 @@ from tensorboardX import SummaryWriter
 
 from search_spaces.space import Objective
 from tests.trainables.conformance import EPOCHS, job_of, seen, tiny_task
+from trainables.config import TaskError
 from trainables.job import Job, is_best, run
-from trainables.task import Task, TaskError
+from trainables.task import Task
 from trainables.trial_folder import TrialFolder, read_state
 
 TASK = "gpt2_classifier"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.task import BUILTIN_TASKS, Task, TaskError, load_task, make_config
+from trainables.config import TaskError
+from trainables.task import BUILTIN_TASKS, Task, load_task, make_config
 
 MODULE = """
 from trainables.task import Task

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmRestarts, LRScheduler, OneCycleLR
 
-from trainables.config import ConfigError, build_config
+from trainables.config import TaskError, build_config
 from trainables.optim import OptimConfig, SchedulerName, cosine_restarts, lr_factor, one_cycle, warmup_cosine
 
 
@@ -118,7 +118,7 @@ def test_restarts_are_counted_in_epochs() -> None:
     ],
 )
 def test_a_value_outside_its_range_is_refused_by_name(name: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=f"{name} must .*, got {name}="):
+    with pytest.raises(TaskError, match=f"{name} must .*, got {name}="):
         build_config(OptimConfig, {name: value})
 
 

@@ -12,8 +12,8 @@ import torch
 
 from trainables.data import TensorSplit
 from trainables.sequences import (
-    DataError,
     SequenceSplits,
+    TaskError,
     digit_sequences,
     digit_vocabulary,
     jsonl_sequences,
@@ -144,32 +144,32 @@ BAD_LINES = {
 
 @pytest.mark.parametrize("line", BAD_LINES)
 def test_a_bad_line_is_told_with_file_and_line(read: Read, line: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(TaskError) as caught:
         read([*GOOD[:3], "", line, *GOOD[3:]])
     assert "data 'Ω'/s.jsonl:5: " in str(caught.value)
     assert BAD_LINES[line] in str(caught.value)
 
 
 def test_cls_lost_by_truncation_is_refused(read: Read) -> None:
-    with pytest.raises(DataError, match=r"s.jsonl:41: exactly one <CLS>"):
+    with pytest.raises(TaskError, match=r"s.jsonl:41: exactly one <CLS>"):
         read([*GOOD, {"tokens": "<CLS> A B C A B", "label": 0}], max_tokens=5)
 
 
 @pytest.mark.parametrize("lines", [[], GOOD[:4], [{"tokens": "A <CLS>", "label": 0}] * 40 + GOOD[1:2]])
 def test_too_few_rows_of_a_class_are_refused(read: Read, lines: list[Any]) -> None:
-    with pytest.raises(DataError, match=r"s\.jsonl: every class needs rows enough for three splits"):
+    with pytest.raises(TaskError, match=r"s\.jsonl: every class needs rows enough for three splits"):
         read(lines)
 
 
 def test_files_that_cannot_be_read_are_refused(read: Read, tmp_path: Path) -> None:
     vocabulary = tmp_path / "vocab.json"
     vocabulary.write_text(json.dumps(IDS))
-    with pytest.raises(DataError, match=r"absent\.jsonl: no such file"):
+    with pytest.raises(TaskError, match=r"absent\.jsonl: no such file"):
         jsonl_sequences(tmp_path / "absent.jsonl", vocabulary, 16, 0, False)
-    with pytest.raises(DataError, match="can't be read"):
+    with pytest.raises(TaskError, match="can't be read"):
         jsonl_sequences(tmp_path, vocabulary, 16, 0, False)
     (tmp_path / "latin.jsonl").write_bytes('{"tokens": "é <CLS>", "label": 0}'.encode("latin-1"))
-    with pytest.raises(DataError, match=r"latin\.jsonl: can't be read"):
+    with pytest.raises(TaskError, match=r"latin\.jsonl: can't be read"):
         jsonl_sequences(tmp_path / "latin.jsonl", vocabulary, 16, 0, False)
 
 
@@ -190,7 +190,7 @@ BAD_VOCABULARIES = {
 def test_a_bad_vocabulary_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "vocab.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=r"vocab\.json") as caught:
+    with pytest.raises(TaskError, match=r"vocab\.json") as caught:
         read_vocabulary(path)
     assert BAD_VOCABULARIES[text] in str(caught.value)
 
