@@ -66,7 +66,7 @@ def kill_when(process: "subprocess.Popen[str]", chance: random.Random, journal: 
 
 
 def test_killed_twenty_times_and_nothing_is_lost(workplace: Path, launch: Launch) -> None:
-    write_line_space(workplace, trials=40, epoch_s=0.25)
+    write_line_space(workplace, trials=32, epoch_s=0.25)
     journal, chance = workplace / "runs" / "line" / "journal.log", random.Random(1)
     kills = 0
     while kills < 20:
@@ -77,7 +77,7 @@ def test_killed_twenty_times_and_nothing_is_lost(workplace: Path, launch: Launch
     code, output = finish(launch("--space", "line.yaml"))
     assert code == 0, output
     study = record(workplace, "line")
-    assert len(study.trials) == 40 and all(trial.state.is_finished() for trial in study.trials)
+    assert len(study.trials) == 32 and all(trial.state.is_finished() for trial in study.trials)
     check_journal(journal, study)
     trained = Counter((workplace / "epochs.log").read_text().splitlines())
     redone = sum(trained.values()) - sum(len(trial.intermediate_values) for trial in study.trials)
