@@ -220,6 +220,25 @@ def test_a_second_launcher_is_refused(workplace: Path, launch: Launch) -> None:
     assert code == 0 and all(trial.state.is_finished() for trial in record(workplace, "line").trials), output
 
 
+def test_a_torn_journal_and_cut_checkpoints_are_survived(workplace: Path, launch: Launch) -> None:
+    write_line_space(workplace, trials=4, epoch_s=0.3)
+    process = launch("--space", "line.yaml", "--set", "search.scheduler=none")
+    folder = workplace / "runs" / "line"
+    lasts = folder / "trials"
+    wait_until(lambda: len(list(lasts.glob("*/checkpoint/previous.pt"))) == 2, process)
+    process.kill()
+    process.wait()
+    time.sleep(3)  # Until the workers have noticed.
+    os.truncate(folder / "journal.log", (folder / "journal.log").stat().st_size - 5)
+    for last in lasts.glob("*/checkpoint/last.pt"):
+        os.truncate(last, last.stat().st_size // 2)
+    code, output = finish(launch("--resume", "runs/line"))
+    assert code == 0 and "last.pt can't be used; goes on after epoch" in output, output
+    study = record(workplace, "line")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+    assert all(list(trial.intermediate_values) == list(range(1, 10)) for trial in study.trials)
+
+
 def test_ctrl_c_twice_leaves_at_once_and_can_be_resumed(workplace: Path, launch: Launch) -> None:
     write_line_space(workplace, trials=3, epoch_s=1.0)
     process = launch("--space", "line.yaml")
