@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+from ray._private import ray_constants
 
 from results.study_folder import StudyError
 from search_spaces import Resources
@@ -99,17 +100,25 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     python_path = os.pathsep.join([str(ROOT), *import_paths, *filter(None, [os.environ.get("PYTHONPATH")])])
-    loopback = {"include_dashboard": True, "dashboard_host": LOOPBACK}
+    if not address:
+        listen_on_loopback()
+    local = {"include_dashboard": True, "dashboard_host": LOOPBACK}
     try:
         context = ray.init(
             address=address or "local",
             logging_level=logging.ERROR,
             log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": python_path}},
-            **({} if address else loopback),
+            **({} if address else local),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise StudyError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}") from error
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     nodes = tuple(Node(cpus=offer.get("CPU", 0), gpus=offer.get("GPU", 0)) for offer in offers)
     return Cluster(nodes=nodes, dashboard=context.dashboard_url or "")
+
+
+def listen_on_loopback() -> None:
+    """Have the Ray that is started here listen on loopback alone, as it does of itself on Windows and macOS."""
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # For its processes;
+    ray_constants.ENABLE_RAY_CLUSTER = False  # this one has read it already.

@@ -202,11 +202,25 @@ def test_when_every_trial_fails_alike_the_search_ends(workplace: Path, launch: L
     assert 5 <= sum(trial.state == TrialState.FAIL for trial in study.trials) < 10
 
 
+def listening_addresses(pid: int) -> list[str]:
+    """Where a launch and the processes that it started listen."""
+    process = psutil.Process(pid)
+    found = [
+        connection.laddr.ip
+        for one in [process, *process.children(recursive=True)]
+        for connection in one.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert found, "the dashboard listens at least"
+    return found
+
+
 def test_a_second_launcher_is_refused(workplace: Path, launch: Launch) -> None:
     write_line_space(workplace, trials=40, epoch_s=0.5)
     first = launch("--space", "line.yaml")
     journal = workplace / "runs" / "line" / "journal.log"
     wait_until(lambda: journal.exists() and "intermediate_value" in journal.read_text(), first)
+    assert set(listening_addresses(first.pid)) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     code, output = finish(launch("--space", "line.yaml"))
     assert code == 2 and f"process {first.pid} on " in output, output
     code, output = finish(launch("status", "runs/line"))
