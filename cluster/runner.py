@@ -44,8 +44,8 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
     """Run a study to its end, to its time limit or until interrupted; gives the exit code.
 
     Raises:
-        StudyError: when another launcher runs it, or the folder holds another study.
-        StudyError: when there is no cluster, or no trial fits into it.
+        StudyError: when another launcher runs it, the folder holds another study or can't be written, there is no
+            cluster, or no trial fits into it.
     """
     space = description.space
     halt = Halt(space.budget.time_s)
