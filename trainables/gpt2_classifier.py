@@ -291,6 +291,12 @@ class GPT2Classifier(Task):
         """The classifier and the pooling query."""
         return cast(GPT2SequenceClassifier, model).head_parameters()
 
+    def layers(self, model: nn.Module) -> list[list[nn.Parameter]]:
+        """The embeddings, each block, the last norm."""
+        gpt2 = cast(GPT2SequenceClassifier, model).gpt2
+        parts = ([gpt2.wte, gpt2.wpe], *([block] for block in gpt2.h), [gpt2.ln_f])
+        return [[parameter for module in part for parameter in module.parameters()] for part in parts]
+
     def loss(self, config: GPT2ClassifierConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """The weighted sum of the three losses, and the class logits [B, C]."""
         model, weights = cast(GPT2SequenceClassifier, model), config.loss

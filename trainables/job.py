@@ -96,6 +96,7 @@ def reports(job: Job, state: dict[str, Any] | None = None) -> Iterator[Report]:
             split_seed=job.split_seed,
             device=device,
             max_epochs=job.max_epochs,
+            objective=job.objective,
             resume_from=state,
         )
     return function_reports(task, config, job, device)
@@ -148,6 +149,7 @@ def _write(folder: TrialFolder, events: SummaryWriter, report: Report, *, second
     if report.state is None:
         return
     state = report.state()
+    evaluated = state.pop("evaluated")
     if best:
-        folder.save_best({"epoch": report.epoch, "metrics": report.metrics, "model": state["model"]})
+        folder.save_best({"epoch": report.epoch, "metrics": report.metrics, "model": evaluated})
     folder.save_last(state)

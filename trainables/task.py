@@ -1,9 +1,9 @@
 """What a task is, and how its name becomes one."""
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from search_spaces.space import Objective
 from trainables.config import TaskError, build_config
 from trainables.data import Batch, Splits
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BUILTIN_TASKS = {
     "gpt2_classifier": "trainables.gpt2_classifier:GPT2Classifier",
@@ -54,10 +57,18 @@ class Task:
 
     A subclass names its `Config` (a frozen dataclass with a group `optim: OptimConfig` and a field `data.batch_size`)
     and its `objective`, and writes the methods that raise here. It knows nothing of Ray or Optuna.
+
+    Attributes:
+        Config: The class of its configurations.
+        objective: What trials are compared by, unless a space names one of the others.
+        other_objectives: Further metrics that a space may compare by.
+        beside: Metrics that tables show beside the objective.
     """
 
     Config: ClassVar[type]
     objective: ClassVar[Objective]
+    other_objectives: ClassVar[tuple[Objective, ...]] = ()
+    beside: ClassVar[tuple[str, ...]] = ()
 
     def data(self, config: Any, seed: int) -> Splits:
         """The three splits. Called for every trial: cache what is slow to load."""
@@ -71,6 +82,14 @@ class Task:
         """The parameters trained at `lr x head_lr_mult`, also while the others are frozen."""
         return []
 
+    def layers(self, model: nn.Module) -> list[list[nn.Parameter]]:
+        """The parameters below the head by depth, the input's first, for `layer_decay`."""
+        return []
+
+    def augment(self, config: Any, batch: Batch) -> Batch:
+        """A training batch, varied at random by PyTorch's global random state; it is on the model's device already."""
+        return batch
+
     def loss(self, config: Any, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
         """The training loss of a batch (a mean), and whatever `count` needs of the forward pass."""
         raise NotImplementedError
@@ -82,6 +101,10 @@ class Task:
     def count(self, tally: Any, outputs: Any, batch: Batch) -> None:
         """Count one batch's outputs into the tally."""
         raise NotImplementedError
+
+    def pictures(self, config: Any, model: nn.Module, splits: Splits, rows: Sequence[int]) -> dict[str, "Figure"]:
+        """Figures by name that show what a trained model does with these rows of the validation split."""
+        return {}
 
 
 class TrainFunction(Protocol):

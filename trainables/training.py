@@ -3,20 +3,68 @@
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
+from search_spaces.space import Objective
 from trainables.data import Batch, Splits, TensorSplit
-from trainables.optim import OptimConfig, adamw, lr_factor
+from trainables.optim import OptimConfig, adamw, epochs_since_best, lr_factor, moving_average, parameter_groups
 from trainables.seeding import derive_seed, seed_everything
 from trainables.tally import Mean
 from trainables.task import Report, Task
 
 FINITE_CHECK_STEPS = 50
+
+
+@dataclass
+class Learner:
+    """What changes while a model is trained, and what a checkpoint holds of it.
+
+    Attributes:
+        model: The model that is trained.
+        optimizer: Over those of its parameters that are not frozen for good.
+        average: The moving average that is evaluated in its place, if the settings ask for one.
+        trainable: The parameters that the task did not freeze.
+        head: Those of them that are trained while the others wait.
+        scores: The objective after each epoch, larger being better.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    trainable: list[nn.Parameter]
+    head: list[nn.Parameter]
+    scores: list[float] = field(default_factory=list)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model whose metrics are reported and which is kept as the best."""
+        return self.model if self.average is None else self.average.module
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on from here, and `evaluated`: the weights whose metrics were reported."""
+        return {
+            "epoch": len(self.scores),
+            "scores": list(self.scores),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "evaluated": self.evaluated.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.scores = list(state["scores"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
 
 def train(
@@ -27,84 +75,94 @@ def train(
     split_seed: int = 0,
     device: torch.device | None = None,
     max_epochs: int,
+    objective: Objective | None = None,
     resume_from: dict[str, Any] | None = None,
 ) -> Iterator[Report]:
     """Train by `config` to `max_epochs`, yielding after each epoch; the caller stops it by not asking for more.
 
     Every epoch seeds its random streams anew from `seed` and its number, so a run that goes on from a saved state
     gives the same curve as one that was never interrupted. A loss that is no longer finite, in training or in
-    validation, ends the training with a last report whose objective is NaN.
+    validation, ends the training with a last report whose objective is NaN; `optim.patience_epochs` without a better
+    objective end it with the last report as it is.
 
     Args:
         task: What to train.
         config: An instance of `task.Config`.
-        seed: Of the initial weights, the order of samples and dropout.
+        seed: Of the initial weights, the order of samples, augmentation and dropout.
         split_seed: Of the data's splits.
         device: Default: the CPU.
         max_epochs: Length of the learning-rate schedule, and the last epoch.
+        objective: What patience and plateaus go by; default: the task's.
         resume_from: What a report's `state()` gave: training goes on with the epoch after it.
     """
-    device = device or torch.device("cpu")
     optim: OptimConfig = config.optim
-    splits = on_device(task.data(config, split_seed), device)
+    objective = objective or task.objective
+    splits = on_device(task.data(config, split_seed), device or torch.device("cpu"))
     seed_everything(derive_seed(seed, "model"))
-    model = task.model(config, splits).to(device)
-    optimizer = adamw(model, task.head(model), optim)
-    first_epoch = 1
+    learner = new_learner(task, config, splits, device or torch.device("cpu"))
     if resume_from is not None:
-        model.load_state_dict(resume_from["model"])
-        optimizer.load_state_dict(resume_from["optimizer"])
-        first_epoch = resume_from["epoch"] + 1
-
-    for epoch in range(first_epoch, max_epochs + 1):
+        learner.load(resume_from)
+    for epoch in range(len(learner.scores) + 1, max_epochs + 1):
+        if optim.patience_epochs and epochs_since_best(learner.scores) >= optim.patience_epochs:
+            return
         seed_everything(derive_seed(seed, "epoch", epoch))
-        freeze(model, task.head(model), frozen=epoch <= optim.freeze_epochs)
-        train_loss = train_epoch(task, config, model, optimizer, splits.train, epoch, max_epochs)
-        if not math.isfinite(train_loss):
-            yield Report(epoch=epoch, metrics={task.objective.name: math.nan, "train_loss": train_loss})
+        train_loss = train_epoch(task, config, learner, splits.train, max_epochs)
+        metrics: dict[str, float] = {"validation_loss": math.nan}
+        details: dict[str, Any] = {}
+        if math.isfinite(train_loss):
+            metrics, details = evaluate(task, config, learner.evaluated, splits, splits.validation)
+        metrics |= {"train_loss": train_loss, "lr": learner.optimizer.param_groups[0]["lr"]}
+        if not math.isfinite(metrics["validation_loss"]):  # in the second case the last step broke the weights
+            yield Report(epoch=epoch, metrics={**metrics, **dict.fromkeys(objective_names(task), math.nan)})
             return
-        metrics, details = evaluate(task, config, model, splits, splits.validation)
-        if not math.isfinite(metrics["validation_loss"]):  # the last step broke the weights
-            yield Report(epoch=epoch, metrics={**metrics, task.objective.name: math.nan, "train_loss": train_loss})
-            return
-        yield Report(
-            epoch=epoch,
-            metrics={**metrics, "train_loss": train_loss, "lr": optimizer.param_groups[0]["lr"]},
-            details=details,
-            state=lambda epoch=epoch: {  # type: ignore[misc]
-                "epoch": epoch,
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            },
-        )
+        learner.scores.append(metrics[objective.name] * (1 if objective.direction == "maximize" else -1))
+        yield Report(epoch=epoch, metrics=metrics, details=details, state=learner.state)
 
 
-def train_epoch(
-    task: Task,
-    config: Any,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    split: TensorSplit,
-    epoch: int,
-    max_epochs: int,
-) -> float:
+def objective_names(task: Task) -> list[str]:
+    """The metrics that trials of a task may be compared by."""
+    return [objective.name for objective in (task.objective, *task.other_objectives)]
+
+
+def new_learner(task: Task, config: Any, splits: Splits, device: torch.device) -> Learner:
+    """A fresh model and its optimizer on a device."""
+    optim: OptimConfig = config.optim
+    model = task.model(config, splits).to(device)
+    head = task.head(model)
+    average = moving_average(model, optim.ema_decay) if optim.ema_decay else None
+    if optim.compile:
+        model.compile()
+    return Learner(
+        model=model,
+        optimizer=adamw(parameter_groups(model, optim, head=head, layers=task.layers(model))),
+        average=average,
+        trainable=[parameter for parameter in model.parameters() if parameter.requires_grad],
+        head=head,
+    )
+
+
+def train_epoch(task: Task, config: Any, learner: Learner, split: TensorSplit, max_epochs: int) -> float:
     """One pass over the training split; gives the mean loss, or NaN as soon as a loss is not finite."""
     optim: OptimConfig = config.optim
+    model, epochs_done = learner.model, len(learner.scores)
     batches = math.ceil(len(split) / config.data.batch_size)
     steps_per_epoch = math.ceil(batches / optim.accumulation)
     shuffle = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-    step = (epoch - 1) * steps_per_epoch
+    step = epochs_done * steps_per_epoch
     mean = Mean()
+    freeze(learner.trainable, learner.head, frozen=epochs_done < optim.freeze_epochs)
     model.train()
     for i, batch in zip(count(1), split.batches(config.data.batch_size, shuffle=shuffle), strict=False):
-        batch = to_device(batch, model)
+        batch = task.augment(config, to_device(batch, model))
         with autocast(model, optim.amp):
             loss, _ = task.loss(config, model, batch)
         mean.add(loss.float(), rows(batch))
         (loss / accumulated(i, batches, optim.accumulation)).backward()
         if i % optim.accumulation == 0 or i == batches:
-            factor = lr_factor(optim, step, steps_per_epoch=steps_per_epoch, max_epochs=max_epochs)
-            optimizer_step(model, optimizer, factor, optim.clip_norm)
+            factor = lr_factor(
+                optim, step, steps_per_epoch=steps_per_epoch, max_epochs=max_epochs, scores=learner.scores
+            )
+            optimizer_step(learner, factor, optim.clip_norm)
             step += 1
         if i % FINITE_CHECK_STEPS == 0 and not math.isfinite(mean.compute()):
             break
@@ -117,14 +175,16 @@ def accumulated(batch_number: int, batches: int, accumulation: int) -> int:
     return min(accumulation, batches - group_start)
 
 
-def optimizer_step(model: nn.Module, optimizer: torch.optim.Optimizer, factor: float, clip_norm: float) -> None:
-    """Clip, step at `factor` of each group's peak rate, and clear the gradients."""
+def optimizer_step(learner: Learner, factor: float, clip_norm: float) -> None:
+    """Clip, step at `factor` of each group's peak rate, clear the gradients, and let the average follow."""
     if clip_norm > 0:
-        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    for group in optimizer.param_groups:
+        nn.utils.clip_grad_norm_(learner.trainable, clip_norm)
+    for group in learner.optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    learner.optimizer.step()
+    learner.optimizer.zero_grad(set_to_none=True)
+    if learner.average is not None:
+        learner.average.update_parameters(learner.model)
 
 
 @torch.no_grad()
@@ -143,10 +203,10 @@ def evaluate(
     return {**tally.compute(), "validation_loss": mean.compute()}, tally.details()
 
 
-def freeze(model: nn.Module, head: list[nn.Parameter], *, frozen: bool) -> None:
-    """Let only the head learn, or everything."""
+def freeze(trainable: list[nn.Parameter], head: list[nn.Parameter], *, frozen: bool) -> None:
+    """Let only the head learn, or all that is trainable."""
     head_ids = {id(parameter) for parameter in head}
-    for parameter in model.parameters():
+    for parameter in trainable:
         parameter.requires_grad_(not frozen or id(parameter) in head_ids)
 
 

@@ -16,7 +16,7 @@ from tests.trainables import conformance
 from tests.trainables.conformance import EPOCHS, NAMES, curve, job_of, seen, tiny_config, tiny_task, tiny_values
 from trainables.config import build_config, flat_fields, flatten
 from trainables.job import is_best, run
-from trainables.optim import adamw
+from trainables.optim import adamw, parameter_groups
 from trainables.task import Task, load_task
 from trainables.training import evaluate
 from trainables.trial_folder import TrialFolder
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_identical_reports_and_another_does_not(name: str, t
 def test_one_repeated_batch_is_learned(name: str, task: Task, config: Any) -> None:
     splits = task.data(config, 0)
     model = conformance.fresh_model(task, config, splits)
-    optimizer = adamw(model, task.head(model), config.optim)
+    optimizer = adamw(parameter_groups(model, config.optim, head=task.head(model)))
     batch = next(splits.train.batches(conformance.OVERFIT_ROWS))
     losses = []
     for _ in range(conformance.OVERFIT_STEPS):
@@ -172,6 +172,38 @@ def test_frozen_epochs_train_the_head_alone_or_are_refused(name: str, task: Task
     assert task.head(model), "a task whose head() is empty must refuse freeze_epochs above 0 in its config"
     (report,) = curve(task, frozen, epochs=1)
     assert math.isfinite(report.metrics["train_loss"])
+
+
+def test_layers_and_head_share_no_parameter_and_decay_from_the_head_down(name: str, task: Task, config: Any) -> None:
+    values = flatten(config) | {"optim.layer_decay": 0.5}
+    if not conformance.accepts(task.Config, values):
+        return
+    decayed: Any = build_config(task.Config, values)
+    model = conformance.fresh_model(task, decayed, task.data(decayed, 0))
+    layers, head = task.layers(model), task.head(model)
+    assert layers, "a task whose layers() is empty must refuse layer_decay below 1 in its config"
+    ids = [id(parameter) for layer in [*layers, head] for parameter in layer]
+    assert len(set(ids)) == len(ids)
+    assert set(ids) <= {id(parameter) for parameter in model.parameters()}
+    groups = parameter_groups(model, decayed.optim, head=head, layers=layers)
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    lr = decayed.optim.lr
+    for depth, layer in enumerate(layers):
+        expected = lr * 0.5 ** (len(layers) - depth)
+        assert all(rates[id(parameter)] == pytest.approx(expected) for parameter in layer if parameter.requires_grad)
+
+
+def test_augmentation_keeps_what_a_batch_is_made_of(name: str, task: Task, config: Any) -> None:
+    batch = next(task.data(config, 0).train.batches(8))
+    before = {key: value.clone() for key, value in batch.items()}
+    assert task.augment(config, batch).keys() >= before.keys()
+    for key, value in before.items():
+        assert torch.equal(batch[key], value), "the split's own tensors must not be changed in place"
+    torch.manual_seed(1)
+    once = task.augment(config, batch)
+    torch.manual_seed(1)
+    again = task.augment(config, batch)
+    assert all(torch.equal(once[key], again[key]) for key in once)
 
 
 def test_a_job_gives_the_same_metrics_in_every_folder(name: str, task: Task, tmp_path: Path) -> None:

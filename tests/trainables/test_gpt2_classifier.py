@@ -300,7 +300,7 @@ def test_every_parameter_is_in_one_group_with_its_rate_and_decay(decay_norms: bo
         optim__decay_norms=decay_norms,
     )
     model = model_of(config)
-    optimizer = adamw(model, model.head_parameters(), config.optim)
+    optimizer = adamw(parameter_groups(model, config.optim, head=model.head_parameters()))
     groups = [(id(p), group) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(i for i, _ in groups) == sorted(id(p) for p in model.parameters())
     group_of = dict(groups)
@@ -313,7 +313,7 @@ def test_every_parameter_is_in_one_group_with_its_rate_and_decay(decay_norms: bo
 
 def test_without_a_head_there_are_no_empty_groups() -> None:
     config = config_of(model__head="lm", model__cls_strategy="explicit")
-    groups = parameter_groups(model_of(config), [], config.optim)
+    groups = parameter_groups(model_of(config), config.optim)
     assert len(groups) == 2
     assert all(group["params"] for group in groups)
 

@@ -5,10 +5,28 @@ from typing import Any, cast, get_args
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmRestarts, LRScheduler, OneCycleLR
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+)
 
 from trainables.config import TaskError, build_config
-from trainables.optim import OptimConfig, SchedulerName, cosine_restarts, lr_factor, one_cycle, warmup_cosine
+from trainables.optim import (
+    OptimConfig,
+    SchedulerName,
+    cosine_restarts,
+    epochs_since_best,
+    lr_factor,
+    moving_average,
+    one_cycle,
+    parameter_groups,
+    plateau,
+    warmup_cosine,
+)
 
 
 def optimizer_of(lr: float = 1.0) -> torch.optim.Optimizer:
@@ -47,13 +65,13 @@ def test_one_cycle_equals_one_cycle_lr(total: int, warmup: int) -> None:
         total_steps=total + 1,
         pct_start=(warmup + 1) / (total + 1),
         div_factor=25,
-        final_div_factor=1e4 / 25,  # its end is a share of its start; ours of its peak
+        final_div_factor=1e3 / 25,  # its end is a share of its start; ours of its peak
         cycle_momentum=False,
     )
     ours = [one_cycle(step, total=total, warmup=warmup) for step in range(total)]
     assert ours == pytest.approx(rates_of(scheduler, total))
     assert ours[0] == pytest.approx(1 / 25)
-    assert one_cycle(total, total=total, warmup=warmup) == pytest.approx(1e-4)
+    assert one_cycle(total, total=total, warmup=warmup) == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize("warmup", [1, 10, 300])
@@ -103,9 +121,65 @@ def test_restarts_are_counted_in_epochs() -> None:
     assert peaks == [0, 30, 60]
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("patience", "factor"), [(0, 0.5), (1, 0.1), (3, 0.7)])
+def test_plateau_equals_reduce_lr_on_plateau(seed: int, patience: int, factor: float) -> None:
+    scores = torch.randint(10, (40,), generator=torch.Generator().manual_seed(seed)).tolist()
+    optimizer = optimizer_of()
+    reference = ReduceLROnPlateau(optimizer, "max", factor=factor, patience=patience, threshold=0, eps=0)
+    for epoch, score in enumerate(scores, start=1):
+        reference.step(score)
+        assert plateau(scores[:epoch], patience=patience, factor=factor) == pytest.approx(
+            optimizer.param_groups[0]["lr"]
+        )
+
+
+def test_epochs_since_best_counts_from_the_first_of_equals() -> None:
+    assert [epochs_since_best(s) for s in ([], [1.0], [1.0, 2.0], [2.0, 1.0, 2.0], [3.0, 1.0, 2.0])] == [0, 0, 0, 2, 2]
+
+
+def test_layers_decay_towards_the_input_and_frozen_parameters_are_in_no_group() -> None:
+    model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(4)))
+    model[3].bias.requires_grad_(False)
+    layers = [list(layer.parameters()) for layer in list(model)[:3]]
+    optim = OptimConfig(lr=1.0, layer_decay=0.5, head_lr_mult=3.0, weight_decay=0.1)
+    groups = parameter_groups(model, optim, head=model[3].parameters(), layers=layers)
+    settings = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    found = [settings.get(id(parameter)) for parameter in model.parameters()]
+    rates = [0.125, 0.25, 0.5]
+    assert found == [pair for rate in rates for pair in ((rate, 0.1), (rate, 0.0))] + [(3.0, 0.1), None]
+
+
+def test_the_moving_average_follows_weights_and_buffers_by_its_formula() -> None:
+    model = nn.BatchNorm1d(2)
+    average = moving_average(model, decay=0.5)
+    followed = cast(nn.BatchNorm1d, average.module)
+    weights, means = [], []
+    for _ in range(20):
+        model(torch.randn(8, 2))
+        nn.init.normal_(model.weight)
+        average.update_parameters(model)
+        weights.append(model.weight.tolist()[0])
+        means.append(cast(Tensor, model.running_mean).tolist()[0])
+    found_means = cast(Tensor, followed.running_mean).tolist()
+    for values, found in ((weights, followed.weight.tolist()[0]), (means, found_means[0])):
+        expected = values[0]  # the first call copies
+        for step, value in enumerate(values[1:], start=1):
+            decay = min(0.5, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay) * value
+        assert found == pytest.approx(expected, rel=1e-4)
+    assert followed.num_batches_tracked == model.num_batches_tracked
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("layer_decay", 0.0),
+        ("layer_decay", 1.1),
+        ("plateau_epochs", -1),
+        ("plateau_factor", 1.0),
+        ("patience_epochs", -1),
+        ("ema_decay", 1.0),
         ("lr", 0.0),
         ("lr", math.nan),
         ("head_lr_mult", 0.0),

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,10 +11,20 @@ from torch import Tensor, nn
 from search_spaces.space import Objective
 from trainables.config import build_config
 from trainables.data import Batch, Splits, TensorSplit
-from trainables.optim import OptimConfig, adamw, lr_factor
+from trainables.optim import OptimConfig, lr_factor
 from trainables.tally import Mean
 from trainables.task import Report, Task
-from trainables.training import accumulated, autocast, evaluate, on_device, optimizer_step, train, train_epoch
+from trainables.training import (
+    Learner,
+    accumulated,
+    autocast,
+    evaluate,
+    new_learner,
+    on_device,
+    optimizer_step,
+    train,
+    train_epoch,
+)
 
 ROWS = 40
 
@@ -79,20 +89,25 @@ def config_of(**values: Any) -> LineConfig:
     return build_config(LineConfig, defaults | {name.replace("__", "."): v for name, v in values.items()})
 
 
+def learner_of(task: Task, config: LineConfig) -> Learner:
+    return new_learner(task, config, task.data(config, 0), torch.device("cpu"))
+
+
 def trained(config: LineConfig, *, epochs: int = 1, steps: list[list[Tensor]] | None = None) -> nn.Module:
     """A model after some epochs; the gradients at every step go to `steps`."""
     task = Line()
     splits = task.data(config, 0)
     torch.manual_seed(0)
-    model = task.model(config, splits)
-    optimizer = adamw(model, [], config.optim)
+    learner = learner_of(task, config)
+    model = learner.model
     if steps is not None:
-        optimizer.register_step_pre_hook(
+        learner.optimizer.register_step_pre_hook(
             lambda *_: steps.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
         )
     for epoch in range(1, epochs + 1):
         torch.manual_seed(epoch)  # the order of rows does not depend on the batch size
-        train_epoch(task, config, model, optimizer, splits.train, epoch, epochs)
+        train_epoch(task, config, learner, splits.train, epochs)
+        learner.scores.append(0.0)
     return model
 
 
@@ -148,12 +163,15 @@ def test_gradients_are_clipped_to_their_global_norm() -> None:
 
 
 def test_a_step_uses_each_groups_peak_rate_and_clears_the_gradients() -> None:
-    model = nn.Linear(3, 1)
-    optimizer = adamw(model, [model.bias], OptimConfig(lr=0.1, head_lr_mult=5.0))
-    model(torch.ones(1, 3)).sum().backward()
-    optimizer_step(model, optimizer, 0.5, clip_norm=0.0)
-    assert sorted(group["lr"] for group in optimizer.param_groups) == [0.05, 0.25]
-    assert all(parameter.grad is None for parameter in model.parameters())
+    class WithHead(Line):
+        def head(self, model: nn.Module) -> list[nn.Parameter]:
+            return [cast(nn.Linear, model).bias]
+
+    learner = learner_of(WithHead(), config_of(optim__head_lr_mult=5.0))
+    learner.model(torch.ones(1, 3)).sum().backward()
+    optimizer_step(learner, 0.5, clip_norm=0.0)
+    assert sorted(group["lr"] for group in learner.optimizer.param_groups) == [0.05, 0.25]
+    assert all(parameter.grad is None for parameter in learner.model.parameters())
 
 
 # Runs ---------------------------------------------------------------------------------------------------------------
@@ -179,6 +197,103 @@ def test_max_epochs_is_the_last_epoch() -> None:
     assert [report.epoch for report in reports] == [1, 2, 3]
     assert reports[-1].state is not None
     assert list(train(Line(), config_of(), seed=0, max_epochs=3, resume_from=reports[-1].state())) == []
+
+
+class Scripted(Line):
+    """Its error after each epoch is given, and its weights count the evaluations."""
+
+    def __init__(self, errors: list[float]):
+        self.errors = iter(errors)
+
+    def tally(self, config: LineConfig, splits: Splits) -> ErrorTally:
+        tally = ErrorTally()
+        tally.error.add(next(self.errors))
+        return tally
+
+    def count(self, tally: ErrorTally, outputs: Tensor, batch: Batch) -> None:
+        pass
+
+
+def test_patience_ends_the_training_after_epochs_without_a_better_objective() -> None:
+    errors = [5.0, 3.0, 4.0, 3.0, 2.0, 2.5, 2.5, 2.0, 1.0, 0.5]
+    reports = list(train(Scripted(errors), config_of(optim__patience_epochs=3), seed=0, max_epochs=10))
+    assert [report.metrics["error"] for report in reports] == errors[:8]
+    assert reports[-1].state is not None
+    state = reports[-1].state()
+    assert (
+        list(train(Scripted([]), config_of(optim__patience_epochs=3), seed=0, max_epochs=10, resume_from=state)) == []
+    )
+
+
+def test_a_plateau_lowers_the_rate_also_after_a_resume() -> None:
+    errors = [3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+    config = config_of(optim__scheduler="plateau", optim__plateau_epochs=1, optim__plateau_factor=0.5)
+    reports = list(train(Scripted(errors), config, seed=0, max_epochs=8))
+    rates = [report.metrics["lr"] for report in reports]
+    assert rates == [0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
+    first = train(Scripted(errors), config, seed=0, max_epochs=8)
+    state = [next(first).state for _ in range(4)][-1]
+    assert state is not None
+    rest = train(Scripted(errors[4:]), config, seed=0, max_epochs=8, resume_from=state())
+    assert [report.metrics["lr"] for report in rest] == rates[4:]
+
+
+def test_the_moving_average_is_what_is_evaluated_kept_and_resumed() -> None:
+    config = config_of(optim__ema_decay=0.9)
+    reports = list(train(Line(), config, seed=0, max_epochs=3))
+    plain = list(train(Line(), config_of(), seed=0, max_epochs=3))
+    assert [r.metrics["train_loss"] for r in reports] == [r.metrics["train_loss"] for r in plain]
+    assert [r.metrics["error"] for r in reports] != [r.metrics["error"] for r in plain]
+    assert reports[-1].state is not None
+    state = reports[-1].state()
+    kept = Line().model(config, Line().data(config, 0))
+    kept.load_state_dict(state["evaluated"])
+    splits = Line().data(config, 0)
+    assert evaluate(Line(), config, kept, splits, splits.validation)[0]["error"] == reports[-1].metrics["error"]
+    interrupted = next(train(Line(), config, seed=0, max_epochs=3)).state
+    assert interrupted is not None
+    rest = list(train(Line(), config, seed=0, max_epochs=3, resume_from=interrupted()))
+    assert [r.metrics for r in rest] == [r.metrics for r in reports[1:]]
+
+
+def test_what_the_task_freezes_stays_frozen_when_the_rest_thaws() -> None:
+    class Half(Line):
+        def model(self, config: LineConfig, splits: Splits) -> nn.Module:
+            model = nn.Linear(3, 1)
+            model.weight.requires_grad_(False)
+            return model
+
+        def head(self, model: nn.Module) -> list[nn.Parameter]:
+            return [cast(nn.Linear, model).bias]
+
+    learner = learner_of(Half(), config_of(optim__freeze_epochs=1))
+    before = cast(nn.Linear, learner.model).weight.clone()
+    splits = Half().data(config_of(), 0)
+    for _ in range(3):
+        train_epoch(Half(), config_of(optim__freeze_epochs=1), learner, splits.train, 3)
+        learner.scores.append(0.0)
+    assert torch.equal(cast(nn.Linear, learner.model).weight, before)
+
+
+def test_augmentation_sees_training_batches_alone() -> None:
+    seen: list[int] = []
+
+    class Augmenting(Line):
+        def augment(self, config: LineConfig, batch: Batch) -> Batch:
+            seen.append(len(batch["x"]))
+            return {**batch, "y": batch["y"] * 0}
+
+    (report,) = train(Augmenting(), config_of(), seed=0, max_epochs=1)
+    assert sum(seen) == ROWS
+    assert report.metrics["train_loss"] < report.metrics["error"]
+
+
+@pytest.mark.slow
+def test_a_compiled_model_gives_the_same_curve() -> None:
+    compiled = list(train(Line(), config_of(optim__compile=True, data__batch_size=ROWS), seed=0, max_epochs=2))
+    plain = list(train(Line(), config_of(data__batch_size=ROWS), seed=0, max_epochs=2))
+    for a, b in zip(compiled, plain, strict=True):
+        assert a.metrics == pytest.approx(b.metrics, rel=1e-4)
 
 
 def test_an_infinite_loss_ends_the_training_within_the_epoch() -> None:
