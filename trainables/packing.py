@@ -1,0 +1,89 @@
+"""Data read from many files once, then mapped into memory: by every trial, process and later run on this machine."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.config import TaskError
+from trainables.trial_folder import write_atomically
+
+SHOWN_PROBLEMS = 10
+
+
+def cache_folder() -> Path:
+    """Where packed data lie: `$RUNGS_CACHE`, else `rungs` in the user's cache folder. It may be deleted at any time."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("RUNGS_CACHE") or Path(base) / "rungs")
+
+
+def packed(files: Sequence[Path], read: Callable[[Path], np.ndarray], *, how: str) -> Tensor:
+    """One row for each file, all of one shape and type, as a tensor mapped from a file: [N, ...].
+
+    The files are read by several threads the first time; after that, as long as their names, sizes and times stay
+    the same, the packed file is mapped, and the operating system shares its pages among the processes.
+
+    Args:
+        files: One for each row.
+        read: Gives a file's row; raises `ValueError` or `OSError` for a file that can't be used.
+        how: What decides how `read` reads (its settings, say), so that other settings give another packed file.
+
+    Raises:
+        TaskError: names each file that can't be used, or whose shape differs from the first one's.
+    """
+    target = cache_folder() / f"{_fingerprint(files, how)}.npy"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be packing the same
+            if not target.exists():
+                write_atomically(target, lambda path: _pack(files, read, path))
+    rows: np.ndarray = np.load(target, mmap_mode="c")  # copy-on-write: PyTorch wants arrays that may be written
+    return torch.from_numpy(rows)
+
+
+def _fingerprint(files: Sequence[Path], how: str) -> str:
+    digest = hashlib.sha256(how.encode())
+    for path in files:
+        stat = path.stat()
+        digest.update(f"\n{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _pack(files: Sequence[Path], read: Callable[[Path], np.ndarray], target: Path) -> None:
+    first = _read_checked(files[0], read)
+    if isinstance(first, str):
+        raise TaskError(first)
+    out = np.lib.format.open_memmap(target, mode="w+", dtype=first.dtype, shape=(len(files), *first.shape))
+
+    def fill(row: int) -> str | None:
+        found = _read_checked(files[row], read)
+        if isinstance(found, str):
+            return found
+        if found.shape != first.shape or found.dtype != first.dtype:
+            return (
+                f"{files[row]}: all must have the shape of {files[0].name}, {first.shape} {first.dtype}, "
+                f"got {found.shape} {found.dtype}"
+            )
+        out[row] = found
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        problems = [problem for problem in pool.map(fill, range(len(files))) if problem]
+    out.flush()
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        raise TaskError(*problems[:SHOWN_PROBLEMS], *([f"and {more} more files"] if more > 0 else []))
+
+
+def _read_checked(path: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray | str:
+    try:
+        return read(path)
+    except (OSError, ValueError) as error:
+        return f"{path}: {error}"
