@@ -104,7 +104,7 @@ def check(args: argparse.Namespace) -> int:
     locate_files(space)
     budget = space.budget
     console.print(
-        f"{space.file.name}: ok. {space.task}, {objective.direction} {objective.name}; "
+        f"{space.file.name}: ok. {space.task}, {objective.text}; "
         f"{len(space.parameters)} parameters, {len(space.start)} start points, "
         f"{budget.trials} trials of up to {budget.max_epochs} epochs",
         highlight=False,
@@ -146,6 +146,16 @@ def export(args: argparse.Namespace) -> int:
         exports, export_best(record.folder, exports, Path(args.to or record.folder.exports)), strict=True
     ):
         console.print(f"{path}: {export.summary()}", highlight=False, soft_wrap=True, markup=False)
+    return EXIT_DONE
+
+
+def pictures(args: argparse.Namespace) -> int:
+    """Draw what the best configuration's model does with validation data."""
+    from results.pictures import draw
+    from results.read import read_study
+
+    for path in draw(read_study(StudyFolder(Path(args.study))), trial=args.trial, rows=args.rows):
+        console.print(str(path), highlight=False, soft_wrap=True, markup=False)
     return EXIT_DONE
 
 
@@ -210,6 +220,15 @@ def command_parser() -> argparse.ArgumentParser:
         if function is export:
             command.add_argument("--top", type=at_least_one, default=3, help="how many (default: 3)")
             command.add_argument("--to", type=folder, help="folder; default: exports/ in the study's")
+        if function is pictures:
+            command.add_argument("--trial", type=not_negative, help="another one than the best")
+            command.add_argument(
+                "--rows",
+                type=not_negative,
+                nargs="+",
+                default=[0, 1, 2, 3],
+                help="of the validation split (default: 0 1 2 3)",
+            )
     return parser
 
 
@@ -219,6 +238,7 @@ COMMANDS = {
     "train": (train, "config", "train one exported configuration on the full budget"),
     "status": (status, "study", "what a study has done and is doing"),
     "export": (export, "study", "write the best configurations, to be trained again"),
+    "pictures": (pictures, "study", "draw what the best model does with validation data"),
 }
 
 

@@ -18,9 +18,10 @@ TRIAL_ERRORS = "error.txt"
 class TrialActor(tune.Trainable):
     """Trains one job after another, an epoch a step.
 
-    What a step gives is `{"epoch", "value"}`, or `{"failed": reason}` when the training raised, or `{"ended": True}`
-    when it had nothing more to report, or `{"halt": reason}` when no trial could go on. So an exception of the user's
-    code costs its trial, not this process with its imported libraries and loaded data.
+    What a step gives is `{"epoch", "value"}` (and `"second"`, if there are two objectives), or `{"failed": reason}`
+    when the training raised, or `{"ended": True}` when it had nothing more to report, or `{"halt": reason}` when no
+    trial could go on. So an exception of the user's code costs its trial, not this process with its imported
+    libraries and loaded data.
     """
 
     @classmethod
@@ -53,8 +54,10 @@ class TrialActor(tune.Trainable):
             return {"failed": describe(error)}
         if report is None:
             return {"ended": True}
+        objective, metrics = self._job.objective, report.metrics
+        second = {"second": metrics[objective.second.name]} if objective.second else {}
         warning = {"warning": report.warning} if report.warning else {}
-        return {"epoch": report.epoch, "value": report.metrics[self._job.objective.name], **warning}
+        return {"epoch": report.epoch, "value": metrics[objective.name], **second, **warning}
 
     def cleanup(self) -> None:
         """End the training at hand and free its memory, the GPU's too."""

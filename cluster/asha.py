@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from search_spaces.space import Objective
 
 
@@ -19,21 +21,22 @@ class Asha:
     """Asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934), as a stopping rule.
 
     A trial that reaches a rung goes on if it is among the best 1/reduction of those that have reached it so far
-    (at least one is). A value that is not finite never goes on, and is never compared with.
+    (at least one is). With two objectives, better is whoever is dominated by fewer: by those that are as good in both
+    and better in one. A value that is not finite never goes on, and is never compared with.
 
     Attributes:
-        rungs: For each rung's epoch, the values recorded there by trial number.
+        rungs: For each rung's epoch, the scores recorded there by trial number; larger ones are better.
     """
 
     def __init__(self, *, rungs: Iterable[int], reduction: int, objective: Objective):
-        self.rungs: dict[int, dict[int, float]] = {epoch: {} for epoch in rungs}
+        self.rungs: dict[int, dict[int, tuple[float, ...]]] = {epoch: {} for epoch in rungs}
         self.reduction = reduction
-        self.sign = 1 if objective.direction == "maximize" else -1
+        self.objective = objective
 
-    def record(self, number: int, epoch: int, value: float) -> None:
+    def record(self, number: int, epoch: int, value: float, second: float | None = None) -> None:
         """Remember a finite value, if `epoch` is a rung's."""
         if epoch in self.rungs and math.isfinite(value):
-            self.rungs[epoch][number] = value
+            self.rungs[epoch][number] = self.objective.scores(value, second)
 
     def goes_on(self, number: int, epoch: int) -> bool:
         """Whether a trial whose value at `epoch` was recorded may train on."""
@@ -42,5 +45,14 @@ class Asha:
         rung = self.rungs[epoch]
         if number not in rung:
             return False
-        better = sum(self.sign * value > self.sign * rung[number] for value in rung.values())
-        return better < max(1, len(rung) // self.reduction)
+        return better_than(rung[number], list(rung.values())) < max(1, len(rung) // self.reduction)
+
+
+def better_than(scores: tuple[float, ...], all_scores: list[tuple[float, ...]]) -> int:
+    """How many of all are better than one of them."""
+    if len(scores) == 1:
+        return sum(other > scores for other in all_scores)
+    array_ND = np.array(all_scores)
+    no_worse_NN = (array_ND[:, None] >= array_ND).all(-1)
+    dominated_by_N = (no_worse_NN & ~no_worse_NN.T).sum(0)
+    return int((dominated_by_N < dominated_by_N[all_scores.index(scores)]).sum())

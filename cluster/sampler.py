@@ -1,12 +1,17 @@
 """The sampler: what it suggests is a function of the journal alone, so a resumed study goes on as if never stopped."""
 
+from random import Random
 from typing import Any
 
+import numpy as np
+from optuna import create_study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from results.best import trial_best
+from search_spaces.space import Objective
 from trainables.seeding import derive_seed
 
 RANDOM_EVERY = 5
@@ -17,11 +22,14 @@ class ReplayableSampler(BaseSampler):
 
     Parameters are sampled independently of each other, which suits conditions and did better under early stopping
     than the multivariate kind; every fifth trial is random, so that the model never starves on its own suggestions.
+    With two objectives each trial looks for the best by another weighing of the two.
     """
 
-    def __init__(self, kind: str, seed: int):
+    def __init__(self, kind: str, seed: int, objective: Objective | None = None):
         self._kind = kind
         self._seed = seed
+        self._objective = objective if objective and objective.second else None
+        self._weighed: dict[int, Study] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing: all parameters are sampled independently."""
@@ -43,4 +51,43 @@ class ReplayableSampler(BaseSampler):
             sampler = RandomSampler(seed=seed)
         else:
             sampler = TPESampler(seed=seed, multivariate=False, n_startup_trials=10)
+            study = self._one_objective(study, trial)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _one_objective(self, study: Study, trial: FrozenTrial) -> Study:
+        """The study as this trial sees it: with one objective."""
+        if self._objective is None:
+            return study
+        if trial.number not in self._weighed:
+            weight = Random(derive_seed(self._seed, "weight", trial.number)).random()
+            self._weighed = {trial.number: weighed(study.get_trials(deepcopy=False), self._objective, weight)}
+        return self._weighed[trial.number]
+
+
+def weighed(trials: list[FrozenTrial], objective: Objective, weight: float) -> Study:
+    """A study in memory of the finished trials, whose value is one loss made of two scores.
+
+    Both scores are scaled to 0 ... 1 (the best); the loss is the larger of the two weighed distances from 1, plus a
+    little of their sum: the augmented Tchebycheff function, whose minima for all weights are the Pareto front
+    (ParEGO, Knowles 2006, https://doi.org/10.1109/TEVC.2005.851274).
+    """
+    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    bests = [trial_best(trial, objective) for trial in finished]
+    scores = np.array([objective.scores(best.value, best.second) if best else (np.nan, np.nan) for best in bests])
+    study = create_study(direction="minimize")
+    if not len(scores) or np.isnan(scores).all():
+        return study
+    low, high = np.nanmin(scores, axis=0), np.nanmax(scores, axis=0)
+    distances = (high - scores) / np.maximum(high - low, 1e-12) * (weight, 1 - weight)
+    losses = distances.max(axis=1) + 0.05 * distances.sum(axis=1)
+    for trial, loss in zip(finished, losses.tolist(), strict=True):
+        study.add_trial(
+            create_trial(
+                state=trial.state,
+                params=trial.params,
+                distributions=trial.distributions,
+                value=loss if trial.state == TrialState.COMPLETE else None,
+                intermediate_values={max(trial.intermediate_values): loss} if trial.intermediate_values else {},
+            )
+        )
+    return study

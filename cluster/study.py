@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cluster.asha import Asha, rung_epochs
 from cluster.sampler import ReplayableSampler
-from results.best import Best, ranked, trial_best
+from results.best import SECOND_KEY, Best, ranked, second_at, trial_best
 from results.description import identity
 from results.export import Export, trial_job
 from results.journal import read_journal
@@ -86,8 +86,10 @@ class Study:
         """What a process needs to train a trial."""
         return trial_job(self.folder, self.space, self.objective, trial.number, trial.values)
 
-    def report(self, number: int, epoch: int, value: float) -> bool:
-        """Write a trial's value at an epoch, and say whether it may train on; if not, it is finished.
+    def report(self, number: int, epoch: int, value: float, second: float | None = None) -> bool:
+        """Write a trial's value (two, if there are two objectives) at an epoch, and say whether it may train on.
+
+        If it may not, it is finished.
 
         An epoch that the journal has already (a resumed trial may report it again) changes nothing, and neither does
         a trial that isn't running any more.
@@ -97,9 +99,13 @@ class Study:
             return False
         if epoch in trial.intermediate_values:
             return True
+        if second is not None:
+            value = value if math.isfinite(second) else math.nan
+            if math.isfinite(second) and second != second_at(trial, epoch):
+                self._storage.set_trial_user_attr(trial._trial_id, f"{SECOND_KEY}{epoch}", second)
         value = value if math.isfinite(value) else math.nan
         self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
-        self.asha.record(number, epoch, value)
+        self.asha.record(number, epoch, value, second)
         goes_on = self._decide(self._trial(number))
         self._renew_best(self._trial(number))
         return goes_on
@@ -154,7 +160,7 @@ class Study:
         cut_torn_line(self.folder.journal)
         begun = bool(read_journal(self.folder.journal, self.space, self.objective))
         storage = JournalStorage(WholeJournal(str(self.folder.journal)))
-        sampler, name = ReplayableSampler(self.space.search.sampler, self.space.seed), self.space.name
+        sampler, name = ReplayableSampler(self.space.search.sampler, self.space.seed, self.objective), self.space.name
         if begun:
             study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
         else:
@@ -183,7 +189,7 @@ class Study:
         """Refill ASHA's rungs, take the decisions that a crash cut off, and queue what was running."""
         for trial in self.trials():
             for epoch, value in trial.intermediate_values.items():
-                self.asha.record(trial.number, epoch, value)
+                self.asha.record(trial.number, epoch, value, second_at(trial, epoch))
         for trial in self._in_state(TrialState.RUNNING):
             if trial.intermediate_values:
                 self._decide(trial)

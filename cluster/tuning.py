@@ -149,7 +149,7 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         elif "ended" in result:
             self._study.end(number)
         else:
-            return self._study.report(number, result["epoch"], result["value"])
+            return self._study.report(number, result["epoch"], result["value"], result.get("second"))
         return False
 
 

@@ -8,6 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Objective
 
+SECOND_KEY = "second@"  # and an epoch: the second objective's value from that epoch on
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Best:
@@ -17,6 +19,7 @@ class Best:
         number: The trial's.
         epoch: At which the objective was best.
         value: The objective then.
+        second: The second objective then, if there is one.
         complete: Whether the trial had the full budget.
     """
 
@@ -24,24 +27,55 @@ class Best:
     epoch: int
     value: float
     complete: bool
+    second: float | None = None
 
-    def rank(self, objective: Objective) -> tuple[float, bool, int]:
-        """Larger is better: the value; of equals a trial of the full budget, then the earlier one."""
-        sign = 1 if objective.direction == "maximize" else -1
-        return sign * self.value, self.complete, -self.number
+    def rank(self, objective: Objective) -> tuple[tuple[float, ...], bool, int]:
+        """Larger is better: the values; of equals a trial of the full budget, then the earlier one."""
+        return objective.scores(self.value, self.second), self.complete, -self.number
 
 
 def trial_best(trial: FrozenTrial, objective: Objective) -> Best | None:
     """A trial's best epoch (of equals the first); None without a finite value, or if the trial failed."""
-    sign = 1 if objective.direction == "maximize" else -1
     finite = [(epoch, value) for epoch, value in trial.intermediate_values.items() if math.isfinite(value)]
     if not finite or trial.state == TrialState.FAIL:
         return None
-    epoch, value = max(finite, key=lambda pair: (sign * pair[1], -pair[0]))
-    return Best(number=trial.number, epoch=epoch, value=value, complete=trial.state == TrialState.COMPLETE)
+    epoch, value = max(finite, key=lambda pair: (objective.sign * pair[1], -pair[0]))
+    return Best(
+        number=trial.number,
+        epoch=epoch,
+        value=value,
+        second=second_at(trial, epoch) if objective.second else None,
+        complete=trial.state == TrialState.COMPLETE,
+    )
+
+
+def second_at(trial: FrozenTrial, epoch: int) -> float | None:
+    """The second objective's value at an epoch; it is noted where it changes."""
+    noted = {int(key.removeprefix(SECOND_KEY)): value for key, value in trial.user_attrs.items() if is_second(key)}
+    return noted[max(known)] if (known := [at for at in noted if at <= epoch]) else None
+
+
+def is_second(key: str) -> bool:
+    """Whether a trial's attribute holds a second objective's value."""
+    return key.startswith(SECOND_KEY) and key.removeprefix(SECOND_KEY).isdecimal()
 
 
 def ranked(trials: Iterable[FrozenTrial], objective: Objective) -> list[Best]:
-    """The trials' bests, the best first."""
+    """The trials' bests, the best first; with two objectives, those that no other one dominates before all others."""
     bests = [best for trial in trials if (best := trial_best(trial, objective)) is not None]
-    return sorted(bests, key=lambda best: best.rank(objective), reverse=True)
+    bests.sort(key=lambda best: best.rank(objective), reverse=True)
+    front = pareto_front(bests, objective)
+    numbers = {best.number for best in front}
+    return [*front, *(best for best in bests if best.number not in numbers)] if objective.second else bests
+
+
+def pareto_front(bests: Iterable[Best], objective: Objective) -> list[Best]:
+    """Those of the bests, given the best first, than which none is better in one objective and as good in the other."""
+    front: list[Best] = []
+    for best in bests:
+        if (
+            not front
+            or objective.scores(best.value, best.second)[-1] > objective.scores(front[-1].value, front[-1].second)[-1]
+        ):
+            front.append(best)
+    return front

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from results.study_folder import StudyError, StudyFolder
-from search_spaces import Space, SpaceError, dump_yaml, read_yaml, space_from_mapping
+from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
 from search_spaces.space import DIRECTIONS, Objective
 from trainables.trial_folder import write_atomically
 
@@ -39,7 +39,7 @@ class Description:
         """Write the file, or renew it."""
         content = {
             "name": self.space.name,
-            "objective": {self.objective.direction: self.objective.name},
+            "objective": self.objective.to_yaml(),
             "import_paths": list(self.import_paths),
             "origin": dict(self.origin),
             "space": self.space.to_dict(),
@@ -64,22 +64,21 @@ def read_description(folder: StudyFolder) -> Description:
     wrong += [f"{key} is not known" for key in content if key not in _SECTIONS]
     if wrong:
         raise StudyError(f"{folder.description} is damaged: {'; '.join(wrong)}")
-    ((direction, metric),) = content["objective"].items()
+    objective = read_objective(content["objective"])
     space = space_from_mapping(content["space"], name=content["name"], file=folder.description)
-    if space.objective not in (None, objective := Objective(name=metric, direction=direction)):
-        raise StudyError(f"{folder.description} is damaged: objective must be the space's, got {direction}: {metric}")
+    if space.objective not in (None, objective):
+        raise StudyError(f"{folder.description} is damaged: objective must be the space's, got {objective.text}")
     return Description(
         space=space, objective=objective, import_paths=tuple(content["import_paths"]), origin=content["origin"]
     )
 
 
 def _is_objective(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and len(value) == 1
-        and value.keys() <= {*DIRECTIONS}
-        and all(map(_is_text, value.values()))
-    )
+    try:
+        read_objective(value)
+    except SpaceError:
+        return False
+    return True
 
 
 def _is_text(value: object) -> bool:

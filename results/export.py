@@ -11,7 +11,7 @@ from results.best import Best
 from results.read import StudyRecord
 from results.study_folder import StudyError, StudyFolder
 from results.text import metric_text
-from search_spaces import Space, SpaceError, dump_yaml, read_yaml
+from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml
 from search_spaces.space import Objective
 from trainables.config import flatten
 from trainables.job import Job
@@ -43,7 +43,7 @@ class Export:
         job, best = self.job, self.best
         return {
             "task": job.task,
-            "objective": {job.objective.direction: job.objective.name},
+            "objective": job.objective.to_yaml(),
             "config": all_values(job),
             "max_epochs": job.max_epochs,
             "seed": job.seed,
@@ -54,6 +54,7 @@ class Export:
                 "study": self.study,
                 "trial": best.number,
                 "value": best.value,
+                **({} if best.second is None else {"second": best.second}),
                 "epoch": best.epoch,
                 "complete": best.complete,
             },
@@ -63,8 +64,10 @@ class Export:
         """What was reached, in one line."""
         job, best = self.job, self.best
         end = "full budget" if best.complete else "not trained to the end"
+        second = job.objective.second
+        also = f", {second.name} {metric_text(best.second)}" if second and best.second is not None else ""
         return (
-            f"{job.objective.name} {metric_text(best.value)} at epoch {best.epoch} of {job.max_epochs} "
+            f"{job.objective.name} {metric_text(best.value)}{also} at epoch {best.epoch} of {job.max_epochs} "
             f"(trial {best.number} of {self.study}, {end})"
         )
 
@@ -109,11 +112,10 @@ def read_export(path: Path, folder: Path) -> Export:
 
 
 def _from_content(content: Mapping[str, Any], folder: Path) -> Export:
-    ((direction, metric),) = content["objective"].items()
     result = content["result"]
     job = Job(
         task=str(content["task"]),
-        objective=Objective(name=metric, direction=direction),
+        objective=read_objective(content["objective"]),
         values=dict(content["config"]),
         seed=int(content["seed"]),
         split_seed=int(content["split_seed"]),
@@ -126,6 +128,7 @@ def _from_content(content: Mapping[str, Any], folder: Path) -> Export:
         epoch=int(result["epoch"]),
         value=float(result["value"]),
         complete=bool(result["complete"]),
+        second=None if result.get("second") is None else float(result["second"]),
     )
     return Export(job=job, import_paths=tuple(map(str, content["import_paths"])), study=str(result["study"]), best=best)
 

@@ -10,10 +10,11 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from results.best import SECOND_KEY, is_second
 from results.description import differences, identity
 from search_spaces import Space
 from search_spaces.parameter import Parameter
-from search_spaces.problems import is_whole, show
+from search_spaces.problems import is_number, is_whole, show
 from search_spaces.space import Objective
 from search_spaces.suggest import active, distribution
 
@@ -37,6 +38,7 @@ class _Trial:
     asked: int = 0
     reports: dict[int, float] = field(default_factory=dict)
     failed_for: str | None = None
+    second_noted: bool = False
 
 
 class _Searched(NamedTuple):
@@ -135,6 +137,9 @@ class Replay:
         if (due := self._due(trial)) is not None:
             raise ValueError(f"a trial must have all its parameters before it reports, got none for {due[0].name}")
         _require(epoch not in trial.reports, "step must be an epoch that was not reported before", epoch)
+        second = self.objective.second
+        if second and not trial.second_noted and math.isfinite(record["intermediate_value"]):
+            raise ValueError(f"{second.name} must be noted before {self.objective.name} is reported")
         trial.reports[epoch] = record["intermediate_value"]
 
     def set_trial_attr(self, record: Record) -> None:
@@ -144,9 +149,18 @@ class Replay:
         _require(key != START_KEY, f"{START_KEY} must be set when the trial is created", value)
         if key == PASSED_KEY:
             _require(is_whole(value) and value in trial.reports, f"{PASSED_KEY} must be an epoch reported", value)
+        elif is_second(key):
+            self._check_second(trial, key, value)
+            trial.second_noted = True
         elif key in (REASON_KEY, WARNING_KEY):
             _require(isinstance(value, str), f"{key} must be a text", value)
             trial.failed_for = value if key == REASON_KEY else trial.failed_for
+
+    def _check_second(self, trial: _Trial, key: str, value: object) -> None:
+        _require(self.objective.second is not None, "a study of one objective must have no second value", key)
+        _require(is_number(value), f"{key} must be a finite number", value)
+        late = int(key.removeprefix(SECOND_KEY)) <= max(trial.reports, default=0)
+        _require(not late, "a second value must stand before the report of its epoch", key)
 
     def finish(self, record: Record) -> None:
         """The end of a trial, with the value that follows from its reports."""
@@ -165,7 +179,7 @@ class Replay:
         if not (finite if state == TrialState.COMPLETE else trial.reports):
             raise ValueError(f"a trial that is {state.name} must have reported a value, got none")
         if state == TrialState.COMPLETE:
-            return [max(finite) if self.objective.direction == "maximize" else min(finite)]
+            return [max(finite, key=lambda value: self.objective.sign * value)]
         last = trial.reports[max(trial.reports)]
         return None if math.isnan(last) else [last]
 

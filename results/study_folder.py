@@ -47,6 +47,11 @@ class StudyFolder:
         return self.path / "exports"
 
     @property
+    def pictures(self) -> Path:
+        """Where `pictures` draws."""
+        return self.path / "pictures"
+
+    @property
     def lock(self) -> Path:
         """Held by the launcher that runs the study."""
         return self.path / "launcher.lock"

@@ -1,14 +1,17 @@
 """What a person wants to know of a study at a glance: states, the best trials, the hand-made start points, failures."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
-from results.best import Best, trial_best
+from results.best import Best, pareto_front, trial_best
 from results.read import StudyRecord
 from results.text import metric_text, values_text
+from trainables.config import TaskError
+from trainables.task import Task, load_task
 
 STATE_TEXTS = {
     TrialState.COMPLETE: "complete",
@@ -18,6 +21,7 @@ STATE_TEXTS = {
     TrialState.FAIL: "failed",
 }
 SHOWN_TRIALS = 5
+SHOWN_FRONT = 12
 SHOWN_FAILURES = 5
 
 
@@ -25,6 +29,8 @@ def print_summary(record: StudyRecord, console: Console) -> None:
     """States, the best trials and the start points, failures with their reasons."""
     console.print(states_text(record), highlight=False)
     if record.ranked():
+        if record.description.objective.second:
+            console.print("no other trial is better than these in both objectives:", highlight=False)
         console.print(best_table(record))
     for trial in record.trials:
         if "warning" in trial.user_attrs:
@@ -60,31 +66,60 @@ def shown_state(trial: FrozenTrial, record: StudyRecord) -> str:
 
 def best_table(record: StudyRecord) -> Table:
     """The best trials, and below them the start points that are not among them."""
-    objective, space = record.description.objective, record.description.space
+    objective, beside = record.description.objective, metrics_beside(record)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("trial", objective.name, "epoch", "state"):
+    second = [objective.second.name] if objective.second else []
+    for column in ("trial", objective.name, *second, *beside, "epoch", "state"):
         table.add_column(column, justify="left" if column == "state" else "right")
     table.add_column("configuration", overflow="fold")
-    shown = record.ranked()[:SHOWN_TRIALS]
+    shown = shown_bests(record)
     starts = [trial for trial in record.trials if "start" in trial.user_attrs]
     others = [best for trial in starts if (best := trial_best(trial, objective)) and best not in shown]
     for best in [*shown, *others]:
-        table.add_row(*_row(best, record, space.budget.max_epochs))
+        table.add_row(*_row(best, record, beside))
     return table
 
 
-def _row(best: Best, record: StudyRecord, max_epochs: int) -> tuple[str, ...]:
+def shown_bests(record: StudyRecord) -> list[Best]:
+    """The best few; with two objectives, those that no other trial beats in both."""
+    bests = record.ranked()
+    if record.description.objective.second is None:
+        return bests[:SHOWN_TRIALS]
+    return pareto_front(bests, record.description.objective)[:SHOWN_FRONT]
+
+
+def metrics_beside(record: StudyRecord) -> list[str]:
+    """The metrics that the task wants shown beside its objective; none if it can't be imported here."""
+    try:
+        task = load_task(record.description.space.task)
+    except TaskError:
+        return []
+    objective = record.description.objective
+    told = {objective.name, objective.second.name if objective.second else None}
+    return [name for name in task.beside if name not in told] if isinstance(task, Task) else []
+
+
+def metrics_at(record: StudyRecord, best: Best) -> Mapping[str, float]:
+    """All that a trial reported at its best epoch; nothing if its file is gone."""
+    lines = record.folder.trial(best.number).read_metrics()
+    return next((line["metrics"] for line in lines if line["epoch"] == best.epoch), {})
+
+
+def _row(best: Best, record: StudyRecord, beside: list[str]) -> tuple[str, ...]:
     trial = record.trials[best.number]
     start = trial.user_attrs.get("start")
     note = f"[start point {start}] " if start is not None else ""
     state = shown_state(trial, record)
     if trial.state == TrialState.PRUNED:
         state = f"stopped at {max(trial.intermediate_values)}"
-    epoch = f"{best.epoch}/{max_epochs}"
+    metrics = metrics_at(record, best) if beside else {}
+    second = [] if best.second is None else [metric_text(best.second)]
     return (
         str(trial.number),
         metric_text(best.value),
-        epoch,
+        *second,
+        *(metric_text(metrics[name]) if name in metrics else "" for name in beside),
+        f"{best.epoch}/{record.description.space.budget.max_epochs}",
         state,
         note.replace("[", r"\[") + values_text(trial.params),
     )

@@ -69,6 +69,24 @@ def place_of(root: YamlMapping, path: Iterable[str | int]) -> str:
     return place
 
 
+def read_objective(given: object) -> Objective:
+    """What `Objective.to_yaml` gives.
+
+    Raises:
+        SpaceError: if it is something else.
+    """
+    listed = given if isinstance(given, list) else [given]
+    if not 1 <= len(listed) <= 2 or not all(isinstance(each, dict) and len(each) == 1 for each in listed):
+        shape = "{maximize: name}, {minimize: name} or a list of two such"
+        raise SpaceError([f"objective must be {shape}, got {show(given)}"])
+    objective: Objective | None = None
+    for each in reversed(listed):
+        ((direction, name),) = each.items()
+        objective = Objective(name=name, direction=direction, second=objective)
+    assert objective is not None
+    return objective
+
+
 class _Reading:
     """One pass over the mapping of a file, which notes each mistake and goes on."""
 
@@ -158,13 +176,8 @@ class _Reading:
         given = self.root.get("objective")
         if given is None:
             return None
-        if not isinstance(given, YamlMapping) or len(given) != 1:
-            self.add(f"objective must be {{maximize: name}} or {{minimize: name}}, got {show(given)}", "objective")
-            return None
-        direction: Any
-        direction, name = next(iter(given.items()))
-        with self.at("objective", direction):
-            return Objective(name=name, direction=direction)
+        with self.at("objective"):
+            return read_objective(given)
         return None
 
     def _start(self, known: Mapping[str, Parameter | None]) -> tuple[dict[str, Any], ...]:

@@ -33,9 +33,41 @@ class Objective:
     """The metric's name in a report."""
     direction: Literal["maximize", "minimize"]
     """Which way is better."""
+    second: "Objective | None" = None
+    """Another metric, which is traded against this one."""
 
     def __post_init__(self) -> None:
-        check(word("name", self.name), one_of("direction", self.direction, DIRECTIONS))
+        check(
+            word("name", self.name),
+            one_of("direction", self.direction, DIRECTIONS),
+            rule(
+                self.second is None or (self.second.name != self.name and self.second.second is None),
+                "second",
+                f"two objectives must be two different metrics, got {show(self.name)} twice",
+            ),
+        )
+
+    @property
+    def sign(self) -> int:
+        """1 if larger values are better, else -1."""
+        return 1 if self.direction == "maximize" else -1
+
+    def scores(self, value: float, second: float | None) -> tuple[float, ...]:
+        """The values of all objectives as numbers of which larger ones are better."""
+        if self.second is None or second is None:
+            return (self.sign * value,)
+        return self.sign * value, self.second.sign * second
+
+    @property
+    def text(self) -> str:
+        """For people: `maximize accuracy`."""
+        own = f"{self.direction} {self.name}"
+        return own if self.second is None else f"{own}, {self.second.text}"
+
+    def to_yaml(self) -> dict[str, str] | list[dict[str, str]]:
+        """As a space says it: `{maximize: accuracy}`, or a list of two such."""
+        own: dict[str, str] = {self.direction: self.name}
+        return own if self.second is None else [own, {self.second.direction: self.second.name}]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,10 +191,9 @@ class Space:
 
     def to_dict(self) -> dict[str, Any]:
         """The whole space as plain values for YAML, defaults written out; reads back as an equal space."""
-        objective = {self.objective.direction: self.objective.name} if self.objective else None
         return {
             "task": self.task,
-            **({"objective": objective} if objective else {}),
+            **({"objective": self.objective.to_yaml()} if self.objective else {}),
             "parameters": {parameter.name: _parameter_dict(parameter) for parameter in self.parameters},
             "fixed": dict(self.fixed),
             "start": [dict(point) for point in self.start],

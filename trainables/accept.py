@@ -26,12 +26,9 @@ def accept(space: Space) -> Objective:
     """
     task = load_task(space.task)
     if isinstance(task, Task):
-        if space.objective is not None:
-            raise SpaceError(
-                [f"{space.file.name}: objective: {space.task} has its own, {task.objective.name}; remove it"]
-            )
+        _check_objective(space, task)
         _check_corners(space, task)
-        return task.objective
+        return space.objective or task.objective
     if space.objective is None:
         raise SpaceError(
             [
@@ -61,6 +58,16 @@ def locate_files(space: Space) -> Space:
     if problems:
         raise SpaceError(problems)
     return dataclasses.replace(space, fixed=fixed)
+
+
+def _check_objective(space: Space, task: Task) -> None:
+    valid = {objective.name: objective.direction for objective in (task.objective, *task.other_objectives)}
+    first = space.objective
+    wrong = [each for each in (first, first and first.second) if each and valid.get(each.name) != each.direction]
+    if wrong:
+        named = ", ".join(f"{{{direction}: {name}}}" for name, direction in valid.items())
+        got = ", ".join(f"{{{each.direction}: {each.name}}}" for each in wrong)
+        raise SpaceError([f"{space.file.name}: objective: {space.task} is compared by {named}, got {got}"])
 
 
 def _check_corners(space: Space, task: Task) -> None:

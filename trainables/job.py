@@ -115,8 +115,9 @@ def function_reports(
     for line in function(config, **accepted(function, context)):
         if not isinstance(line, Mapping):
             raise TaskError(f"{job.task} must yield a dict of metrics for each epoch, got {line!r}")
-        if job.objective.name not in line:
-            raise TaskError(f"{job.task} must yield the objective {job.objective.name!r}, got {', '.join(line)}")
+        for objective in (job.objective, job.objective.second):
+            if objective and objective.name not in line:
+                raise TaskError(f"{job.task} must yield the objective {objective.name!r}, got {', '.join(line)}")
         epoch = int(line.get("epoch", epoch + 1))
         yield Report(epoch=epoch, metrics={k: float(v) for k, v in line.items() if k != "epoch"})
         if epoch >= job.max_epochs:
@@ -136,8 +137,7 @@ def is_best(value: float, earlier: list[float], objective: Objective) -> bool:
     """Whether a finite value is better than all finite ones before it."""
     if not math.isfinite(value):
         return False
-    sign = 1 if objective.direction == "maximize" else -1
-    return all(sign * value > sign * other for other in earlier if math.isfinite(other))
+    return all(objective.sign * value > objective.sign * other for other in earlier if math.isfinite(other))
 
 
 def _write(folder: TrialFolder, events: SummaryWriter, report: Report, *, seconds: float, best: bool) -> None:

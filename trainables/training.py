@@ -115,7 +115,7 @@ def train(
         if not math.isfinite(metrics["validation_loss"]):  # in the second case the last step broke the weights
             yield Report(epoch=epoch, metrics={**metrics, **dict.fromkeys(objective_names(task), math.nan)})
             return
-        learner.scores.append(metrics[objective.name] * (1 if objective.direction == "maximize" else -1))
+        learner.scores.append(objective.sign * metrics[objective.name])
         yield Report(epoch=epoch, metrics=metrics, details=details, state=learner.state)
 
 

@@ -101,7 +101,7 @@ def test_between_rungs_everyone_goes_on() -> None:
     rule.record(0, 3, 1.0)
     rule.record(1, 2, -1.0)
     assert rule.goes_on(1, 2)
-    assert rule.rungs == {3: {0: 1.0}}
+    assert rule.rungs == {3: {0: (1.0,)}}
 
 
 @given(order=st.permutations(range(6)))

@@ -126,7 +126,7 @@ def test_a_trial_that_is_stopped_at_a_rung_is_pruned_there_with_its_value(opened
     assert trial_of(study, 1).state == TrialState.PRUNED
     assert trial_of(study, 1).intermediate_values == {1: 0.5}
     assert trial_of(study, 1).value == 0.5
-    assert study.asha.rungs == {1: {0: 0.9, 1: 0.5}, 2: {}}
+    assert study.asha.rungs == {1: {0: (0.9,), 1: (0.5,)}, 2: {}}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -194,7 +194,7 @@ def test_an_epoch_that_is_reported_again_changes_nothing(opened: Open) -> None:
     before, journal = told(study), study.folder.journal.read_bytes()
     assert study.report(0, 1, -7.0)
     assert (told(study), study.folder.journal.read_bytes()) == (before, journal)
-    assert study.asha.rungs[1] == {0: 0.5}
+    assert study.asha.rungs[1] == {0: (0.5,)}
 
 
 def test_a_new_trial_is_given_until_the_budget_is_out(opened: Open) -> None:

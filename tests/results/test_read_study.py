@@ -160,8 +160,8 @@ def test_a_description_that_lost_a_key_is_damaged(path: Path, lost: str) -> None
     [
         ({"name": 5}, "name must be a text"),
         ({"objective": "score"}, "objective must be maximize or minimize with a metric's name"),
-        ({"objective": {"minimize": "score"}}, "objective must be the space's, got minimize: score"),
-        ({"objective": {"maximize": "other"}}, "objective must be the space's, got maximize: other"),
+        ({"objective": {"minimize": "score"}}, "objective must be the space's, got minimize score"),
+        ({"objective": {"maximize": "other"}}, "objective must be the space's, got maximize other"),
         ({"import_paths": "abc"}, "import_paths must be a list of folders"),
         ({"import_paths": [1]}, "import_paths must be a list of folders"),
         ({"origin": []}, "origin must be a mapping"),

@@ -76,7 +76,7 @@ BEHIND = {  # what follows the parameters a and b, from line 6 on
     "parametres: {}": "s.yaml:6: a key must be one of task, extends, objective, parameters, fixed, start, search, "
     'budget, resources, seed, got "parametres" (did you mean parameters?)',
     "objective: {maximise: acc}": 's.yaml:6: direction must be one of maximize, minimize, got "maximise" (did you ',
-    "objective: acc": 's.yaml:6: objective must be {maximize: name} or {minimize: name}, got "acc"',
+    "objective: acc": 's.yaml:6: objective must be {maximize: name}, {minimize: name} or a list of two such, got "acc"',
     "objective: {maximize: 3}": "s.yaml:6: name must be a text that is not empty, got 3",
     "start: {a: x}": 's.yaml:6: start must be a list of mappings from name to value, got {a: "x"}',
     "start:\n- {a: x}\n- {c: 1}": 's.yaml:8: start: a start point\'s key must be one of a, b, got "c"',

@@ -82,7 +82,7 @@ def test_every_kind_of_corner_is_tried(tmp_path: Path, corner: str) -> None:
 
 def test_a_task_has_its_own_objective(tmp_path: Path) -> None:
     assert problems_of(space_of(tmp_path, objective={"minimize": "loss"})) == [
-        "s.yaml: objective: gpt2_classifier has its own, accuracy; remove it"
+        "s.yaml: objective: gpt2_classifier is compared by {maximize: accuracy}, got {minimize: loss}"
     ]
 
 

@@ -1,0 +1,102 @@
+"""Proves that pictures are drawn of the model at its best epoch, for the rows asked for: pytest tests/results."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import nn
+
+from cluster.study import Study
+from results.description import Description
+from results.pictures import draw
+from results.read import StudyRecord, read_study
+from results.study_folder import StudyError, StudyFolder
+from search_spaces import Space, space_from_mapping
+from tests.trainables.test_training import Line, LineConfig
+from trainables.data import Splits
+from trainables.job import run
+from trainables.trial_folder import read_state
+
+DRAWN: list[tuple[list[float], list[int]]] = []
+
+
+class Drawn(Line):
+    """The line, drawn as one plot a row."""
+
+    def pictures(self, config: LineConfig, model: nn.Module, splits: Splits, rows: Sequence[int]) -> dict[str, Figure]:
+        assert not model.training
+        DRAWN.append((cast(nn.Linear, model).weight.flatten().tolist(), list(rows)))
+        figures = {f"row {row}": Figure(figsize=(2, 2)) for row in rows}
+        for figure, row in zip(figures.values(), rows, strict=True):
+            figure.subplots().plot(splits.validation.tensors["x"][row])
+        return figures
+
+
+def space_of(task: str) -> Space:
+    mapping = {
+        "task": f"{__name__}:{task}" if task == "Drawn" else f"tests.trainables.test_training:{task}",
+        "parameters": {"optim.lr": {"float": [0.01, 0.1]}},
+        "start": [{"optim.lr": 0.01}, {"optim.lr": 0.1}],
+        "fixed": {"optim.scheduler": "constant"},
+        "search": {"scheduler": "none"},
+        "budget": {"trials": 2, "max_epochs": 2, "keep": 1},
+    }
+    return space_from_mapping(mapping, name="lines", file="lines.yaml")
+
+
+def studied(path: Path, task: str = "Drawn") -> StudyRecord:
+    space, folder, objective = space_of(task), StudyFolder(path / "it's a [study]"), Drawn.objective
+    Description(space=space, objective=objective, import_paths=(), origin={}).write(folder)
+    study = Study(folder, space, objective)
+    while (trial := study.next_trial()) is not None:
+        for report in run(study.job(trial)):
+            study.report(trial.number, report.epoch, report.metrics["error"])
+    return read_study(folder)
+
+
+def test_the_best_trials_model_is_drawn_for_the_rows_asked_for(tmp_path: Path) -> None:
+    record = studied(tmp_path)
+    paths = draw(record, trial=None, rows=[3, 5])
+    assert [path.name for path in paths] == ["trial-0001-row 3.png", "trial-0001-row 5.png"]
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.size > (100, 100)
+    weights, rows = DRAWN[-1]
+    state: Any = read_state(record.folder.trial(1).best)
+    assert weights == state["model"]["weight"].flatten().tolist()
+    assert rows == [3, 5]
+
+
+def test_a_trial_whose_model_is_not_kept_is_refused_by_naming_those_that_are(tmp_path: Path) -> None:
+    record = studied(tmp_path)
+    with pytest.raises(StudyError, match="trial 0 is not one whose model is kept; those are 1"):
+        draw(record, trial=0, rows=[0])
+    record.folder.trial(1).delete_checkpoint()
+    with pytest.raises(StudyError, match="there is no trial whose model is kept; those are none yet"):
+        draw(record, trial=None, rows=[0])
+
+
+def test_rows_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"rows must be below 40, .*, got \[40, 99\]"):
+        draw(studied(tmp_path), trial=None, rows=[1, 40, 99])
+
+
+def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
+    record = studied(tmp_path)
+    record.folder.trial(1).best.write_bytes(b"no checkpoint")
+    with pytest.raises(StudyError, match=r"best\.pt can't be read"):
+        draw(record, trial=None, rows=[0])
+
+
+def test_a_task_without_pictures_says_so(tmp_path: Path) -> None:
+    record = studied(tmp_path, task="Line")
+    with pytest.raises(StudyError, match="test_training:Line draws no pictures"):
+        draw(record, trial=None, rows=[0])
+    function = replace(record.description.space, task="tests.results.small_study:train")
+    record = replace(record, description=replace(record.description, space=function))
+    with pytest.raises(StudyError, match="is a function: only a Task can draw pictures"):
+        draw(record, trial=None, rows=[0])
