@@ -117,9 +117,11 @@ def train(args: argparse.Namespace) -> int:
     """Train one exported configuration on the full budget."""
     from results.retrain import retrain
 
-    if args.workers != 1:
-        raise StudyError(f"--workers: training on several workers is not there yet, got {args.workers}; leave it out")
-    return retrain(Path(args.config), seed=args.seed, console=console)
+    if args.workers == 1:
+        return retrain(Path(args.config), seed=args.seed, console=console)
+    from cluster.together import train_together
+
+    return retrain(Path(args.config), seed=args.seed, console=console, train=train_together(args.workers))
 
 
 def status(args: argparse.Namespace) -> int:

@@ -60,12 +60,17 @@ class Cluster:
         """All GPUs."""
         return sum(node.gpus for node in self.nodes)
 
-    def gpus_per_trial(self, resources: Resources) -> float:
-        """The GPUs of a trial: as asked for; `auto` lets trials share each GPU as far as its CPUs go, at most four."""
+    def gpus_per_worker(self, resources: Resources) -> float:
+        """The GPUs of a worker: as asked for; `auto` lets trials share each GPU as far as its CPUs go, at most four.
+
+        Workers that train together get a whole one each, which NCCL asks for.
+        """
         if resources.gpus != "auto":
             return resources.gpus
         if self.gpus < 1:
             return 0.0
+        if resources.workers > 1:
+            return 1.0
         trials_per_gpu = int(self.cpus / resources.cpus / self.gpus)
         return 1 / min(MAX_TRIALS_PER_GPU, max(1, trials_per_gpu))
 
@@ -73,21 +78,21 @@ class Cluster:
         """How many trials can train at once; at most `wanted`.
 
         Raises:
-            StudyError: when not even one fits, with the arithmetic; or when a trial wants several workers.
+            StudyError: when not even one fits, with the arithmetic.
         """
-        if resources.workers > 1:
-            raise StudyError(
-                f"trials of several workers are not there yet, got resources.workers={resources.workers}; set it to 1"
-            )
-        gpus = self.gpus_per_trial(resources)
-        fitting = sum(node.slots(resources.cpus, gpus) for node in self.nodes)
-        if fitting < 1:
+        gpus, workers = self.gpus_per_worker(resources), resources.workers
+        if workers > 1 and 0 < gpus < 1:
+            raise StudyError(f"workers that train together need whole GPUs, got resources.gpus={gpus:g}; set it to 1")
+        places = sum(node.slots(resources.cpus, gpus) for node in self.nodes)
+        if places < workers:
+            each = f"{resources.cpus:g} CPUs and {gpus:g} GPUs on one machine"
+            needs = f"each needs {each}" if workers == 1 else f"each needs {workers} workers, a worker {each}"
             has = "; ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self.nodes)
+            fewer = "resources.cpus or resources.gpus" if workers == 1 else "resources.workers, cpus or gpus"
             raise StudyError(
-                f"no trial can ever be placed: each needs {resources.cpus:g} CPUs and {gpus:g} GPUs on one machine, "
-                f"the machines have {has}; lower resources.cpus or resources.gpus"
+                f"no trial can ever be placed: {needs}; the machines have {has}, room for {places}; lower {fewer}"
             )
-        return min(fitting, wanted) if wanted else fitting
+        return min(places // workers, wanted) if wanted else places // workers
 
 
 def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:

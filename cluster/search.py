@@ -9,6 +9,7 @@ from ray import tune
 
 from cluster.actor import TrialActor
 from cluster.connect import Cluster
+from cluster.group import GroupSpec
 from cluster.ray_mending import mend_out_of_memory
 from cluster.study import Study
 from cluster.tuning import Halt, StudyCallback, StudyScheduler, StudySearcher, View
@@ -41,7 +42,7 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
             TrialActor,
             tune_config=tune.TuneConfig(
                 num_samples=-1,
-                search_alg=StudySearcher(study, slot_bundles(study, cluster, slots), halt),
+                search_alg=StudySearcher(study, slot_bundles(study, cluster, slots), halt, group_spec(study, cluster)),
                 scheduler=StudyScheduler(study, halt),
                 reuse_actors=True,
                 trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",
@@ -59,6 +60,7 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(study.folder.scratch, ignore_errors=True)
     with halt.on_write_error():
         study.release()
 
@@ -66,5 +68,20 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
 def slot_bundles(study: Study, cluster: Cluster, slots: int) -> list[dict[str, float]]:
     """The resources of each slot; they differ by a byte of memory, because no two may be equal."""
     resources = study.space.resources
-    bundle = {"CPU": resources.cpus, "GPU": cluster.gpus_per_trial(resources)}
+    bundle = {"CPU": resources.cpus, "GPU": cluster.gpus_per_worker(resources)}
+    if resources.workers > 1:
+        bundle = {}  # Ray Train places the group's workers itself; the actor that drives them needs next to nothing.
     return [{**bundle, "memory": slot + 1} for slot in range(slots)]
+
+
+def group_spec(study: Study, cluster: Cluster) -> GroupSpec | None:
+    """The workers of a trial, if there are several."""
+    resources = study.space.resources
+    if resources.workers == 1:
+        return None
+    return GroupSpec(
+        workers=resources.workers,
+        cpus=resources.cpus,
+        gpus=cluster.gpus_per_worker(resources),
+        scratch=study.folder.scratch.resolve(),
+    )

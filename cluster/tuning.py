@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from cluster.group import GroupSpec
 from cluster.study import Study
 
 
@@ -75,11 +76,12 @@ class StudySearcher(Unpickled, Searcher):
         bundles: The resources of each slot. No two may be equal: Tune keeps a warm actor for trials that ask for just
             what it has, so a trial finds its slot's actor, and never takes one that another slot is waiting for.
         halt: Once it is requested, no more trials are handed out.
+        group: The workers that train each trial, if there are several.
     """
 
-    def __init__(self, study: Study, bundles: list[dict[str, float]], halt: Halt):
+    def __init__(self, study: Study, bundles: list[dict[str, float]], halt: Halt, group: GroupSpec | None = None):
         super().__init__(metric="value", mode="max")
-        self._study, self._bundles, self._halt = study, bundles, halt
+        self._study, self._bundles, self._halt, self._group = study, bundles, halt, group
         self._free = list(range(len(bundles)))
         self._slots: dict[str, int] = {}
 
@@ -94,7 +96,12 @@ class StudySearcher(Unpickled, Searcher):
         if trial is None:
             return Searcher.FINISHED
         slot = self._slots[trial_id] = self._free.pop(0)
-        return {"number": trial.number, "job": self._study.job(trial), "bundle": self._bundles[slot]}
+        return {
+            "number": trial.number,
+            "job": self._study.job(trial),
+            "bundle": self._bundles[slot],
+            "group": self._group,
+        }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A slot is free again."""

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +13,23 @@ from results.export import Export, read_export
 from results.text import metric_text
 from trainables.accept import import_from
 from trainables.job import Job, is_best, run
-from trainables.task import load_task, make_config
+from trainables.task import Report, load_task, make_config
 from trainables.trial_folder import TrialFolder
 
 EXIT_DONE, EXIT_FAILED = 0, 1
 
 
-def retrain(path: Path, *, seed: int | None, console: Console) -> int:
+def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[Job], Iterator[Report]] = run) -> int:
     """Train an export; says at the end whether it reached the exported value again. Gives the exit code.
 
     It writes to a folder beside the file. What lies there is gone on with if it is the same training, unfinished;
     else it is trained anew.
+
+    Args:
+        path: The export.
+        seed: Another one than the export's.
+        console: Where to tell how it goes.
+        train: What does the training; default: this process.
 
     Raises:
         StudyError: when the file is no export.
@@ -38,7 +45,7 @@ def retrain(path: Path, *, seed: int | None, console: Console) -> int:
     _prepare(job, replace(export, job=job))
     name, objective, best = job.objective.name, job.objective, None
     values: list[float] = []
-    for report in run(job):
+    for report in train(job):
         if report.warning:
             console.print(report.warning, style="yellow")
         shown = "  ".join(f"{name} {metric_text(value)}" for name, value in report.metrics.items() if name != "lr")

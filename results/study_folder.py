@@ -52,6 +52,11 @@ class StudyFolder:
         return self.path / "pictures"
 
     @property
+    def scratch(self) -> Path:
+        """For what Ray notes of itself while a search runs."""
+        return self.path / ".scratch"
+
+    @property
     def lock(self) -> Path:
         """Held by the launcher that runs the study."""
         return self.path / "launcher.lock"

@@ -9,6 +9,7 @@ from pathlib import Path
 from search_spaces import Objective, Space, SpaceError
 from search_spaces.suggest import corners
 from trainables.config import TaskError, flat_fields
+from trainables.job import accepted
 from trainables.task import Task, load_task, make_config
 
 
@@ -29,6 +30,13 @@ def accept(space: Space) -> Objective:
         _check_objective(space, task)
         _check_corners(space, task)
         return space.objective or task.objective
+    if space.resources.workers > 1 and "rank" not in accepted(task, {"rank": 0}):
+        raise SpaceError(
+            [
+                f"{space.file.name}: resources.workers: the function {space.task} knows nothing of other workers: "
+                "write a Task, or take `rank` and `workers` as keyword arguments and use torch.distributed"
+            ]
+        )
     if space.objective is None:
         raise SpaceError(
             [

@@ -35,8 +35,21 @@ class TensorSplit:
 
     def batches(self, batch_size: int, *, shuffle: torch.Generator | None = None) -> Iterator[Batch]:
         """All rows in batches (the last may be smaller): in order, or shuffled by a generator of the CPU."""
-        for rows in self._order(shuffle).split(batch_size):
-            yield self._take(rows)
+        for rows in self.batch_rows(batch_size, shuffle=shuffle):
+            yield self.take(rows)
+
+    def batch_rows(self, batch_size: int, *, shuffle: torch.Generator | None = None) -> tuple[Tensor, ...]:
+        """The row numbers of those batches."""
+        return self._order(shuffle).split(batch_size)
+
+    def take(self, rows: Tensor) -> Batch:
+        """The batch of these rows."""
+        longest = None if self.lengths_N is None else int(self.lengths_N[rows].max())
+        batch = {}
+        for name, tensor in self.tensors.items():
+            taken = tensor[rows.to(tensor.device)]
+            batch[name] = taken[:, :longest] if longest is not None and taken.ndim > 1 else taken
+        return batch
 
     def _order(self, shuffle: torch.Generator | None) -> Tensor:
         if shuffle is None:
@@ -44,14 +57,6 @@ class TensorSplit:
         if self.weights_N is not None:
             return torch.multinomial(self.weights_N, len(self), replacement=True, generator=shuffle)
         return torch.randperm(len(self), generator=shuffle)
-
-    def _take(self, rows: Tensor) -> Batch:
-        longest = None if self.lengths_N is None else int(self.lengths_N[rows].max())
-        batch = {}
-        for name, tensor in self.tensors.items():
-            taken = tensor[rows.to(tensor.device)]
-            batch[name] = taken[:, :longest] if longest is not None and taken.ndim > 1 else taken
-        return batch
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -15,6 +15,7 @@ from tensorboardX import SummaryWriter
 from search_spaces.space import Objective
 from trainables.config import TaskError
 from trainables.task import Report, Task, TrainFunction, default_device, load_task, make_config
+from trainables.team import ALONE, Team
 from trainables.training import train
 from trainables.trial_folder import TrialFolder
 
@@ -44,17 +45,21 @@ class Job:
     cpus: float = 1
 
 
-def run(job: Job) -> Iterator[Report]:
+def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
     """Train, write metrics, events and checkpoints, and yield a report for each epoch.
 
     Where the folder holds a checkpoint, the epochs that it contains are reported again from the metrics file and
     training goes on after them; so whoever lost some of the reports gets them all. If the last checkpoint can't be
     read, the one before it is used, or training starts over; the first report then carries a warning.
+
+    Of several workers the leader alone reads and writes the folder; all yield the same reports.
     """
     torch.set_num_threads(max(1, int(job.cpus)))
     folder = TrialFolder(job.folder)
-    state, warning = folder.load_state()
-    for report in chain(_past(folder, state), _written(job, folder, state)):
+    state, warning = team.from_leader(folder.load_state() if team.rank == 0 else (None, None))
+    past = team.from_leader(list(_past(folder, state)) if team.rank == 0 else [])
+    new = _written(job, folder, state, team) if team.rank == 0 else reports(job, state, team)
+    for report in chain(past, new):
         yield replace(report, warning=warning) if warning else report
         warning = None
 
@@ -65,12 +70,12 @@ def _past(folder: TrialFolder, state: dict[str, Any] | None) -> Iterator[Report]
         yield Report(epoch=line["epoch"], metrics=line["metrics"], details=line["details"])
 
 
-def _written(job: Job, folder: TrialFolder, state: dict[str, Any] | None) -> Iterator[Report]:
+def _written(job: Job, folder: TrialFolder, state: dict[str, Any] | None, team: Team) -> Iterator[Report]:
     """New epochs, each written before it is told."""
     values: list[float] | None = None
     with SummaryWriter(str(job.folder), purge_step=state["epoch"] + 1 if state else None) as events:
         started = time.monotonic()
-        for report in reports(job, state):
+        for report in reports(job, state, team):
             if values is None:
                 values = [line["metrics"][job.objective.name] for line in folder.keep_metrics_until(report.epoch - 1)]
             value = report.metrics[job.objective.name]
@@ -83,7 +88,7 @@ def _written(job: Job, folder: TrialFolder, state: dict[str, Any] | None) -> Ite
                 return
 
 
-def reports(job: Job, state: dict[str, Any] | None = None) -> Iterator[Report]:
+def reports(job: Job, state: dict[str, Any] | None = None, team: Team = ALONE) -> Iterator[Report]:
     """The bare reports of a job: nothing is written."""
     task = load_task(job.task)
     config = make_config(task, job.values)
@@ -98,12 +103,13 @@ def reports(job: Job, state: dict[str, Any] | None = None) -> Iterator[Report]:
             max_epochs=job.max_epochs,
             objective=job.objective,
             resume_from=state,
+            team=team,
         )
-    return function_reports(task, config, job, device)
+    return function_reports(task, config, job, device, team)
 
 
 def function_reports(
-    function: TrainFunction, config: dict[str, Any], job: Job, device: torch.device
+    function: TrainFunction, config: dict[str, Any], job: Job, device: torch.device, team: Team = ALONE
 ) -> Iterator[Report]:
     """What a bare generator function yields, as reports; epochs are counted from 1 unless it says its own `epoch`.
 
@@ -111,6 +117,7 @@ def function_reports(
         TaskError: when it yields no dict, or one without the objective.
     """
     context = {"seed": job.seed, "max_epochs": job.max_epochs, "device": device, "folder": job.folder}
+    context |= {"rank": team.rank, "workers": team.size}
     epoch = 0
     for line in function(config, **accepted(function, context)):
         if not isinstance(line, Mapping):

@@ -29,6 +29,10 @@ class Mean:
         self.total = self.total + other.total
         self.weight += other.weight
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a journey to another process: nothing stays on a device."""
+        return {"total": float(self.total), "weight": self.weight}
+
     def compute(self) -> float:
         """The mean; NaN when nothing was counted."""
         return float(self.total) / self.weight if self.weight else float("nan")

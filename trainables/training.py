@@ -1,11 +1,11 @@
 """The one training loop: a generator that yields a `Report` after each epoch."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import count
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from trainables.optim import OptimConfig, adamw, epochs_since_best, lr_factor, m
 from trainables.seeding import derive_seed, seed_everything
 from trainables.tally import Mean
 from trainables.task import Report, Task
+from trainables.team import ALONE, Team
 
 FINITE_CHECK_STEPS = 50
 
@@ -77,6 +78,7 @@ def train(
     max_epochs: int,
     objective: Objective | None = None,
     resume_from: dict[str, Any] | None = None,
+    team: Team = ALONE,
 ) -> Iterator[Report]:
     """Train by `config` to `max_epochs`, yielding after each epoch; the caller stops it by not asking for more.
 
@@ -94,23 +96,25 @@ def train(
         max_epochs: Length of the learning-rate schedule, and the last epoch.
         objective: What patience and plateaus go by; default: the task's.
         resume_from: What a report's `state()` gave: training goes on with the epoch after it.
+        team: The workers that train together, each with this function and the same arguments. A batch is shared out
+            among them; the reports are the same on all.
     """
     optim: OptimConfig = config.optim
     objective = objective or task.objective
     splits = on_device(task.data(config, split_seed), device or torch.device("cpu"))
     seed_everything(derive_seed(seed, "model"))
-    learner = new_learner(task, config, splits, device or torch.device("cpu"))
+    learner = new_learner(task, config, splits, device or torch.device("cpu"), team)
     if resume_from is not None:
         learner.load(resume_from)
     for epoch in range(len(learner.scores) + 1, max_epochs + 1):
         if optim.patience_epochs and epochs_since_best(learner.scores) >= optim.patience_epochs:
             return
         seed_everything(derive_seed(seed, "epoch", epoch))
-        train_loss = train_epoch(task, config, learner, splits.train, max_epochs)
+        train_loss = train_epoch(task, config, learner, splits.train, max_epochs, team)
         metrics: dict[str, float] = {"validation_loss": math.nan}
         details: dict[str, Any] = {}
         if math.isfinite(train_loss):
-            metrics, details = evaluate(task, config, learner.evaluated, splits, splits.validation)
+            metrics, details = evaluate(task, config, learner.evaluated, splits, splits.validation, team)
         metrics |= {"train_loss": train_loss, "lr": learner.optimizer.param_groups[0]["lr"]}
         if not math.isfinite(metrics["validation_loss"]):  # in the second case the last step broke the weights
             yield Report(epoch=epoch, metrics={**metrics, **dict.fromkeys(objective_names(task), math.nan)})
@@ -124,10 +128,10 @@ def objective_names(task: Task) -> list[str]:
     return [objective.name for objective in (task.objective, *task.other_objectives)]
 
 
-def new_learner(task: Task, config: Any, splits: Splits, device: torch.device) -> Learner:
+def new_learner(task: Task, config: Any, splits: Splits, device: torch.device, team: Team = ALONE) -> Learner:
     """A fresh model and its optimizer on a device."""
     optim: OptimConfig = config.optim
-    model = task.model(config, splits).to(device)
+    model = team.with_common_norms(task.model(config, splits).to(device))
     head = task.head(model)
     average = moving_average(model, optim.ema_decay) if optim.ema_decay else None
     if optim.compile:
@@ -141,32 +145,61 @@ def new_learner(task: Task, config: Any, splits: Splits, device: torch.device) -
     )
 
 
-def train_epoch(task: Task, config: Any, learner: Learner, split: TensorSplit, max_epochs: int) -> float:
+class Step(nn.Module):
+    """The training loss of a batch as a module's forward pass, as DistributedDataParallel wants it."""
+
+    def __init__(self, task: Task, config: Any, model: nn.Module):
+        super().__init__()
+        self.task, self.config, self.model = task, config, model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """A mean over the batch."""
+        with autocast(self.model, self.config.optim.amp):
+            return self.task.loss(self.config, self.model, batch)[0].float()
+
+
+def train_epoch(
+    task: Task, config: Any, learner: Learner, split: TensorSplit, max_epochs: int, team: Team = ALONE
+) -> float:
     """One pass over the training split; gives the mean loss, or NaN as soon as a loss is not finite."""
     optim: OptimConfig = config.optim
     model, epochs_done = learner.model, len(learner.scores)
-    batches = math.ceil(len(split) / config.data.batch_size)
-    steps_per_epoch = math.ceil(batches / optim.accumulation)
     shuffle = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-    step = epochs_done * steps_per_epoch
-    mean = Mean()
+    all_rows = split.batch_rows(config.data.batch_size, shuffle=shuffle)
+    if team.rank:
+        seed_everything(derive_seed(shuffle.initial_seed(), team.rank))  # no two workers drop out alike
+    steps_per_epoch = math.ceil(len(all_rows) / optim.accumulation)
     freeze(learner.trainable, learner.head, frozen=epochs_done < optim.freeze_epochs)
     model.train()
-    for i, batch in zip(count(1), split.batches(config.data.batch_size, shuffle=shuffle), strict=False):
-        batch = task.augment(config, to_device(batch, model))
-        with autocast(model, optim.amp):
-            loss, _ = task.loss(config, model, batch)
-        mean.add(loss.float(), rows(batch))
-        (loss / accumulated(i, batches, optim.accumulation)).backward()
-        if i % optim.accumulation == 0 or i == batches:
+    forward = team.distributed(Step(task, config, model))
+    mean = Mean()
+    for i, batch_rows in enumerate(all_rows, start=1):
+        rows, weight = own_rows(batch_rows, team)
+        batch = task.augment(config, to_device(split.take(rows), model))
+        steps = i % optim.accumulation == 0 or i == len(all_rows)
+        with contextlib.nullcontext() if steps else team.local(forward):
+            loss = forward(batch)
+            mean.add(loss, weight * len(batch_rows) / team.size)
+            (loss * weight / accumulated(i, len(all_rows), optim.accumulation)).backward()
+        if steps:
+            step = epochs_done * steps_per_epoch + (i - 1) // optim.accumulation
             factor = lr_factor(
                 optim, step, steps_per_epoch=steps_per_epoch, max_epochs=max_epochs, scores=learner.scores
             )
             optimizer_step(learner, factor, optim.clip_norm)
-            step += 1
-        if i % FINITE_CHECK_STEPS == 0 and not math.isfinite(mean.compute()):
+        if i % FINITE_CHECK_STEPS == 0 and not math.isfinite(team.merged(mean).compute()):
             break
-    return mean.compute()
+    team.sync_buffers(model)
+    return team.merged(mean).compute()
+
+
+def own_rows(batch_rows: Tensor, team: Team) -> tuple[Tensor, float]:
+    """This worker's rows of a batch, and the weight of their mean loss: the mean over the workers is the batch's.
+
+    A worker that has no row of a small batch takes one with the weight 0, because all must step together.
+    """
+    own = team.share(batch_rows)
+    return (own, len(own) * team.size / len(batch_rows)) if len(own) else (batch_rows[:1], 0.0)
 
 
 def accumulated(batch_number: int, batches: int, accumulation: int) -> int:
@@ -189,18 +222,22 @@ def optimizer_step(learner: Learner, factor: float, clip_norm: float) -> None:
 
 @torch.no_grad()
 def evaluate(
-    task: Task, config: Any, model: nn.Module, splits: Splits, split: TensorSplit
+    task: Task, config: Any, model: nn.Module, splits: Splits, split: TensorSplit, team: Team = ALONE
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Metrics and details of a split; leaves the model in evaluation mode."""
     model.eval()
     tally, mean = task.tally(config, splits), Mean()
-    for batch in split.batches(config.data.batch_size):
-        batch = to_device(batch, model)
+    for batch_rows in split.batch_rows(config.data.batch_size):
+        rows = team.share(batch_rows)
+        if not len(rows):
+            continue
+        batch = to_device(split.take(rows), model)
         with autocast(model, config.optim.amp):
             loss, outputs = task.loss(config, model, batch)
-        mean.add(loss.float(), rows(batch))
+        mean.add(loss.float(), len(rows))
         task.count(tally, outputs, batch)
-    return {**tally.compute(), "validation_loss": mean.compute()}, tally.details()
+    tally = team.merged(tally)
+    return {**tally.compute(), "validation_loss": team.merged(mean).compute()}, tally.details()
 
 
 def freeze(trainable: list[nn.Parameter], head: list[nn.Parameter], *, frozen: bool) -> None:
@@ -215,11 +252,6 @@ def autocast(model: nn.Module, wanted: bool) -> AbstractContextManager[Any]:
     device = _device(model)
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and native)
-
-
-def rows(batch: Batch) -> int:
-    """How many samples a batch holds."""
-    return len(next(iter(batch.values())))
 
 
 def to_device(batch: Batch, model: nn.Module) -> dict[str, Tensor]:

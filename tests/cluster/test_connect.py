@@ -30,12 +30,12 @@ def cluster(cpus: float, gpus: float = 0) -> Cluster:
 def test_auto_shares_each_gpu_as_far_as_its_cpus_go(
     cpus: float, gpus: float, per_trial: float, expected: float
 ) -> None:
-    assert cluster(cpus, gpus).gpus_per_trial(Resources(cpus=per_trial)) == pytest.approx(expected)
+    assert cluster(cpus, gpus).gpus_per_worker(Resources(cpus=per_trial)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("asked", [0, 0.5, 1, 2])
 def test_a_number_of_gpus_is_taken_as_it_is(asked: float) -> None:
-    assert cluster(8, 4).gpus_per_trial(Resources(gpus=asked)) == asked
+    assert cluster(8, 4).gpus_per_worker(Resources(gpus=asked)) == asked
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_slots_are_at_most_those_wanted(wanted: int | None, slots: int) -> None:
 @pytest.mark.parametrize(
     ("cpus", "gpus", "resources", "arithmetic"),
     [
-        (2, 0, Resources(cpus=4), "each needs 4 CPUs and 0 GPUs on one machine, the machines have 2 CPUs and 0 GPUs"),
-        (2, 0, Resources(gpus=1), "each needs 1 CPUs and 1 GPUs on one machine, the machines have 2 CPUs and 0 GPUs"),
-        (8, 1, Resources(gpus=2), "each needs 1 CPUs and 2 GPUs on one machine, the machines have 8 CPUs and 1 GPUs"),
+        (2, 0, Resources(cpus=4), "each needs 4 CPUs and 0 GPUs on one machine; the machines have 2 CPUs and 0 GPUs"),
+        (2, 0, Resources(gpus=1), "each needs 1 CPUs and 1 GPUs on one machine; the machines have 2 CPUs and 0 GPUs"),
+        (8, 1, Resources(gpus=2), "each needs 1 CPUs and 2 GPUs on one machine; the machines have 8 CPUs and 1 GPUs"),
         (
             8,
             0,
             Resources(gpus=0.25),
-            "each needs 1 CPUs and 0.25 GPUs on one machine, the machines have 8 CPUs and 0 GPUs",
+            "each needs 1 CPUs and 0.25 GPUs on one machine; the machines have 8 CPUs and 0 GPUs",
         ),
     ],
 )
@@ -97,6 +97,32 @@ def test_a_trial_is_never_spread_over_two_machines() -> None:
         two.slots(Resources(cpus=7))
 
 
-def test_several_workers_are_refused_while_they_are_not_there() -> None:
-    with pytest.raises(StudyError, match=r"resources\.workers=2"):
-        cluster(8).slots(Resources(workers=2))
+@pytest.mark.parametrize(
+    ("nodes", "resources", "slots"),
+    [
+        ([(2, 0)], Resources(workers=2), 1),
+        ([(3, 0)], Resources(workers=2, cpus=0.5), 3),
+        ([(1, 0), (1, 0), (1, 0)], Resources(workers=2), 1),  # A group may be spread over machines,
+        ([(3, 0), (3, 0)], Resources(workers=2, cpus=2), 1),  # a worker may not.
+        ([(8, 2), (8, 2)], Resources(workers=4), 1),  # A whole GPU each.
+        ([(8, 8)], Resources(workers=4), 2),
+        ([(8, 0)], Resources(workers=4), 2),
+        ([(8, 8)], Resources(workers=2, gpus=2), 2),
+    ],
+)
+def test_slots_of_groups_are_the_places_of_workers_shared_out(
+    nodes: list[tuple[float, float]], resources: Resources, slots: int
+) -> None:
+    assert Cluster(nodes=tuple(Node(cpus=c, gpus=g) for c, g in nodes)).slots(resources) == slots
+
+
+def test_a_group_that_never_fits_is_refused_with_the_arithmetic() -> None:
+    two = Cluster(nodes=(Node(cpus=4, gpus=1), Node(cpus=4, gpus=1)))
+    with pytest.raises(StudyError) as caught:
+        two.slots(Resources(workers=4))
+    assert str(caught.value) == (
+        "no trial can ever be placed: each needs 4 workers, a worker 1 CPUs and 1 GPUs on one machine; the machines "
+        "have 4 CPUs and 1 GPUs; 4 CPUs and 1 GPUs, room for 2; lower resources.workers, cpus or gpus"
+    )
+    with pytest.raises(StudyError, match=r"need whole GPUs, got resources\.gpus=0\.5"):
+        two.slots(Resources(workers=2, gpus=0.5))

@@ -205,7 +205,7 @@ def test_a_function_gets_the_arguments_that_it_takes(function_job: Any) -> None:
 
 def test_a_function_with_open_arguments_gets_all(function_job: Any) -> None:
     (report,) = run(function_job("def train(config, **context):\n  yield {'accuracy': len(context)}\n"))
-    assert report.metrics["accuracy"] == len({"seed", "max_epochs", "device", "folder"})
+    assert report.metrics["accuracy"] == len({"seed", "max_epochs", "device", "folder", "rank", "workers"})
 
 
 @pytest.mark.parametrize(

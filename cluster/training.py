@@ -1,0 +1,110 @@
+"""Training one job after another in a process that stays warm."""
+
+import errno
+import gc
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeGuard
+
+import torch
+
+from trainables.job import Job, run
+from trainables.task import Report
+from trainables.team import ALONE, Team
+
+TRIAL_ERRORS = "error.txt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a step of a training gave: one of these, or nothing when there is nothing more to report.
+
+    Attributes:
+        report: Of an epoch, without its state.
+        failed: Why the training raised.
+        halt: Why no training could go on.
+    """
+
+    report: Report | None = None
+    failed: str | None = None
+    halt: str | None = None
+
+
+class Trainer(Protocol):
+    """Whatever trains jobs, an epoch a step: this process, or a group of others."""
+
+    def take(self, job: Job) -> None:
+        """Begin with another job."""
+
+    def step(self) -> Outcome:
+        """Train an epoch of it."""
+
+    def drop(self) -> None:
+        """End the job at hand and free its memory; another one may follow."""
+
+    def end(self) -> None:
+        """End for good."""
+
+
+class LocalTrainer:
+    """Trains in this process. An exception of the user's code costs its job, not the imported libraries and data."""
+
+    def __init__(self, team: Team = ALONE):
+        self._team = team
+        self._reports: Iterator[Report] = iter(())
+        gc.freeze()  # The imported libraries stay: later collections need not look at them.
+
+    def take(self, job: Job) -> None:
+        """Begin with another job."""
+        self.drop()
+        self._job = job
+        self._reports = run(job, self._team)
+
+    def step(self) -> Outcome:
+        """Train one epoch.
+
+        Raises:
+            torch.AcceleratorError: when the device's context is broken, and this process with it.
+        """
+        try:
+            report = next(self._reports, None)
+        except torch.AcceleratorError:
+            raise
+        except Exception as error:
+            self.drop()
+            if is_disk_full(error):
+                return Outcome(halt=f"{error.strerror}: {self._job.folder}")
+            self._keep_traceback(error)
+            return Outcome(failed=describe(error))
+        if report is None:
+            return Outcome()
+        return Outcome(report=Report(epoch=report.epoch, metrics=report.metrics, warning=report.warning))
+
+    def drop(self) -> None:
+        """End the training at hand and free its memory, the GPU's too."""
+        self._reports = iter(())
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def end(self) -> None:
+        """End the training at hand."""
+        self.drop()
+
+    def _keep_traceback(self, error: Exception) -> None:
+        self._job.folder.mkdir(parents=True, exist_ok=True)
+        text = "".join(traceback.format_exception(error))
+        (self._job.folder / TRIAL_ERRORS).write_text(text, encoding="utf-8")
+
+
+def is_disk_full(error: Exception) -> TypeGuard[OSError]:
+    """Whether the trial is not to blame: there is no room to write."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, with the place where it was raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"
