@@ -83,8 +83,8 @@ class Cluster:
         gpus, workers = self.gpus_per_worker(resources), resources.workers
         if workers > 1 and 0 < gpus < 1:
             raise StudyError(f"workers that train together need whole GPUs, got resources.gpus={gpus:g}; set it to 1")
-        places = sum(node.slots(resources.cpus, gpus) for node in self.nodes)
-        if places < workers:
+        if not self.places(resources):
+            places = sum(node.slots(resources.cpus, gpus) for node in self.nodes)
             each = f"{resources.cpus:g} CPUs and {gpus:g} GPUs on one machine"
             needs = f"each needs {each}" if workers == 1 else f"each needs {workers} workers, a worker {each}"
             has = "; ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self.nodes)
@@ -92,7 +92,13 @@ class Cluster:
             raise StudyError(
                 f"no trial can ever be placed: {needs}; the machines have {has}, room for {places}; lower {fewer}"
             )
-        return min(places // workers, wanted) if wanted else places // workers
+        return self.places(resources, wanted)
+
+    def places(self, resources: Resources, wanted: int | None = None) -> int:
+        """How many trials can train at once, also if that is none; at most `wanted`."""
+        gpus = self.gpus_per_worker(resources)
+        places = sum(node.slots(resources.cpus, gpus) for node in self.nodes) // resources.workers
+        return min(places, wanted) if wanted else places
 
 
 def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
@@ -118,9 +124,14 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise StudyError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}") from error
+    return look(context.dashboard_url or "")
+
+
+def look(dashboard: str = "") -> Cluster:
+    """What the Ray that this process is connected to has now."""
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     nodes = tuple(Node(cpus=offer.get("CPU", 0), gpus=offer.get("GPU", 0)) for offer in offers)
-    return Cluster(nodes=nodes, dashboard=context.dashboard_url or "")
+    return Cluster(nodes=nodes, dashboard=dashboard)
 
 
 def listen_on_loopback() -> None:

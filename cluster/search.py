@@ -8,9 +8,10 @@ import tempfile
 from ray import tune
 
 from cluster.actor import TrialActor
-from cluster.connect import Cluster
+from cluster.connect import Cluster, look
 from cluster.group import GroupSpec
 from cluster.ray_mending import mend_out_of_memory
+from cluster.slots import Slots
 from cluster.study import Study
 from cluster.tuning import Halt, StudyCallback, StudyScheduler, StudySearcher, View
 
@@ -20,6 +21,7 @@ TUNE_SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # The journal is the only state that is kept.
     "TUNE_FORCE_TRIAL_CLEANUP_S": "2",  # An actor in the middle of an epoch is not waited for.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # A step may also say that its trial failed.
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # All actors start side by side; how many, the slots decide.
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -32,8 +34,8 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
     Raises:
         StudyError: when no trial can ever be placed.
     """
-    slots = cluster.slots(study.space.resources, concurrent)
-    os.environ.update(TUNE_SETTINGS, TUNE_MAX_PENDING_TRIALS_PG=str(slots))  # All actors start side by side.
+    slots = Slots(study.space.resources, cluster, wanted=concurrent, group=group_spec(study, cluster), look=look)
+    os.environ.update(TUNE_SETTINGS)
     mend_out_of_memory()
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     scratch = tempfile.mkdtemp(prefix="rungs-tune-")
@@ -42,8 +44,8 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
             TrialActor,
             tune_config=tune.TuneConfig(
                 num_samples=-1,
-                search_alg=StudySearcher(study, slot_bundles(study, cluster, slots), halt, group_spec(study, cluster)),
-                scheduler=StudyScheduler(study, halt),
+                search_alg=StudySearcher(study, slots, halt),
+                scheduler=StudyScheduler(study, slots, halt),
                 reuse_actors=True,
                 trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",
                 trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
@@ -63,15 +65,6 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
         shutil.rmtree(study.folder.scratch, ignore_errors=True)
     with halt.on_write_error():
         study.release()
-
-
-def slot_bundles(study: Study, cluster: Cluster, slots: int) -> list[dict[str, float]]:
-    """The resources of each slot; they differ by a byte of memory, because no two may be equal."""
-    resources = study.space.resources
-    bundle = {"CPU": resources.cpus, "GPU": cluster.gpus_per_worker(resources)}
-    if resources.workers > 1:
-        bundle = {}  # Ray Train places the group's workers itself; the actor that drives them needs next to nothing.
-    return [{**bundle, "memory": slot + 1} for slot in range(slots)]
 
 
 def group_spec(study: Study, cluster: Cluster) -> GroupSpec | None:

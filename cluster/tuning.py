@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from cluster.group import GroupSpec
+from cluster.slots import Slots
 from cluster.study import Study
 
 
@@ -73,39 +73,31 @@ class StudySearcher(Unpickled, Searcher):
 
     Args:
         study: Gives the trials.
-        bundles: The resources of each slot. No two may be equal: Tune keeps a warm actor for trials that ask for just
-            what it has, so a trial finds its slot's actor, and never takes one that another slot is waiting for.
+        slots: Where they train.
         halt: Once it is requested, no more trials are handed out.
-        group: The workers that train each trial, if there are several.
     """
 
-    def __init__(self, study: Study, bundles: list[dict[str, float]], halt: Halt, group: GroupSpec | None = None):
+    def __init__(self, study: Study, slots: Slots, halt: Halt):
         super().__init__(metric="value", mode="max")
-        self._study, self._bundles, self._halt, self._group = study, bundles, halt, group
-        self._free = list(range(len(bundles)))
-        self._slots: dict[str, int] = {}
+        self._study, self._slots, self._halt = study, slots, halt
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's job; None while all slots are taken."""
-        if not self._free or self._halt.reason:
+        bundle = None if self._halt.reason else self._slots.take(trial_id)
+        if bundle is None:
             return None
+        trial = None
         with self._halt.on_write_error():
             trial = self._study.next_trial()
-        if self._halt.reason:
-            return None
         if trial is None:
-            return Searcher.FINISHED
-        slot = self._slots[trial_id] = self._free.pop(0)
-        return {
-            "number": trial.number,
-            "job": self._study.job(trial),
-            "bundle": self._bundles[slot],
-            "group": self._group,
-        }
+            self._slots.leave(trial_id)
+            return None if self._halt.reason else Searcher.FINISHED
+        job = self._study.job(trial)
+        return {"number": trial.number, "job": job, "bundle": bundle, "group": self._slots.group}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A slot is free again."""
-        self._free.append(self._slots.pop(trial_id))
+        self._slots.leave(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal has everything."""
@@ -117,9 +109,9 @@ class StudySearcher(Unpickled, Searcher):
 class StudyScheduler(Unpickled, FIFOScheduler):
     """Passes every result to the study, and its decision to Tune."""
 
-    def __init__(self, study: Study, halt: Halt):
+    def __init__(self, study: Study, slots: Slots, halt: Halt):
         super().__init__()
-        self._study, self._halt = study, halt
+        self._study, self._slots, self._halt = study, slots, halt
         self._warm_slots: set[PlacementGroupFactory] = set()
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
@@ -131,11 +123,12 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         super().on_trial_add(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
-        """Once all trials are handed out, let idle actors go: a trial that lost its node may wait for their room."""
-        if self._warm_slots and tune_controller.search_alg.is_finished():
-            for slot in self._warm_slots:
-                tune_controller._tune_controller._actor_cache.decrease_max(slot)
-            self._warm_slots.clear()
+        """Let idle actors go that have no more trials: one that lost its node may be waiting for their room."""
+        finished = tune_controller.search_alg.is_finished()
+        leaving = self._warm_slots if finished else self._warm_slots.intersection(self._slots.without_room())
+        for slot in list(leaving):
+            tune_controller._tune_controller._actor_cache.decrease_max(slot)
+            self._warm_slots.discard(slot)
         return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
