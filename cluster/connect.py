@@ -2,12 +2,15 @@
 
 import logging
 import os
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from results.study_folder import StudyError
 from search_spaces import Resources
@@ -15,6 +18,7 @@ from search_spaces import Resources
 ROOT = Path(__file__).resolve().parent.parent
 MAX_TRIALS_PER_GPU = 4
 LOOPBACK = "127.0.0.1"
+REACH_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +127,8 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
             **({} if address else local),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise StudyError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}") from error
+        hint = "" if os.environ.get("RAY_AUTH_MODE") == "token" else "; if it asks for a token: RAY_AUTH_MODE=token"
+        raise StudyError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}{hint}") from error
     return look(context.dashboard_url or "")
 
 
@@ -132,6 +137,52 @@ def look(dashboard: str = "") -> Cluster:
     offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     nodes = tuple(Node(cpus=offer.get("CPU", 0), gpus=offer.get("GPU", 0)) for offer in offers)
     return Cluster(nodes=nodes, dashboard=dashboard)
+
+
+def check_reachable(folder: Path) -> None:
+    """Make sure that every machine can write and read the study's folder; with one machine that goes without saying.
+
+    Raises:
+        StudyError: names the machines that can't.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        return
+    token = uuid.uuid4().hex
+    note = folder.resolve() / f".reach-{token}"
+    note.write_text(token, encoding="utf-8")
+    try:
+        answers = {node["NodeManagerHostname"]: _ask(node["NodeID"], note, token) for node in nodes}
+        lost = sorted(host for host, answer in answers.items() if not _answer(answer))
+    finally:
+        for path in folder.glob(f".reach-{token}*"):
+            path.unlink(missing_ok=True)
+    if lost:
+        raise StudyError(
+            f"{folder.resolve()} can't be reached from {', '.join(lost)}: trials write their checkpoints there, so it "
+            "must lie on a file system that all machines share; name one by --out"
+        )
+
+
+def _ask(node_id: str, note: Path, token: str) -> Any:
+    there = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=there)(_reaches).remote(note, token, node_id)
+
+
+def _reaches(note: Path, token: str, node_id: str) -> bool:
+    """Run on a machine: whether it sees the launcher's note and can leave one beside it."""
+    try:
+        note.with_name(f"{note.name}-{node_id}").write_text(token, encoding="utf-8")
+        return note.read_text(encoding="utf-8") == token
+    except OSError:
+        return False
+
+
+def _answer(answer: Any) -> bool:
+    try:
+        return bool(ray.get(answer, timeout=REACH_S))
+    except (ray.exceptions.RayError, TimeoutError):
+        return False
 
 
 def listen_on_loopback() -> None:

@@ -12,7 +12,7 @@ import optuna
 import ray
 from rich.console import Console
 
-from cluster.connect import connect
+from cluster.connect import check_reachable, connect
 from cluster.search import search
 from cluster.study import Study
 from cluster.tuning import Halt
@@ -82,6 +82,7 @@ def _open_study(folder: StudyFolder, description: Description) -> Study:
 def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> None:
     cluster = connect(options.address, study.import_paths)
     try:
+        check_reachable(study.folder.path)
         slots = cluster.slots(study.space.resources, options.concurrent)
         console.print(
             f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; "
