@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def search(args: argparse.Namespace) -> int:

@@ -1,0 +1,203 @@
+"""Proves that a search uses a cluster's nodes, and survives losing one: pytest -m slow tests/slow/test_cluster.py.
+
+The nodes are real ones of `ray start`, on loopback, with one CPU and one GPU (which Ray merely counts) each.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from optuna.trial import TrialState
+
+from tests.slow.conftest import Launch, finish, record, wait_until
+
+pytestmark = pytest.mark.slow
+RAY = Path(sys.executable).with_name("ray")
+
+NODES = """\
+task: toy:train
+objective: {maximize: score}
+parameters: {x: {float: [0.1, 1.0]}}
+fixed: {kind: good, epoch_s: 0.6, note_node: true}
+search: {scheduler: none}
+"""
+LINES = """\
+task: toy:Line
+parameters: {optim.lr: {float: [0.001, 0.1], log: true}}
+fixed: {optim.scheduler: constant, data.kind: dies_once, data.log: epochs.txt}
+search: {scheduler: none}
+budget: {trials: 3, max_epochs: 5, retries: 2}
+resources: {cpus: 0.9, gpus: 0, workers: 2}
+"""
+TINY = ("model.layers=1", "model.width=16", "model.heads=2", "data.batch_size=64", "search.grace_epochs=1")
+
+
+class LocalCluster:
+    """Nodes of this test, each `ray start --block` in a process group of its own."""
+
+    def __init__(self, temporary: Path):
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self.env = {**token, "RAY_health_check_failure_threshold": "2", "RAY_health_check_period_ms": "1000"}
+        self._temporary, self._nodes = temporary, list[subprocess.Popen[bytes]]()
+        port, dashboard = free_port(), free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.add("--head", f"--port={port}", f"--dashboard-port={dashboard}", f"--temp-dir={temporary}")
+
+    def add(self, *options: str) -> "subprocess.Popen[bytes]":
+        """Another node; comes back when it has joined."""
+        options = options or (f"--address={self.address}",)
+        command = [
+            str(RAY),
+            "start",
+            "--block",
+            "--num-cpus=1",
+            "--num-gpus=1",
+            "--node-ip-address=127.0.0.1",
+            *options,
+        ]
+        path = self._temporary.parent / f"node-{len(self._nodes)}.log"
+        with path.open("wb") as log:
+            env = {**os.environ, **self.env}
+            process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+        self._nodes.append(process)
+        deadline = time.monotonic() + 90
+        while "Ray runtime started" not in path.read_text():
+            assert time.monotonic() < deadline and process.poll() is None, path.read_text()
+            time.sleep(0.2)
+        return process
+
+    def held(self) -> dict[str, float]:
+        """CPUs and GPUs that are not free, as a new process that joins sees it."""
+        code = (
+            f"import json, ray; ray.init('{self.address}', logging_level='ERROR', log_to_driver=False)\n"
+            "has, free = ray.cluster_resources(), ray.available_resources()\n"
+            "print('held', json.dumps({k: has[k] - free.get(k, 0) for k in ('CPU', 'GPU')}))"
+        )
+        env = {**os.environ, **self.env}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=90)
+        return json.loads(done.stdout.split("held", 1)[1].splitlines()[0])
+
+    def kill(self, node: "subprocess.Popen[bytes]") -> None:
+        """End a node as a power failure would."""
+        root = psutil.Process(node.pid)
+        for process in [*root.children(recursive=True), root]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        node.wait()
+
+    def close(self) -> None:
+        """End all nodes."""
+        for node in reversed(self._nodes):
+            if node.poll() is None:
+                self.kill(node)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    local = LocalCluster(tmp_path_factory.mktemp("r") / "ray")
+    try:
+        local.add()
+        local.add()
+        yield local
+    finally:
+        local.close()
+
+
+def nodes_of(workplace: Path, name: str) -> dict[int, list[str]]:
+    """For each trial, the nodes it was on, by its own notes."""
+    notes = (workplace / "runs" / name / "trials").glob("*/node.txt")
+    return {int(path.parent.name): path.read_text().split() for path in notes}
+
+
+def all_nodes(workplace: Path, name: str) -> set[str]:
+    return {node for nodes in nodes_of(workplace, name).values() for node in nodes}
+
+
+def test_fractions_of_gpus_on_all_nodes(workplace: Path, launch: Launch, cluster: LocalCluster) -> None:
+    (workplace / "fractions.yaml").write_text(
+        NODES.replace("epoch_s: 0.6", "epoch_s: 0.1")
+        + "budget: {trials: 9, max_epochs: 6}\nresources: {cpus: 0.5, gpus: 0.5}\n"
+    )
+    process = launch("--space", "fractions.yaml", "--address", cluster.address, env=cluster.env)
+    code, output = finish(process)
+    assert code == 0, output
+    assert "3 CPUs, 3 GPUs: 6 trials at once" in output
+    study = record(workplace, "fractions")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 9
+    assert len(all_nodes(workplace, "fractions")) == 3
+    assert cluster.held() == {"CPU": 0, "GPU": 0}
+
+
+def test_a_node_is_lost_and_another_one_joins(workplace: Path, launch: Launch, cluster: LocalCluster) -> None:
+    (workplace / "nodes.yaml").write_text(
+        NODES + "budget: {trials: 10, max_epochs: 9, retries: 3}\nresources: {cpus: 1, gpus: 1}\n"
+    )
+    process = launch("--space", "nodes.yaml", "--address", cluster.address, env=cluster.env)
+    wait_until(lambda: len(all_nodes(workplace, "nodes")) == 3, process)
+    cluster.kill(cluster._nodes[-1])
+    known = all_nodes(workplace, "nodes")
+    cluster.add()
+    code, output = finish(process)
+    assert code == 0, output
+    study = record(workplace, "nodes")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 10
+    assert all(max(trial.intermediate_values) == 9 for trial in study.trials)
+    places = nodes_of(workplace, "nodes")
+    assert any(len(set(nodes)) == 2 for nodes in places.values()), "the trial of the lost node went on elsewhere"
+    assert all_nodes(workplace, "nodes") - known, "the node that joined was used"
+    assert cluster.held() == {"CPU": 0, "GPU": 0}
+
+
+def test_two_workers_on_two_nodes_one_of_which_dies(workplace: Path, launch: Launch, cluster: LocalCluster) -> None:
+    (workplace / "lines.yaml").write_text(LINES)
+    (workplace / "epochs.txt").touch()
+    code, output = finish(launch("--space", "lines.yaml", "--address", cluster.address, env=cluster.env))
+    assert code == 0, output
+    assert "1 trials at once" in output
+    study = record(workplace, "lines")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    assert all(sorted(trial.intermediate_values) == [1, 2, 3, 4, 5] for trial in study.trials)
+    assert len(list(workplace.glob("died-*"))) >= 1, "a worker of each trial died once"
+    assert cluster.held() == {"CPU": 0, "GPU": 0}
+
+
+def test_a_built_in_task_by_two_workers_is_stopped_early_and_trained_again(
+    workplace: Path, launch: Launch, cluster: LocalCluster
+) -> None:
+    options = (
+        "--trials",
+        "6",
+        "--max-epochs",
+        "3",
+        "--name",
+        "pairs",
+        "--address",
+        cluster.address,
+        "--concurrent",
+        "1",
+    )
+    workers = ("resources.workers=2", "resources.cpus=0.5", "resources.gpus=0", "search.reduction=2")
+    code, output = finish(launch("--space", "v6", *options, "--set", *TINY, *workers, env=cluster.env))
+    assert code == 0, output
+    study = record(workplace, "pairs")
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert cluster.held() == {"CPU": 0, "GPU": 0}
+    env = {**cluster.env, "RAY_ADDRESS": cluster.address}
+    code, output = finish(launch("train", "runs/pairs/best.yaml", "--workers", "2", env=env))
+    assert code == 0 and "best accuracy" in output, output
+    assert cluster.held() == {"CPU": 0, "GPU": 0}
