@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BUILTIN_TASKS = {
     "gpt2_classifier": "trainables.gpt2_classifier:GPT2Classifier",
+    "low_rank": "trainables.low_rank:LowRank",
 }
 
 
@@ -111,7 +112,7 @@ class TrainFunction(Protocol):
     """A bare generator function of the user's own: each dict it yields is one epoch's metrics."""
 
     def __call__(self, config: dict[str, Any], /, **context: Any) -> Iterator[Mapping[str, Any]]:
-        """Train by `config`; may take `seed`, `max_epochs`, `device` and `folder` as keyword arguments."""
+        """Train by `config`; may take `seed`, `max_epochs`, `device`, `folder`, `rank` and `workers` by keyword."""
 
 
 def load_task(name: str) -> Task | TrainFunction:

@@ -33,6 +33,17 @@ TINY: dict[str, dict[str, Any]] = {
         "optim.lr": 1e-2,
         "optim.scheduler": "constant",
     },
+    "low_rank": {
+        "model.rank": 4,
+        "model.width": 16,
+        "model.layers": 1,
+        "model.heads": 2,
+        "model.mixing": "none",
+        "data.width": 32,
+        "data.batch_size": 32,
+        "optim.lr": 1e-2,
+        "optim.scheduler": "constant",
+    },
 }
 """For each built-in task: values under which an epoch takes milliseconds and one batch is learned in 100 steps."""
 

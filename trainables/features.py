@@ -1,0 +1,238 @@
+"""Visual features of images, [tokens, width] each: from a cache folder, or of embedded images without a download.
+
+Shapes: N images, T tokens (a square map, row by row), W width, K = min(T, W) ranks, C channels, H height.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from functools import lru_cache, partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainables.config import TaskError
+from trainables.data import Splits, TensorSplit
+from trainables.images import digit_strokes, normalized
+from trainables.packing import packed
+
+CROP, REGION, CROP_STEP = 64, 80, 16
+MOSAIC_SIDE, DIGIT_SIDE = 4, 16
+STRIDES = (2, 1, 2)
+EMBEDDED_TOKENS = (CROP // 4) ** 2
+
+
+def feature_splits(features: Callable[[str], Tensor]) -> Splits:
+    """Splits of `features("train" | "validation" | "test")`, [N, T, W] each.
+
+    Each has a tensor `features`; the two that models are judged by also have `svd_cosine_NK`.
+    """
+
+    def judged(part: str) -> TensorSplit:
+        features_NTW = features(part)
+        return TensorSplit(tensors={"features": features_NTW, "svd_cosine_NK": svd_cosines(features_NTW)})
+
+    return Splits(
+        train=TensorSplit(tensors={"features": features("train")}),
+        validation=judged("validation"),
+        test=lambda: judged("test"),
+    )
+
+
+def svd_cosines(features_NTW: Tensor) -> Tensor:
+    """For every image and rank 1 to K: the mean over its tokens of cos(x, x truncated by SVD), [N, K].
+
+    With X = U S V^T the token t has the coordinates c = (U S)_t = (X V)_t, of which a truncation keeps the first r:
+    cos = |c[:r]| / |c|. So one eigendecomposition of the smaller of X X^T and X^T X, in double precision, serves all
+    ranks. It is the optimum of the squared error (Eckart and Young 1936, https://doi.org/10.1007/BF02288367).
+    """
+    return torch.stack([_svd_cosines(features_TW.double()) for features_TW in features_NTW])
+
+
+def _svd_cosines(features_TW: Tensor) -> Tensor:
+    tokens, width = features_TW.shape
+    if width <= tokens:
+        squared_TK = (features_TW @ torch.linalg.eigh(features_TW.T @ features_TW).eigenvectors).square().flip(-1)
+    else:
+        squares_K, directions_TK = torch.linalg.eigh(features_TW @ features_TW.T)
+        squared_TK = (directions_TK.square() * squares_K.clamp(min=0)).flip(-1)
+    total_T1 = squared_TK.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.double).tiny)
+    return (squared_TK.cumsum(-1) / total_T1).sqrt().mean(0).float()
+
+
+def truncated_svd(features_TW: Tensor, rank: int) -> Tensor:
+    """The best approximation of this rank in squared error, [T, W]."""
+    left_TK, singular_K, right_KW = torch.linalg.svd(features_TW.double(), full_matrices=False)
+    return ((left_TK[:, :rank] * singular_K[:rank]) @ right_KW[:rank]).to(features_TW.dtype)
+
+
+def split_rows(count: int, seed: int) -> dict[str, list[int]]:
+    """Row numbers of train, validation and test, about 80 / 10 / 10, at random by `seed`; three or more rows."""
+    rows = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    held_out = max(1, round(count / 10))
+    parts = {"validation": rows[:held_out], "test": rows[held_out : 2 * held_out], "train": rows[2 * held_out :]}
+    return {name: sorted(part) for name, part in parts.items()}
+
+
+# Cache folder -------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def cached_features(folder: Path, seed: int) -> Splits:
+    """The features of a folder of `features_<i>.pt`, split by image.
+
+    Each file holds what `torch.save` wrote: a tensor [T, W] or [1, T, W] of float32, float16 or bfloat16, or a dict
+    with one such tensor (or with one named "features"). All have the same shape and type; T is a square number.
+
+    Raises:
+        TaskError: names the folder with too few files, or each file that can't be used.
+    """
+    files = feature_files(folder)
+    rows = split_rows(len(files), seed)
+    try:
+        first = read_features(files[0])
+    except ValueError as error:
+        raise TaskError(f"{files[0]}: {error}") from error
+
+    def read(path: Path) -> np.ndarray:
+        return as_bits(like(read_features(path), first, files[0].name))
+
+    def part(name: str) -> Tensor:
+        return packed([files[row] for row in rows[name]], read, how=f"features {first.dtype}").view(first.dtype)
+
+    return feature_splits(part)
+
+
+def feature_files(folder: Path) -> list[Path]:
+    """The folder's `features_<i>.pt`, by i.
+
+    Raises:
+        TaskError: when there are fewer than three, one for each split.
+    """
+    numbered = [(re.fullmatch(r"features_(\d+)\.pt", path.name), path) for path in _listed(folder)]
+    files = [path for _, path in sorted((int(match[1]), path) for match, path in numbered if match)]
+    if len(files) < 3:
+        raise TaskError(f"{folder}: three splits need at least 3 files named features_<i>.pt, got {len(files)}")
+    return files
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise TaskError(f"{folder}: can't be read as a folder: {error.strerror}") from error
+
+
+def read_features(path: Path) -> Tensor:
+    """One image's features [T, W], finite.
+
+    Raises:
+        ValueError: when the file holds something else, or can't be read without unpickling code.
+    """
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file raises whatever zip, pickle or torch happen to meet first
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"can't be read by torch.load: {reason[0]}") from error
+    tensor = _the_tensor(loaded)
+    if tensor.ndim == 3 and len(tensor) == 1:
+        tensor = tensor[0]
+    if tensor.ndim != 2 or not tensor.numel() or math.isqrt(len(tensor)) ** 2 != len(tensor):
+        raise ValueError(f"features must be [tokens, width], tokens a square number, got {list(tensor.shape)}")
+    if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise ValueError(f"features must be float32, float16 or bfloat16, got {tensor.dtype}")
+    if not tensor.isfinite().all():
+        raise ValueError("features must be finite, got NaN or infinity")
+    return tensor.detach().contiguous()
+
+
+def _the_tensor(loaded: Any) -> Tensor:
+    if isinstance(loaded, dict):
+        tensors = {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
+        if len(tensors) > 1 and "features" not in tensors:
+            raise ValueError(f'of several tensors one must be named "features", got {", ".join(map(str, tensors))}')
+        loaded = tensors.get("features", next(iter(tensors.values()), None))
+    if not isinstance(loaded, Tensor) or loaded.layout != torch.strided:
+        raise ValueError("holds neither a tensor nor a dict with one")
+    return loaded
+
+
+def like(features_TW: Tensor, first_TW: Tensor, first_name: str) -> Tensor:
+    """The features, if they have the first file's shape and type; else a `ValueError`."""
+    got, wanted = (f"{list(tensor.shape)} {tensor.dtype}" for tensor in (features_TW, first_TW))
+    if got != wanted:
+        raise ValueError(f"all must be like {first_name}, {wanted}, got {got}")
+    return features_TW
+
+
+def as_bits(features_TW: Tensor) -> np.ndarray:
+    """The same bytes as an array: NumPy has no bfloat16, so 16-bit floats go as whole numbers."""
+    return (features_TW.view(torch.int16) if features_TW.element_size() == 2 else features_TW).numpy()
+
+
+# Embedded images ----------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def embedded_features(width: int, seed: int) -> Splits:
+    """Features [256, width] of scikit-learn's two photographs and of mosaics of its digits.
+
+    Each photograph is cut into regions, and a region belongs to one split; crops overlap only inside a region. Each
+    digit is in one mosaic.
+    """
+    return feature_splits(partial(_embedded_part, width, seed))
+
+
+def _embedded_part(width: int, seed: int, part: str) -> Tensor:
+    images = torch.cat([photo_crops(seed, part), digit_mosaics(seed, part)])
+    return torch.cat([convolved(chunk, width) for chunk in images.split(64)])
+
+
+def photo_crops(seed: int, part: str) -> Tensor:
+    """Crops of a split's regions of the photographs, as bytes [N, 3, 64, 64]: four of each region."""
+    regions_NCHH = torch.cat([_tiles(photo_CHW, REGION, REGION) for photo_CHW in _photos()])
+    rows = split_rows(len(regions_NCHH), seed)[part]
+    return torch.cat([_tiles(regions_NCHH[row], CROP, CROP_STEP) for row in rows])
+
+
+def _photos() -> list[Tensor]:
+    from sklearn.datasets import load_sample_images
+
+    return [torch.tensor(image).permute(2, 0, 1) for image in load_sample_images().images]
+
+
+def _tiles(image_CHW: Tensor, side: int, step: int) -> Tensor:
+    """All squares of the image at multiples of `step`, [N, C, side, side]."""
+    return image_CHW.unfold(1, side, step).unfold(2, side, step).flatten(1, 2).transpose(0, 1)
+
+
+def digit_mosaics(seed: int, part: str) -> Tensor:
+    """A split's digits, sixteen in a mosaic with a ground and an ink colour, as bytes [N, 3, 64, 64]."""
+    ink_NHH = digit_strokes(DIGIT_SIDE)[0]
+    rows = torch.tensor(split_rows(len(ink_NHH), seed)[part])
+    per_mosaic, generator = MOSAIC_SIDE**2, torch.Generator().manual_seed(seed)
+    rows = rows[torch.randperm(len(rows), generator=generator)][: len(rows) // per_mosaic * per_mosaic]
+    grid = ink_NHH[rows].reshape(-1, MOSAIC_SIDE, MOSAIC_SIDE, DIGIT_SIDE, DIGIT_SIDE).transpose(2, 3)
+    ink_N1HH = grid.reshape(-1, 1, MOSAIC_SIDE * DIGIT_SIDE, MOSAIC_SIDE * DIGIT_SIDE)
+    ground_N311, colour_N311 = 255 * torch.rand(2, len(ink_N1HH), 3, 1, 1, generator=generator)
+    return torch.lerp(ground_N311, colour_N311, ink_N1HH).byte()
+
+
+def convolved(images_NCHH: Tensor, width: int) -> Tensor:
+    """Features of images by a fixed, untrained stack of convolutions; a token for every 4 x 4 pixels, [N, T, W].
+
+    Channels are normalized in pairs within each image. So, as in trained networks, a few directions hold most of the
+    energy and the others a slowly falling rest: a truncated SVD of rank width / 16 has a cosine of about 0.92.
+    """
+    generator = torch.Generator().manual_seed(0)
+    maps, sizes = normalized(images_NCHH), (3, 32, 64, width)
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
+        weight = torch.randn(outputs, inputs, 3, 3, generator=generator) * math.sqrt(2 / (9 * inputs))
+        padded = F.pad(F.relu(maps) if i else maps, (1, 1, 1, 1), mode="reflect")
+        maps = F.group_norm(F.conv2d(padded, weight, stride=STRIDES[i]), outputs // 2)
+    return maps.flatten(2).transpose(1, 2).contiguous()
