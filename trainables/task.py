@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BUILTIN_TASKS = {
     "gpt2_classifier": "trainables.gpt2_classifier:GPT2Classifier",
     "low_rank": "trainables.low_rank:LowRank",
+    "segmentation": "trainables.segmentation:Segmentation",
 }
 
 

@@ -33,6 +33,18 @@ TINY: dict[str, dict[str, Any]] = {
         "optim.lr": 1e-2,
         "optim.scheduler": "constant",
     },
+    "segmentation": {
+        "data.side": 16,
+        "data.scenes": 40,
+        "data.batch_size": 16,
+        "augment.blur": 0.0,
+        "augment.crop": 0.5,
+        "model.architecture": "unet",
+        "model.width": 4,
+        "model.unet_levels": 2,
+        "optim.lr": 1e-2,
+        "optim.scheduler": "constant",
+    },
     "low_rank": {
         "model.rank": 4,
         "model.width": 16,
