@@ -18,3 +18,15 @@ def focal_cross_entropy(
     true_probability_B = logits_BC.softmax(-1).gather(-1, labels_B[:, None]).squeeze(-1)
     error_B = (1 - true_probability_B).clamp(min=1e-7)  # at 0 its power has no finite gradient for gamma < 1
     return (error_B**gamma * loss_B).mean()
+
+
+def soft_focal_cross_entropy(
+    logits_BC: Tensor, targets_BC: Tensor, *, gamma: float = 0.0, label_smoothing: float = 0.0
+) -> Tensor:
+    """`focal_cross_entropy` of targets that are shares of classes: the mean of each class's, weighted by its share."""
+    if gamma == 0:
+        return F.cross_entropy(logits_BC, targets_BC, label_smoothing=label_smoothing)
+    log_BC = logits_BC.log_softmax(-1)
+    smoothed_BC = -(1 - label_smoothing) * log_BC - label_smoothing * log_BC.mean(-1, keepdim=True)
+    error_BC = (1 - log_BC.exp()).clamp(min=1e-7)
+    return (targets_BC * error_BC**gamma * smoothed_BC).sum(-1).mean()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
+from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 
@@ -77,3 +78,57 @@ class ClassificationTally:
         counts = self.confusion_CC.sum(1).tolist()
         hits = self.confusion_CC.diagonal().tolist()
         return [hit / count if count else None for hit, count in zip(hits, counts, strict=True)]
+
+
+class RankingTally(ClassificationTally):
+    """A confusion matrix and every row's scores: adds average precision and F1 to the accuracies.
+
+    Attributes:
+        positive: The class that both are of; None = their macro mean over the classes that occur, each against the
+            rest.
+        scores: Each batch's class probabilities [B, C].
+        labels: Each batch's true classes [B].
+    """
+
+    def __init__(self, classes: int, positive: int | None = None):
+        super().__init__(classes)
+        self.positive = positive
+        self.scores: list[Tensor] = []
+        self.labels: list[Tensor] = []
+
+    def update(self, logits_BC: Tensor, labels_B: Tensor) -> None:
+        """Count one batch."""
+        super().update(logits_BC, labels_B)
+        scores_BC = logits_BC.detach().cpu().double().softmax(-1)  # in 32 bits, all that is certain would be tied
+        self.scores.append(scores_BC)
+        self.labels.append(labels_B.cpu())
+
+    def merge(self, other: Self) -> None:
+        """Add another tally's rows to this one."""
+        super().merge(other)
+        self.scores += other.scores
+        self.labels += other.labels
+
+    def compute(self) -> dict[str, float]:
+        """`average_precision` (the area under precision by recall, as a step function), `f1`, and the accuracies.
+
+        NaN where the positive class does not occur, and for scores that are not finite.
+        """
+        occurring = self.confusion_CC.sum(1).nonzero()[:, 0].tolist()
+        judged = [label for label in occurring if self.positive in (None, label)]
+        count = len(judged) or float("nan")
+        return {
+            "average_precision": sum(self._average_precision(label) for label in judged) / count,
+            "f1": sum(self._f1(label) for label in judged) / count,
+            **super().compute(),
+        }
+
+    def _average_precision(self, label: int) -> float:
+        scores_N, labels_N = torch.cat(self.scores)[:, label], torch.cat(self.labels)
+        if not scores_N.isfinite().all():
+            return float("nan")
+        return float(average_precision_score(labels_N == label, scores_N))
+
+    def _f1(self, label: int) -> float:
+        hits = int(self.confusion_CC[label, label])
+        return 2 * hits / int(self.confusion_CC[label].sum() + self.confusion_CC[:, label].sum())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BUILTIN_TASKS = {
     "gpt2_classifier": "trainables.gpt2_classifier:GPT2Classifier",
     "low_rank": "trainables.low_rank:LowRank",
+    "image_classifier": "trainables.image_classifier:ImageClassifier",
     "segmentation": "trainables.segmentation:Segmentation",
 }
 

@@ -1,0 +1,158 @@
+"""Labelled images from one folder for each class.
+
+Shapes: N samples, H height, W width (always equal).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trainables.config import TaskError
+from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
+from trainables.images import IMAGE_ENDINGS, image_files, read_image
+from trainables.packing import packed
+
+SPLIT_NAMES = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSplits(Splits):
+    """Splits of labelled images.
+
+    Each split's tensors: `images` [N, 3, H, W] (bytes), `labels` [N] (class), `positive` [N] (whether that is the
+    positive class).
+
+    Attributes:
+        classes: Their names, by number.
+        positive: The number of the one class that is looked for, if there is one.
+    """
+
+    classes: tuple[str, ...]
+    positive: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFiles:
+    """Files and the class of each.
+
+    Attributes:
+        files: The images.
+        labels: The number of each one's class.
+    """
+
+    files: list[Path]
+    labels: list[int]
+
+    def __getitem__(self, rows: Sequence[int]) -> "ImageFiles":
+        return ImageFiles(files=[self.files[row] for row in rows], labels=[self.labels[row] for row in rows])
+
+    def __add__(self, other: "ImageFiles") -> "ImageFiles":
+        return ImageFiles(files=self.files + other.files, labels=self.labels + other.labels)
+
+
+@lru_cache(maxsize=4)
+def folder_images(path: Path, side: int, positive: str | None, seed: int, weighted: bool) -> ImageSplits:
+    """Images in `path/train/<class>/*`, with `path/val` (or `validation`) and `path/test`, or just in `path/<class>/*`.
+
+    What is missing of validation and test is cut from the training images: a tenth for each, stratified. Classes are
+    numbered in the order of their folders' names. Images are resized to `side` x `side` pixels.
+
+    Raises:
+        TaskError: names each folder and file that can't be used.
+    """
+    folders = split_folders(path)
+    classes = class_names(folders.get("train", path))
+    if len(classes) == 1:
+        raise TaskError(f"{folders.get('train', path)}: must have at least two class folders, got only {classes[0]}")
+    if positive is not None and positive not in classes:
+        raise TaskError(f"data.positive must be one of the classes {', '.join(classes)}, got {positive!r}")
+    found = {name: class_files(folder, classes) for name, folder in ({"train": path} | folders).items()}
+    parts = completed(found, path, seed)
+    number = None if positive is None else classes.index(positive)
+    if number is not None and number not in parts["validation"].labels:
+        raise TaskError(f"{folders['validation']}: has no image of data.positive {positive!r}: it can't be judged")
+
+    def split(name: str) -> TensorSplit:
+        images_N3HW = packed(
+            parts[name].files, lambda file: read_image(file, side, side), how=f"read_image rgb {side} x {side}"
+        )
+        return labelled(images_N3HW, torch.tensor(parts[name].labels), number, weighted and name == "train")
+
+    return ImageSplits(
+        train=split("train"),
+        validation=split("validation"),
+        test=lambda: split("test"),
+        classes=classes,
+        positive=number,
+    )
+
+
+def split_folders(path: Path) -> dict[str, Path]:
+    """The folders of those splits that have one; none at all for a flat layout."""
+    if not path.is_dir():
+        raise TaskError(f"{path}: data.path must be a folder with one folder for each class")
+    if not (path / "train").is_dir():
+        return {}
+    found = {name: [path / spelling for spelling in names] for name, names in SPLIT_NAMES.items()}
+    there = {name: [folder for folder in folders if folder.is_dir()] for name, folders in found.items()}
+    if len(there["validation"]) > 1:
+        raise TaskError(f"{path}: has both val and validation; remove one")
+    return {name: folders[0] for name, folders in there.items() if folders}
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The names of a folder's visible folders, sorted."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
+        raise TaskError(f"{folder}: has no class folders; images belong into train/<class>/ or <class>/ of data.path")
+    return tuple(names)
+
+
+def class_files(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
+    """All images of a split's folder; in the training split every class has some, in others a class may be absent."""
+    strangers = set(class_names(folder)) - set(classes)
+    if strangers:
+        raise TaskError(
+            f"{folder}: has classes that training lacks: {', '.join(sorted(strangers))}; "
+            f"training has {', '.join(classes)}"
+        )
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        if (folder / name).is_dir():
+            own = image_files(folder / name)
+            if not own:
+                raise TaskError(f"{folder / name}: holds no image ({', '.join(IMAGE_ENDINGS)})")
+            files += own
+            labels += [label] * len(own)
+    return ImageFiles(files=files, labels=labels)
+
+
+def completed(found: dict[str, ImageFiles], path: Path, seed: int) -> dict[str, ImageFiles]:
+    """All three splits; those that were not found are cut from the training images."""
+    if len(found) == len(SPLIT_NAMES):
+        return found
+    whole = found["train"]
+    try:
+        train, *cuts = stratified_split(whole.labels, seed)
+    except ValueError as error:
+        raise TaskError(f"{path}: {error}") from error
+    kept, parts = whole[train], dict(found)
+    for name, rows in zip(("validation", "test"), cuts, strict=True):
+        if name in found:
+            kept += whole[rows]
+        else:
+            parts[name] = whole[rows]
+    return parts | {"train": kept}
+
+
+def labelled(images_N3HW: Tensor, labels_N: Tensor, positive: int | None, weighted: bool = False) -> TensorSplit:
+    """A split of images and their classes, drawn by class weights if that is wanted."""
+    positive_N = torch.zeros_like(labels_N, dtype=torch.bool) if positive is None else labels_N == positive
+    return TensorSplit(
+        tensors={"images": images_N3HW, "labels": labels_N, "positive": positive_N},
+        weights_N=balanced_weights(labels_N) if weighted else None,
+    )
