@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BUILTIN_TASKS = {
-    "gpt2_classifier": "trainables.gpt2_classifier:GPT2Classifier",
-    "low_rank": "trainables.low_rank:LowRank",
-    "image_classifier": "trainables.image_classifier:ImageClassifier",
-    "segmentation": "trainables.segmentation:Segmentation",
+    "gpt2_classifier": "trainables.gpt2_classifier.task:GPT2Classifier",
+    "low_rank": "trainables.low_rank.task:LowRank",
+    "image_classifier": "trainables.image_classifier.task:ImageClassifier",
+    "segmentation": "trainables.segmentation.task:Segmentation",
 }
 
 

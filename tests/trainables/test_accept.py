@@ -8,7 +8,7 @@ import pytest
 from search_spaces import Space, SpaceError, space_from_mapping
 from trainables.accept import accept, import_from, locate_files
 from trainables.config import TaskError
-from trainables.gpt2_classifier import GPT2Classifier
+from trainables.gpt2_classifier.task import GPT2Classifier
 
 FUNCTION = "import_me_by_accept:train"
 

@@ -1,0 +1,253 @@
+"""Proves that sequence files are read as written or refused with file and line: pytest tests/trainables."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.data import TensorSplit
+from trainables.gpt2_classifier.sequences import (
+    SequenceSplits,
+    TaskError,
+    digit_sequences,
+    digit_vocabulary,
+    jsonl_sequences,
+    read_vocabulary,
+)
+
+IDS = {"<PAD>": 0, "<UNK>": 1, "<CLS>": 4, "<EOS>": 5, "A": 10, "B": 11, "C": 12, "<CLS_0>": 20, "<CLS_1>": 21}
+GOOD = [{"tokens": f"A B{' C' * (i % 3)} <CLS> <EOS>", "label": i % 2} for i in range(40)]
+
+Read = Callable[..., SequenceSplits]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Writes records (or raw lines) and the vocabulary, and reads them."""
+
+    def write_and_read(lines: list[Any], *, max_tokens: int = 16, weighted: bool = False) -> SequenceSplits:
+        folder = Path(mkdtemp(dir=tmp_path)) / "data 'Ω'"  # what was read is cached by its path
+        folder.mkdir()
+        text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+        (folder / "s.jsonl").write_text(text, encoding="utf-8")
+        (folder / "vocab.json").write_text(json.dumps(IDS), encoding="utf-8")
+        return jsonl_sequences(folder / "s.jsonl", folder / "vocab.json", max_tokens, 0, weighted)
+
+    return write_and_read
+
+
+def rows_of(splits: SequenceSplits) -> list[tuple[list[int], int, int, int]]:
+    """Every row's real tokens, label, and positions of <CLS> and last."""
+    rows = []
+    for split in (splits.train, splits.validation, splits.test()):
+        tensors = split.tensors
+        for tokens, length, label, cls, last in zip(
+            *(tensors[name].tolist() for name in ("tokens", "length", "labels", "cls", "last")), strict=True
+        ):
+            assert set(tokens[length:]) <= {0}, "padding stands on the right, and is <PAD>"
+            rows.append((tokens[:length], label, cls, last))
+    return rows
+
+
+def row_for(read: Read, record: dict[str, Any], **more: Any) -> tuple[list[int], int, int, int]:
+    """What becomes of one record, alone of its kind among 41 (no other starts with its first token kept)."""
+    others = [{"tokens": "A <CLS>", "label": i % 2} for i in range(40)]
+    (found,) = [row for row in rows_of(read([*others, record], **more)) if row[0] != [10, 4]]
+    return found
+
+
+# What is read -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        {"tokens": "B C <CLS> <EOS>"},
+        {"tokens": [11, 12, 4, 5]},
+        {"input_ids": [11, 12, 4, 5]},
+        {"input_ids": [11, 12, 4, 5, 0, 0, 0]},
+        {"tokens": " B  C\t<CLS> <EOS> <PAD>"},
+    ],
+)
+def test_all_forms_read_the_same(read: Read, tokens: dict[str, Any]) -> None:
+    assert row_for(read, {**tokens, "label": 1}) == ([11, 12, 4, 5], 1, 2, 3)
+
+
+def test_an_unknown_name_becomes_unk(read: Read) -> None:
+    assert row_for(read, {"tokens": "B Ω <CLS>", "label": 0})[0] == [11, 1, 4]
+
+
+def test_a_long_sequence_keeps_its_end(read: Read) -> None:
+    tokens = "B " * 30 + "C <CLS> A <EOS>"
+    assert row_for(read, {"tokens": tokens, "label": 0}, max_tokens=5) == ([11, 12, 4, 10, 5], 0, 2, 4)
+
+
+def test_padding_is_stripped_before_the_end_is_kept(read: Read) -> None:
+    assert row_for(read, {"input_ids": [11, 12, 4, 0, 0], "label": 0}, max_tokens=3)[0] == [11, 12, 4]
+
+
+def test_last_is_the_last_eos_or_else_the_last_token(read: Read) -> None:
+    assert row_for(read, {"tokens": "B <EOS> <CLS> <EOS> C", "label": 0})[3] == 3
+    assert row_for(read, {"tokens": "B <CLS> C", "label": 0})[3] == 2
+
+
+def test_a_label_token_that_is_cut_off_leaks_nothing(read: Read) -> None:
+    assert row_for(read, {"tokens": "<CLS_0> B <CLS>", "label": 0}, max_tokens=2)[0] == [11, 4]
+
+
+def test_blank_lines_are_skipped_and_line_separators_are_text(read: Read) -> None:
+    raw = '{"tokens": "B \u2028 <CLS>", "note": "a\u0085b", "label": 0}'
+    rows = rows_of(read([*GOOD, "", "  ", raw]))
+    assert len(rows) == 41
+    assert sum(row[0] == [11, 4] for row in rows) == 1
+
+
+def test_no_row_is_lost(read: Read) -> None:
+    lengths = Counter(len(row[0]) for row in rows_of(read(GOOD)))
+    assert lengths == Counter(4 + i % 3 for i in range(40))
+
+
+# What is refused ----------------------------------------------------------------------------------------------------
+
+BAD_LINES = {
+    '{"tokens": "A <CLS>", "label": 0': "Expecting",
+    "[1, 2]": 'each line is an object with either "input_ids" or "tokens"',
+    '{"label": 0}': 'each line is an object with either "input_ids" or "tokens"',
+    '{"tokens": "A <CLS>", "input_ids": [10, 4], "label": 0}': "either",
+    '{"tokens": "A <CLS>", "label": 2}': '"label" must be a whole number from 0 to 1, got 2',
+    '{"tokens": "A <CLS>", "label": -1}': '"label" must be a whole number from 0 to 1, got -1',
+    '{"tokens": "A <CLS>", "label": true}': "got True",
+    '{"tokens": "A <CLS>", "label": 1.0}': "got 1.0",
+    '{"tokens": "A <CLS>", "label": "1"}': "got '1'",
+    '{"tokens": "A <CLS>"}': "got None",
+    '{"tokens": "A B", "label": 0}': "exactly one <CLS> must be among the tokens that are kept, got 0",
+    '{"tokens": "A <CLS> B <CLS>", "label": 0}': "exactly one <CLS> must be among the tokens that are kept, got 2",
+    '{"tokens": "", "label": 0}': "got 0",
+    '{"input_ids": [], "label": 0}': "got 0",
+    '{"input_ids": [0, 0], "label": 0}': "got 0",
+    '{"input_ids": [10, 4, 22], "label": 0}': "token ids must be from 0 to 21, got 22",
+    '{"input_ids": [10, 4, -1], "label": 0}': "token ids must be from 0 to 21, got -1",
+    '{"input_ids": [true, 4], "label": 0}': "tokens must be text or a list of whole numbers",
+    '{"input_ids": [1.5, 4], "label": 0}': "tokens must be text or a list of whole numbers",
+    '{"input_ids": ["A", 4], "label": 0}': "tokens must be text or a list of whole numbers",
+    '{"input_ids": null, "label": 0}': "tokens must be text or a list of whole numbers",
+    '{"tokens": "A <CLS> <CLS_1>", "label": 1}': "the label token <CLS_1> stands in the input: a leak",
+    '{"input_ids": [10, 4, 20], "label": 1}': "the label token <CLS_0> stands in the input: a leak",
+    '{"tokens": "A <PAD> <CLS>", "label": 1}': "<PAD> stands inside the sequence",
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_bad_line_is_told_with_file_and_line(read: Read, line: str) -> None:
+    with pytest.raises(TaskError) as caught:
+        read([*GOOD[:3], "", line, *GOOD[3:]])
+    assert "data 'Ω'/s.jsonl:5: " in str(caught.value)
+    assert BAD_LINES[line] in str(caught.value)
+
+
+def test_cls_lost_by_truncation_is_refused(read: Read) -> None:
+    with pytest.raises(TaskError, match=r"s.jsonl:41: exactly one <CLS>"):
+        read([*GOOD, {"tokens": "<CLS> A B C A B", "label": 0}], max_tokens=5)
+
+
+@pytest.mark.parametrize("lines", [[], GOOD[:4], [{"tokens": "A <CLS>", "label": 0}] * 40 + GOOD[1:2]])
+def test_too_few_rows_of_a_class_are_refused(read: Read, lines: list[Any]) -> None:
+    with pytest.raises(TaskError, match=r"s\.jsonl: every class needs rows enough for three splits"):
+        read(lines)
+
+
+def test_files_that_cannot_be_read_are_refused(read: Read, tmp_path: Path) -> None:
+    vocabulary = tmp_path / "vocab.json"
+    vocabulary.write_text(json.dumps(IDS))
+    with pytest.raises(TaskError, match=r"absent\.jsonl: no such file"):
+        jsonl_sequences(tmp_path / "absent.jsonl", vocabulary, 16, 0, False)
+    with pytest.raises(TaskError, match="can't be read"):
+        jsonl_sequences(tmp_path, vocabulary, 16, 0, False)
+    (tmp_path / "latin.jsonl").write_bytes('{"tokens": "é <CLS>", "label": 0}'.encode("latin-1"))
+    with pytest.raises(TaskError, match=r"latin\.jsonl: can't be read"):
+        jsonl_sequences(tmp_path / "latin.jsonl", vocabulary, 16, 0, False)
+
+
+BAD_VOCABULARIES = {
+    json.dumps({k: v for k, v in IDS.items() if k not in ("<CLS>", "<CLS_1>")}): "lacks <CLS>, <CLS_1>",
+    json.dumps(IDS | {"A": 11}): "two tokens have the same id",
+    json.dumps(IDS | {"A": "10"}): "must map token names to whole numbers from 0",
+    json.dumps(IDS | {"A": True}): "must map token names to whole numbers from 0",
+    json.dumps(IDS | {"A": -1}): "must map token names to whole numbers from 0",
+    "[1, 2]": "must map token names to whole numbers from 0",
+    "{}": "lacks <PAD>, <UNK>, <CLS>, <EOS>, <CLS_0>, <CLS_1>",
+    '{"A":\n': "not JSON",
+    "": "not JSON",
+}
+
+
+@pytest.mark.parametrize("text", BAD_VOCABULARIES)
+def test_a_bad_vocabulary_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "vocab.json"
+    path.write_text(text)
+    with pytest.raises(TaskError, match=r"vocab\.json") as caught:
+        read_vocabulary(path)
+    assert BAD_VOCABULARIES[text] in str(caught.value)
+
+
+def test_label_ids_stand_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    path = tmp_path / "vocab.json"
+    labels = {f"<CLS_{i}>": 515 - i for i in range(10)}
+    path.write_text(json.dumps({"<PAD>": 0, "<UNK>": 1, "<CLS>": 4, "<EOS>": 5} | labels))
+    vocabulary = read_vocabulary(path)
+    assert vocabulary.label_ids == tuple(range(515, 505, -1))
+    assert vocabulary.size == 516
+
+
+# Splits and digits --------------------------------------------------------------------------------------------------
+
+
+def test_the_test_split_is_made_only_when_opened(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = read(GOOD)
+    made: list[int] = []
+    monkeypatch.setattr("trainables.gpt2_classifier.sequences._as_tensors", lambda rows, *_: made.append(len(rows)))
+    assert made == []
+    splits.test()
+    assert made == [4]
+
+
+def test_only_training_is_sampled_by_class(read: Read) -> None:
+    splits = read(GOOD, weighted=True)
+    assert splits.train.weights_N is not None
+    assert splits.validation.weights_N is None
+    assert splits.test().weights_N is None
+
+
+def test_a_digit_is_64_levels_then_cls_then_eos() -> None:
+    splits, vocabulary = digit_sequences(0, False), digit_vocabulary()
+    levels = [vocabulary[str(level)] for level in range(17)]
+    for split in (splits.train, splits.validation, splits.test()):
+        tokens = split.tensors["tokens"]
+        assert tokens.shape == (len(split), 66)
+        assert torch.isin(tokens[:, :64], torch.tensor(levels)).all()
+        assert (tokens[:, 64] == vocabulary["<CLS>"]).all()
+        assert (tokens[:, 65] == vocabulary["<EOS>"]).all()
+        assert set(split.tensors["cls"].tolist()) == {64}
+        assert set(split.tensors["last"].tolist()) == {65}
+        assert set(split.tensors["length"].tolist()) == {66}
+    assert splits.max_tokens == 66
+    assert len(vocabulary.label_ids) == 10
+
+
+def test_every_digit_is_in_one_split_with_its_own_label() -> None:
+    from sklearn.datasets import load_digits
+
+    digits, splits, first = load_digits(), digit_sequences(3, False), digit_vocabulary()["0"]
+    found: Counter[tuple[Any, ...]] = Counter()
+    for split in (splits.train, splits.validation, splits.test()):
+        found.update(zip(map(tuple, (split.tensors["tokens"][:, :64] - first).tolist()), labels(split), strict=True))
+    assert found == Counter(zip(map(tuple, digits.data.astype(int).tolist()), digits.target.tolist(), strict=True))
+
+
+def labels(split: TensorSplit) -> list[int]:
+    return split.tensors["labels"].tolist()

@@ -1,0 +1,82 @@
+"""Proves that class files are read as written or refused with the reason: pytest tests/trainables."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trainables.config import TaskError
+from trainables.segmentation.classes import palette, read_classes
+from trainables.segmentation.losses import IGNORED
+
+CLASSES_YAML = """\
+classes:
+  - {name: ground, grey: [1, 9], color: [10, 20, 30]}
+  - {name: tree, grey: [4]}
+ignored: [0]
+"""
+
+
+def test_grey_values_become_train_ids_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    (tmp_path / "classes.yaml").write_text(CLASSES_YAML)
+    reader = read_classes(tmp_path)
+    assert {grey: train_id for grey, train_id in enumerate(reader.train_ids) if train_id != -1} == {
+        0: IGNORED,
+        1: 0,
+        9: 0,
+        4: 1,
+    }
+    assert reader.classes.names == ("ground", "tree")
+    assert reader.classes.colors == ((10, 20, 30), palette()[1])
+
+
+def test_colors_differ() -> None:
+    assert len(set(palette())) == len(palette()) == 256
+
+
+def test_json_says_the_same_as_yaml(tmp_path: Path) -> None:
+    (tmp_path / "classes.yaml").write_text(CLASSES_YAML)
+    expected = read_classes(tmp_path)
+    (tmp_path / "classes.yaml").unlink()
+    classes = [{"name": "ground", "grey": [1, 9], "color": [10, 20, 30]}, {"name": "tree", "grey": [4]}]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": classes, "ignored": [0]}, indent="\t"))
+    found = read_classes(tmp_path)
+    assert (found.classes, found.train_ids) == (expected.classes, expected.train_ids)
+
+
+BAD_CLASSES = {
+    "classes: []": "classes must list from 2 to 254 classes",
+    "ignored: [0]": "classes must list",
+    "classes: [{name: a, grey: [1]}]": "classes must list from 2",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [1]}]": "the grey value 1 is listed twice",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nignored: [2]": "the grey value 2 is listed twice",
+    "classes: [{name: a, grey: [1]}, {name: a, grey: [2]}]": "names must be texts that differ",
+    "classes: [{name: a, grey: [1]}, {name: 3, grey: [2]}]": "names must be texts that differ",
+    "classes: [{name: a, grey: [1]}, {name: b}]": "class 1 must have name, grey and perhaps color",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [2], colour: [1, 2, 3]}]": "class 1 must have name, grey",
+    "classes: [{name: a, grey: [1]}, b]": "class 1 must have name, grey",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: 2}]": "grey of class 1 must be a list of grey values",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [256]}]": "from 0 to 255, got [256]",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [-1]}]": "from 0 to 255, got [-1]",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [true]}]": "from 0 to 255, got [True]",
+    "classes: [{name: a, grey: [1], color: [1, 2]}, {name: b, grey: [2]}]": "color must be red, green and blue",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nignore: [0]": "has classes and ignored, got ignore",
+    "classes: [": "not valid YAML",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nclasses: []": "already given",
+    "[1, 2]": "must hold a YAML mapping",
+}
+
+
+@pytest.mark.parametrize("text", BAD_CLASSES)
+def test_a_bad_class_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "classes.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(TaskError, match=r"classes\.yaml: ") as caught:
+        read_classes(tmp_path)
+    assert BAD_CLASSES[text] in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1]", "must hold an object"), ("{", "not JSON"), ("", "not JSON")])
+def test_a_bad_json_class_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "classes.json").write_text(text)
+    with pytest.raises(TaskError, match=rf"classes\.json: {message}"):
+        read_classes(tmp_path)

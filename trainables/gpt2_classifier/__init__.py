@@ -1,0 +1,1 @@
+"""GPT-2 as a sequence classifier, in four generations."""

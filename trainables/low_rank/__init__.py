@@ -1,0 +1,1 @@
+"""Features factorized by a network that is to come near truncated SVD."""

@@ -1,0 +1,247 @@
+"""Semantic segmentation: every pixel of an image gets a class.
+
+Shapes: B batch, C classes, H height, W width.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.space import Objective
+from trainables.data import Batch, Splits
+from trainables.images import normalized
+from trainables.segmentation.augment import augmented
+from trainables.segmentation.classes import Classes
+from trainables.segmentation.config import ModelConfig, SegmentationConfig
+from trainables.segmentation.data import SegmentationSplits, recorded_sequences
+from trainables.segmentation.losses import IGNORED, focal_map_loss, soft_dice_loss
+from trainables.segmentation.models import Segmenter, deeplabv3, fcn, mask2former, mask2former_config, unet
+from trainables.segmentation.scenes import digit_scenes
+from trainables.segmentation.weights import (
+    begin_from,
+    mask2former_from,
+    published_mask2former,
+    read_weights,
+    torchvision_weights,
+)
+from trainables.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PUBLISHED_DROPOUT = {"deeplabv3": 0.5, "fcn": 0.1, "unet": 0.0, "mask2former": 0.0}
+
+
+class SegmentationTally:
+    """A confusion matrix of pixels, and the metrics that follow from it; ignored pixels are not in it.
+
+    A class that neither a label nor a prediction has in the whole split is left out of the means, as in torchmetrics'
+    macro JaccardIndex.
+
+    Attributes:
+        confusion_CC: Counts of pixels, rows = true class, columns = predicted class.
+    """
+
+    def __init__(self, classes: int):
+        self.confusion_CC = torch.zeros(classes, classes, dtype=torch.long)
+
+    def update(self, logits_BCHW: Tensor, labels_BHW: Tensor) -> None:
+        """Count one batch."""
+        classes = len(self.confusion_CC)
+        pairs_BHW = labels_BHW.long() * classes + logits_BCHW.argmax(1)
+        counts = pairs_BHW[labels_BHW != IGNORED].bincount(minlength=classes**2)
+        self.confusion_CC += counts.reshape(classes, classes).cpu()
+
+    def merge(self, other: Self) -> None:
+        """Add another tally's counts to this one."""
+        self.confusion_CC += other.confusion_CC
+
+    def compute(self) -> dict[str, float]:
+        """`miou`, `dice` (both means over the classes) and `pixel_accuracy`; NaN when no pixel is labelled."""
+        hits_C, misses_C = self._hits_and_misses()
+        present_C = hits_C + misses_C > 0
+        total = int(self.confusion_CC.sum())
+        if not total:
+            return dict.fromkeys(("miou", "dice", "pixel_accuracy"), float("nan"))
+        iou_C, dice_C = hits_C / (hits_C + misses_C), 2 * hits_C / (2 * hits_C + misses_C)
+        return {
+            "miou": float(iou_C[present_C].mean()),
+            "dice": float(dice_C[present_C].mean()),
+            "pixel_accuracy": int(self.confusion_CC.trace()) / total,
+        }
+
+    def details(self) -> dict[str, Any]:
+        """`per_class_iou` (None for a class that does not occur) and `confusion` as nested lists."""
+        pairs = zip(*(counts.tolist() for counts in self._hits_and_misses()), strict=True)
+        per_class = [hits / (hits + misses) if hits + misses else None for hits, misses in pairs]
+        return {"per_class_iou": per_class, "confusion": self.confusion_CC.tolist()}
+
+    def _hits_and_misses(self) -> tuple[Tensor, Tensor]:
+        """For each class the pixels that have it in label and prediction, and those that have it in one of them."""
+        hits_C = self.confusion_CC.diagonal().double()
+        return hits_C, self.confusion_CC.sum(0) + self.confusion_CC.sum(1) - 2 * hits_C
+
+
+def build_segmenter(model: ModelConfig, classes: int) -> Segmenter:
+    """The network that a config describes, with the weights that it begins with; nothing is frozen yet.
+
+    Raises:
+        TaskError: when those weights can't be had, or don't fit.
+    """
+    if model.architecture == "mask2former" and (folder := mask2former_folder(model)):
+        return mask2former(mask2former_from(folder, mask2former_settings(model, classes)), classes)
+    segmenter = new_segmenter(model, classes)
+    if model.weights == "pretrained":
+        state, source = torchvision_weights(model.architecture, model.backbone)
+    elif model.weights_path:
+        state, source = read_weights(model.weights_path), str(model.weights_path)
+    else:
+        return segmenter
+    begin_from(segmenter, state, architecture=model.architecture, source=source)
+    return segmenter
+
+
+def new_segmenter(model: ModelConfig, classes: int) -> Segmenter:
+    """The network that a config describes, with random weights."""
+    dropout = PUBLISHED_DROPOUT[model.architecture] if model.dropout is None else model.dropout
+    match model.architecture:
+        case "deeplabv3":
+            return deeplabv3(
+                model.backbone,
+                classes,
+                width=model.width,
+                output_stride=model.output_stride,
+                atrous_rates=model.atrous_rates,
+                head_width=model.head_width,
+                dropout=dropout,
+            )
+        case "fcn":
+            return fcn(model.backbone, classes, width=model.width, output_stride=model.output_stride, dropout=dropout)
+        case "unet":
+            return unet(classes, width=model.width, levels=model.unet_levels, dropout=dropout)
+        case "mask2former":
+            from transformers import Mask2FormerForUniversalSegmentation
+
+            return mask2former(Mask2FormerForUniversalSegmentation(mask2former_settings(model, classes)), classes)
+
+
+def mask2former_settings(model: ModelConfig, classes: int) -> Any:
+    """The configuration of transformers for a config's Mask2Former."""
+    return mask2former_config(
+        classes,
+        swin_width=model.swin_width,
+        swin_depths=model.swin_depths,
+        swin_heads=model.swin_heads,
+        window=model.window,
+        drop_path=model.drop_path,
+        queries=model.queries,
+        hidden_width=model.hidden_width,
+        pixel_layers=model.pixel_layers,
+        decoder_layers=model.decoder_layers,
+        dropout=PUBLISHED_DROPOUT["mask2former"] if model.dropout is None else model.dropout,
+    )
+
+
+def mask2former_folder(model: ModelConfig) -> Any:
+    """The folder that a config's Mask2Former is read from; None if it begins with random weights or a file."""
+    if model.weights == "pretrained":
+        return published_mask2former()
+    return model.weights_path if model.weights_path and model.weights_path.is_dir() else None
+
+
+class Segmentation(Task):
+    """Images whose every pixel gets a class.
+
+    The objective is the mean intersection over union on the validation split, from the predicted classes alone: no
+    loss weight and no augmentation that is searched can move it.
+    """
+
+    Config = SegmentationConfig
+    objective = Objective(name="miou", direction="maximize")
+    other_objectives = (
+        Objective(name="pixel_accuracy", direction="maximize"),
+        Objective(name="dice", direction="maximize"),
+    )
+    beside = ("pixel_accuracy", "dice")
+
+    def data(self, config: SegmentationConfig, seed: int) -> SegmentationSplits:
+        """The folder's sequences in time order, whatever the seed; or embedded scenes."""
+        if config.data.path:
+            return recorded_sequences(config.data.path, *config.data.size)
+        return digit_scenes(config.data.scenes, *config.data.size, seed)
+
+    def model(self, config: SegmentationConfig, splits: Splits) -> Segmenter:
+        """The network, with what isn't trained frozen."""
+        segmenter = build_segmenter(config.model, len(_classes(splits).names))
+        segmenter.freeze_below(config.model.trained)
+        return segmenter
+
+    def head(self, model: nn.Module) -> list[nn.Parameter]:
+        """What no pretrained weights have: the last layers, down to the decoder."""
+        return cast(Segmenter, model).head_parameters()
+
+    def layers(self, model: nn.Module) -> list[list[nn.Parameter]]:
+        """The stem, each stage of the backbone, the decoders."""
+        return cast(Segmenter, model).layer_parameters()
+
+    def augment(self, config: SegmentationConfig, batch: Batch) -> Batch:
+        """Each image varied together with its label."""
+        images, labels = augmented(config.augment, batch["images"], batch["labels"])
+        return {**batch, "images": images, "labels": labels}
+
+    def loss(self, config: SegmentationConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The weighted sum of focal and Dice loss, and the logits [B, C, H, W]."""
+        focal_weight, dice_weight = config.loss.weights
+        logits_BCHW = model(normalized(batch["images"]))
+        loss = focal_weight * focal_map_loss(logits_BCHW, batch["labels"], gamma=config.loss.focal_gamma)
+        if dice_weight > 0:
+            loss = loss + dice_weight * soft_dice_loss(logits_BCHW, batch["labels"])
+        return loss, logits_BCHW
+
+    def tally(self, config: SegmentationConfig, splits: Splits) -> SegmentationTally:
+        """Mean IoU, mean Dice, pixel accuracy, IoU of each class, confusion matrix."""
+        return SegmentationTally(len(_classes(splits).names))
+
+    def count(self, tally: SegmentationTally, outputs: Tensor, batch: Batch) -> None:
+        """Count the most likely class of each pixel."""
+        tally.update(outputs, batch["labels"])
+
+    @torch.no_grad()
+    def pictures(
+        self, config: SegmentationConfig, model: nn.Module, splits: Splits, rows: Sequence[int]
+    ) -> dict[str, "Figure"]:
+        """For each row: image, label and prediction side by side, in the classes' colors."""
+        classes, device = _classes(splits), next(model.parameters()).device
+        model.eval()
+        figures = {}
+        for row in rows:
+            images_13HW, labels_1HW = (splits.validation.tensors[name][row : row + 1] for name in ("images", "labels"))
+            predicted_1HW = model(normalized(images_13HW.to(device))).argmax(1)
+            maps = {"label": labels_1HW[0].cpu(), "prediction": predicted_1HW[0].cpu()}
+            figures[f"validation_{row}"] = segmentation_figure(images_13HW[0].cpu(), maps, classes)
+        return figures
+
+
+def segmentation_figure(image_3HW: Tensor, maps: dict[str, Tensor], classes: Classes) -> "Figure":
+    """An image beside maps of train ids [H, W] in the classes' colors; ignored pixels are white."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    colors = torch.full((IGNORED + 1, 3), 255, dtype=torch.uint8)
+    colors[: len(classes.colors)] = torch.tensor(classes.colors, dtype=torch.uint8)
+    panels = {"image": image_3HW.movedim(0, -1)} | {name: colors[map_HW.long()] for name, map_HW in maps.items()}
+    figure = Figure(figsize=(3 * len(panels), 3.6), layout="constrained")
+    for axes, (name, panel) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        axes.imshow(panel.numpy())
+        axes.set_title(name)
+        axes.set_axis_off()
+    named = zip(classes.names, classes.colors, strict=True)
+    patches = [Patch(color=(red / 255, green / 255, blue / 255), label=name) for name, (red, green, blue) in named]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)))
+    return figure
+
+
+def _classes(splits: Splits) -> Classes:
+    return cast(SegmentationSplits, splits).classes
