@@ -3,7 +3,7 @@
 import logging
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_TRIALS_PER_GPU = 4
 LOOPBACK = "127.0.0.1"
 REACH_S = 60.0
+BYTES_PER_GB = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,20 +27,21 @@ class Node:
     """One machine of the cluster.
 
     Attributes:
-        cpus: Its CPU cores.
-        gpus: Its GPUs.
+        offers: What it has, by Ray's names: `CPU`, `GPU`, `memory` in bytes, others.
     """
 
-    cpus: float
-    gpus: float
+    offers: Mapping[str, float]
 
-    def slots(self, cpus: float, gpus: float) -> int:
-        """How many trials of so many CPUs and GPUs it holds; a fraction of a GPU is never made of the rests of two."""
-        by_cpu = int(self.cpus / cpus + 1e-9)
-        if gpus == 0:
-            return by_cpu
-        by_gpu = int(self.gpus) * int(1 / gpus + 1e-9) if gpus < 1 else int(self.gpus / gpus + 1e-9)
-        return min(by_cpu, by_gpu)
+    def places(self, needs: Mapping[str, float]) -> int:
+        """How many workers it holds that need so much each."""
+        return min(_times(name, self.offers.get(name, 0.0), amount) for name, amount in needs.items() if amount)
+
+
+def _times(name: str, offered: float, needed: float) -> int:
+    """How often a need is met; a fraction of a GPU is never made of the rests of two."""
+    if name == "GPU" and needed < 1:
+        return int(offered) * int(1 / needed + 1e-9)
+    return int(offered / needed + 1e-9)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,14 +59,19 @@ class Cluster:
     @property
     def cpus(self) -> float:
         """All CPU cores."""
-        return sum(node.cpus for node in self.nodes)
+        return sum(node.offers.get("CPU", 0.0) for node in self.nodes)
 
     @property
     def gpus(self) -> float:
         """All GPUs."""
-        return sum(node.gpus for node in self.nodes)
+        return sum(node.offers.get("GPU", 0.0) for node in self.nodes)
 
-    def gpus_per_worker(self, resources: Resources) -> float:
+    def needs(self, resources: Resources) -> dict[str, float]:
+        """What a worker needs, by Ray's names; `memory` in bytes."""
+        gpus, memory = self._gpus_per_worker(resources), resources.memory_gb * BYTES_PER_GB
+        return {"CPU": resources.cpus, "GPU": gpus, "memory": memory, **resources.custom}
+
+    def _gpus_per_worker(self, resources: Resources) -> float:
         """The GPUs of a worker: as asked for; `auto` lets trials share each GPU as far as its CPUs go, at most four.
 
         Workers that train together get a whole one each, which NCCL asks for.
@@ -84,25 +91,36 @@ class Cluster:
         Raises:
             StudyError: when not even one fits, with the arithmetic.
         """
-        gpus, workers = self.gpus_per_worker(resources), resources.workers
-        if workers > 1 and 0 < gpus < 1:
-            raise StudyError(f"workers that train together need whole GPUs, got resources.gpus={gpus:g}; set it to 1")
-        if not self.places(resources):
-            places = sum(node.slots(resources.cpus, gpus) for node in self.nodes)
-            each = f"{resources.cpus:g} CPUs and {gpus:g} GPUs on one machine"
-            needs = f"each needs {each}" if workers == 1 else f"each needs {workers} workers, a worker {each}"
-            has = "; ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self.nodes)
-            fewer = "resources.cpus or resources.gpus" if workers == 1 else "resources.workers, cpus or gpus"
+        needs, workers = self.needs(resources), resources.workers
+        if workers > 1 and 0 < needs["GPU"] < 1:
             raise StudyError(
-                f"no trial can ever be placed: {needs}; the machines have {has}, room for {places}; lower {fewer}"
+                f"workers that train together need whole GPUs, got resources.gpus={needs['GPU']:g}; set it to 1"
+            )
+        if not self.places(resources):
+            each = f"{amounts_text(needs, needs)} on one machine"
+            each = f"each needs {each}" if workers == 1 else f"each needs {workers} workers, a worker {each}"
+            has = "; ".join(amounts_text(node.offers, needs) for node in self.nodes)
+            places = sum(node.places(needs) for node in self.nodes)
+            raise StudyError(
+                f"no trial can ever be placed: {each}; the machines have {has}, room for {places}; lower "
+                f"resources.{'cpus or gpus' if workers == 1 else 'workers, cpus or gpus'}, or what else it asks for"
             )
         return self.places(resources, wanted)
 
     def places(self, resources: Resources, wanted: int | None = None) -> int:
         """How many trials can train at once, also if that is none; at most `wanted`."""
-        gpus = self.gpus_per_worker(resources)
-        places = sum(node.slots(resources.cpus, gpus) for node in self.nodes) // resources.workers
+        needs = self.needs(resources)
+        places = sum(node.places(needs) for node in self.nodes) // resources.workers
         return min(places, wanted) if wanted else places
+
+
+def amounts_text(amounts: Mapping[str, float], names: Mapping[str, float]) -> str:
+    """Resources in words: CPUs, GPUs, and of the others those that are needed."""
+    others = [name for name, amount in names.items() if amount and name not in ("CPU", "GPU", "memory")]
+    memory = [f"{amounts.get('memory', 0.0) / BYTES_PER_GB:.3g} GB of memory"] if names["memory"] else []
+    texts = [f"{amounts.get('CPU', 0.0):g} CPUs", f"{amounts.get('GPU', 0.0):g} GPUs", *memory]
+    texts += [f"{amounts.get(name, 0.0):g} {name}" for name in others]
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
@@ -134,8 +152,7 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
 
 def look(dashboard: str = "") -> Cluster:
     """What the Ray that this process is connected to has now."""
-    offers = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes = tuple(Node(cpus=offer.get("CPU", 0), gpus=offer.get("GPU", 0)) for offer in offers)
+    nodes = tuple(Node(offers=node["Resources"]) for node in ray.nodes() if node["Alive"])
     return Cluster(nodes=nodes, dashboard=dashboard)
 
 

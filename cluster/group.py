@@ -35,14 +35,12 @@ class GroupSpec:
 
     Attributes:
         workers: How many processes.
-        cpus: Of each.
-        gpus: Of each.
+        needs: Of each, by Ray's names.
         scratch: A folder that all nodes reach, for what Ray Train notes of itself.
     """
 
     workers: int
-    cpus: float
-    gpus: float
+    needs: dict[str, float]
     scratch: Path
 
 
@@ -125,8 +123,8 @@ class _TrainRun:
             torch_config=TorchConfig(backend="gloo"),  # `ProcessTeam` adds NCCL where there are GPUs.
             scaling_config=ScalingConfig(
                 num_workers=spec.workers,
-                use_gpu=spec.gpus > 0,
-                resources_per_worker={"CPU": spec.cpus, **({"GPU": spec.gpus} if spec.gpus else {})},
+                use_gpu=spec.needs["GPU"] > 0,
+                resources_per_worker={name: amount for name, amount in spec.needs.items() if amount},
             ),
             run_config=RunConfig(
                 storage_path=str(spec.scratch),

@@ -74,7 +74,6 @@ def group_spec(study: Study, cluster: Cluster) -> GroupSpec | None:
         return None
     return GroupSpec(
         workers=resources.workers,
-        cpus=resources.cpus,
-        gpus=cluster.gpus_per_worker(resources),
+        needs=cluster.needs(resources),
         scratch=study.folder.scratch.resolve(),
     )

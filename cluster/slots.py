@@ -41,7 +41,7 @@ class Slots:
         self.group = group
         self.room = cluster.slots(resources, wanted)
         self._resources, self._wanted, self._look = resources, wanted, look or (lambda: cluster)
-        self._gpus = cluster.gpus_per_worker(resources)
+        self._needs = cluster.needs(resources)
         self._looked_s = time.monotonic()
         self._free = list(reversed(range(self.room)))
         self._taken: dict[str, int] = {}
@@ -68,7 +68,8 @@ class Slots:
         """What a place asks for."""
         if self.group is not None:
             return {"memory": slot + 1}  # Ray Train places the workers; the actor that drives them needs nothing.
-        return {"CPU": self._resources.cpus, "GPU": self._gpus, "memory": slot + 1}
+        memory = self._needs["memory"] - slot if self._needs["memory"] else slot + 1
+        return {**self._needs, "memory": memory}
 
     def _look_again(self) -> None:
         if time.monotonic() - self._looked_s < LOOK_S:

@@ -63,6 +63,8 @@ class Study:
         self._check_checkpoints()
         self.best: Best | None = None
         self._enqueue_start_points()
+        self._ids = {trial.number: trial._trial_id for trial in self.trials()}
+        self._waiting = self.states()[TrialState.WAITING]
         self._put_in_order()
 
     def trials(self) -> list[FrozenTrial]:
@@ -75,10 +77,11 @@ class Study:
 
     def next_trial(self) -> Trial | None:
         """A trial to train: an unfinished one first, else a new one; None when the budget has been given out."""
-        waiting = self.states()[TrialState.WAITING]
-        if not waiting and len(self.trials()) >= self.space.budget.trials:
+        if not self._waiting and len(self._ids) >= self.space.budget.trials:
             return None
         asked = self._study.ask()
+        self._waiting = max(0, self._waiting - 1)
+        self._ids[asked.number] = asked._trial_id
         self._checkpoints.add(asked.number)
         return Trial(number=asked.number, values=suggest(self.space, asked))
 
@@ -137,6 +140,7 @@ class Study:
         """Leave every running trial to a later launch, which goes on from its last checkpoint."""
         for trial in self._in_state(TrialState.RUNNING):
             self._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+            self._waiting += 1
 
     def hopeless(self) -> str | None:
         """The reason why going on is pointless: the first several trials all failed, and for the same one."""
@@ -255,7 +259,7 @@ class Study:
         self.export(best).write(self.folder.best)
 
     def _trial(self, number: int) -> FrozenTrial:
-        return self.trials()[number]
+        return self._storage.get_trial(self._ids[number])
 
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return [trial for trial in self.trials() if trial.state == state]

@@ -29,8 +29,8 @@ def train_together(workers: int) -> Callable[[Job], Iterator[Report]]:
         try:
             cluster.slots(resources)
             with tempfile.TemporaryDirectory(dir=job.folder, prefix=".scratch-") as scratch:
-                gpus = cluster.gpus_per_worker(resources)
-                group = Group(GroupSpec(workers=workers, cpus=job.cpus, gpus=gpus, scratch=Path(scratch)))
+                spec = GroupSpec(workers=workers, needs=cluster.needs(resources), scratch=Path(scratch))
+                group = Group(spec)
                 try:
                     yield from _epochs(group, job)
                 finally:

@@ -123,13 +123,17 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         super().on_trial_add(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
-        """Let idle actors go that have no more trials: one that lost its node may be waiting for their room."""
+        """The next one, by number, found among the living: Tune would look at all that ever ran, at each turn.
+
+        Idle actors that have no more trials are let go: a trial that lost its node may be waiting for their room.
+        """
         finished = tune_controller.search_alg.is_finished()
         leaving = self._warm_slots if finished else self._warm_slots.intersection(self._slots.without_room())
         for slot in list(leaving):
             tune_controller._tune_controller._actor_cache.decrease_max(slot)
             self._warm_slots.discard(slot)
-        return super().choose_trial_to_run(tune_controller)
+        pending = [trial for trial in tune_controller.get_live_trials() if trial.status == TuneTrial.PENDING]
+        return min(pending, key=lambda trial: trial.config["number"], default=None)
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Write the result to the journal, and go on or stop."""

@@ -87,6 +87,11 @@ def read_objective(given: object) -> Objective:
     return objective
 
 
+def plain(value: Any) -> Any:
+    """A value without the places of a mapping's keys."""
+    return dict(value) if isinstance(value, YamlMapping) else value
+
+
 class _Reading:
     """One pass over the mapping of a file, which notes each mistake and goes on."""
 
@@ -156,7 +161,7 @@ class _Reading:
         section = self._section(key)
         self._keys((key,), section, names, required=())
         with self.at(key):
-            return make(**{name: section[name] for name in names if name in section})
+            return make(**{name: plain(section[name]) for name in names if name in section})
         return make()
 
     def _budget(self) -> Budget | None:

@@ -22,6 +22,7 @@ from search_spaces.problems import Scalar, SpaceError, check, is_number, one_of,
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("tpe", "random")
 SCHEDULERS = ("asha", "none")
+RAY_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 Fixed = Scalar | list[Scalar]
 
 
@@ -128,6 +129,10 @@ class Resources:
     """GPUs of each worker, a fraction for a shared one; `auto` shares what the cluster has."""
     workers: int = 1
     """Processes that train one trial together."""
+    memory_gb: float = 0
+    """RAM set aside for each worker, GB; 0: none is."""
+    custom: Mapping[str, float] = field(default_factory=dict)
+    """Other resources of Ray that each worker needs, by their names."""
 
     def __post_init__(self) -> None:
         check(
@@ -142,6 +147,17 @@ class Resources:
                 f"gpus must be auto, a number from 0 to 1, or a whole number, got {show(self.gpus)}",
             ),
             whole("workers", self.workers, least=1),
+            rule(
+                is_number(self.memory_gb) and self.memory_gb >= 0,
+                "memory_gb",
+                f"memory_gb must be a number from 0, got {show(self.memory_gb)}",
+            ),
+            rule(
+                _are_custom_resources(self.custom),
+                "custom",
+                "custom must be names of Ray's resources, each with a number above 0, such as {license: 1}, got "
+                f"{show(self.custom)}",
+            ),
         )
 
 
@@ -223,6 +239,13 @@ _DURATION = re.compile("".join(rf"(?:([0-9]+(?:\.[0-9]+)?){unit})?" for unit in 
 
 def _is_gpu_count(value: object) -> bool:
     return is_number(value) and value >= 0 and (value <= 1 or value == int(value))
+
+
+def _are_custom_resources(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    named = all(isinstance(name, str) and name.strip() and name not in RAY_RESOURCES for name in value)
+    return named and all(is_number(amount) and amount > 0 for amount in value.values())
 
 
 def _fields(section: Any) -> dict[str, Any]:

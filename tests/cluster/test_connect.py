@@ -9,8 +9,12 @@ from results.study_folder import StudyError
 from search_spaces import Resources
 
 
+def machine(cpus: float, gpus: float = 0, **others: float) -> Node:
+    return Node(offers={"CPU": cpus, "GPU": gpus, "memory": 16e9, **others})
+
+
 def cluster(cpus: float, gpus: float = 0) -> Cluster:
-    return Cluster(nodes=(Node(cpus=cpus, gpus=gpus),))
+    return Cluster(nodes=(machine(cpus, gpus),))
 
 
 @pytest.mark.parametrize(
@@ -30,12 +34,12 @@ def cluster(cpus: float, gpus: float = 0) -> Cluster:
 def test_auto_shares_each_gpu_as_far_as_its_cpus_go(
     cpus: float, gpus: float, per_trial: float, expected: float
 ) -> None:
-    assert cluster(cpus, gpus).gpus_per_worker(Resources(cpus=per_trial)) == pytest.approx(expected)
+    assert cluster(cpus, gpus).needs(Resources(cpus=per_trial))["GPU"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("asked", [0, 0.5, 1, 2])
 def test_a_number_of_gpus_is_taken_as_it_is(asked: float) -> None:
-    assert cluster(8, 4).gpus_per_worker(Resources(gpus=asked)) == asked
+    assert cluster(8, 4).needs(Resources(gpus=asked))["GPU"] == asked
 
 
 @pytest.mark.parametrize(
@@ -86,11 +90,11 @@ def test_what_never_fits_is_refused_with_the_arithmetic(
     with pytest.raises(StudyError) as caught:
         cluster(cpus, gpus).slots(resources, 3)
     assert arithmetic in str(caught.value)
-    assert "lower resources.cpus or resources.gpus" in str(caught.value)
+    assert "lower resources.cpus or gpus" in str(caught.value)
 
 
 def test_a_trial_is_never_spread_over_two_machines() -> None:
-    two = Cluster(nodes=(Node(cpus=4, gpus=0), Node(cpus=6, gpus=0)))
+    two = Cluster(nodes=(machine(4, 0), machine(6, 0)))
     assert two.slots(Resources(cpus=4)) == 2
     assert two.slots(Resources(cpus=5)) == 1
     with pytest.raises(StudyError, match="4 CPUs and 0 GPUs; 6 CPUs"):
@@ -113,16 +117,52 @@ def test_a_trial_is_never_spread_over_two_machines() -> None:
 def test_slots_of_groups_are_the_places_of_workers_shared_out(
     nodes: list[tuple[float, float]], resources: Resources, slots: int
 ) -> None:
-    assert Cluster(nodes=tuple(Node(cpus=c, gpus=g) for c, g in nodes)).slots(resources) == slots
+    assert Cluster(nodes=tuple(machine(c, g) for c, g in nodes)).slots(resources) == slots
 
 
 def test_a_group_that_never_fits_is_refused_with_the_arithmetic() -> None:
-    two = Cluster(nodes=(Node(cpus=4, gpus=1), Node(cpus=4, gpus=1)))
+    two = Cluster(nodes=(machine(4, 1), machine(4, 1)))
     with pytest.raises(StudyError) as caught:
         two.slots(Resources(workers=4))
     assert str(caught.value) == (
         "no trial can ever be placed: each needs 4 workers, a worker 1 CPUs and 1 GPUs on one machine; the machines "
-        "have 4 CPUs and 1 GPUs; 4 CPUs and 1 GPUs, room for 2; lower resources.workers, cpus or gpus"
+        "have 4 CPUs and 1 GPUs; 4 CPUs and 1 GPUs, room for 2; lower resources.workers, cpus or gpus, or "
+        "what else it asks for"
     )
     with pytest.raises(StudyError, match=r"need whole GPUs, got resources\.gpus=0\.5"):
         two.slots(Resources(workers=2, gpus=0.5))
+
+
+@pytest.mark.parametrize(
+    ("resources", "slots"),
+    [
+        (Resources(memory_gb=4), 4),
+        (Resources(memory_gb=5), 3),
+        (Resources(memory_gb=16), 1),
+        (Resources(custom={"license": 1}), 3),
+        (Resources(custom={"license": 0.5}, memory_gb=4), 4),
+        (Resources(custom={"license": 0.5}), 6),
+    ],
+)
+def test_memory_and_other_resources_are_counted(resources: Resources, slots: int) -> None:
+    assert Cluster(nodes=(machine(8, 0, license=3),)).slots(resources) == slots
+
+
+@pytest.mark.parametrize(
+    ("resources", "arithmetic"),
+    [
+        (
+            Resources(memory_gb=32),
+            "each needs 1 CPUs, 0 GPUs and 32 GB of memory on one machine; the machines have 8 CPUs, 0 GPUs and 16 GB "
+            "of memory, room for 0",
+        ),
+        (
+            Resources(custom={"license": 1}),
+            "each needs 1 CPUs, 0 GPUs and 1 license on one machine; the machines have 8 CPUs, 0 GPUs and 0 license",
+        ),
+    ],
+)
+def test_so_is_what_of_them_is_missing(resources: Resources, arithmetic: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        cluster(8).slots(resources)
+    assert arithmetic in str(caught.value)

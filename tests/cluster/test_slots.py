@@ -16,7 +16,7 @@ class Changing:
         self.machines = machines
 
     def __call__(self) -> Cluster:
-        return Cluster(nodes=tuple(Node(cpus=1, gpus=0) for _ in range(self.machines)))
+        return Cluster(nodes=tuple(Node(offers={"CPU": 1, "memory": 8e9}) for _ in range(self.machines)))
 
 
 @pytest.fixture
@@ -93,3 +93,9 @@ def test_with_no_machine_left_nothing_is_taken_until_one_comes(changing: Changin
 def test_a_trial_that_never_fits_is_refused_at_the_start(changing: Changing) -> None:
     with pytest.raises(StudyError, match="no trial can ever be placed"):
         Slots(Resources(cpus=2), changing())
+
+
+def test_places_that_set_memory_aside_differ_too_and_fit_all_the_same(changing: Changing) -> None:
+    slots = Slots(Resources(memory_gb=8), changing())
+    bundles = [slots.take(str(trial)) for trial in range(3)]
+    assert [bundle and bundle["memory"] for bundle in bundles] == [8e9, 8e9 - 1, 8e9 - 2]

@@ -96,6 +96,15 @@ BEHIND = {  # what follows the parameters a and b, from line 6 on
     "resources: {gpus: 1.5}": "s.yaml:6: gpus must be auto, a number from 0 to 1, or a whole number, got 1.5",
     "resources: {gpus: some}": 's.yaml:6: gpus must be auto, a number from 0 to 1, or a whole number, got "some"',
     "resources: {workers: true}": "s.yaml:6: workers must be a whole number, at least 1, got true",
+    "resources: {memory_gb: -1}": "s.yaml:6: memory_gb must be a number from 0, got -1",
+    "resources: {custom: {license: 0}}": (
+        "s.yaml:6: custom must be names of Ray's resources, each with a number above 0, such as {license: 1}, got "
+        "{license: 0}"
+    ),
+    "resources: {custom: {GPU: 1}}": (
+        "s.yaml:6: custom must be names of Ray's resources, each with a number above 0, such as {license: 1}, got "
+        "{GPU: 1}"
+    ),
     "seed: -1": "s.yaml:6: seed must be a whole number, at least 0, got -1",
     "seed: 1.0": "s.yaml:6: seed must be a whole number, at least 0, got 1.0",
     "extends: nowhere": "s.yaml:6: extends: a space must be one of",
