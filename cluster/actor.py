@@ -3,6 +3,7 @@
 from typing import Any
 
 from ray import tune
+from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
 from cluster.group import Group
 from cluster.training import LocalTrainer, Outcome, Trainer
@@ -25,16 +26,21 @@ class TrialActor(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
+        self._slot: str = config["slot"]
         self._trainer: Trainer = LocalTrainer() if config["group"] is None else Group(config["group"])
-        self._take(config["job"])
+        self._take(config)
+
+    def __repr__(self) -> str:
+        return self._slot  # As the dashboard's actors are told apart; what one trains changes.
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another job."""
-        self._take(new_config["job"])
+        self._take(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
+        setproctitle(self._title)
         return told(self._trainer.step(), self._job.objective)
 
     def cleanup(self) -> None:
@@ -48,9 +54,11 @@ class TrialActor(tune.Trainable):
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing: a job looks for its checkpoint itself."""
 
-    def _take(self, job: Job) -> None:
-        self._job = job
-        self._trainer.take(job)
+    def _take(self, config: dict[str, Any]) -> None:
+        self._job: Job = config["job"]
+        self._title = f"ray::{config['title']}"  # The name that the dashboard shows for the process,
+        print(config["title"], flush=True)  # and a line of its log.
+        self._trainer.take(self._job)
 
 
 def told(outcome: Outcome, objective: Objective) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
             address=address or "local",
             logging_level=logging.ERROR,
             log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": python_path}},
+            runtime_env={"env_vars": {"PYTHONPATH": python_path, "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}},
             **({} if address else local),
         )
     except (ConnectionError, ValueError, RuntimeError) as error:

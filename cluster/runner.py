@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -86,7 +87,7 @@ def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> 
         slots = cluster.slots(study.space.resources, options.concurrent)
         console.print(
             f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; "
-            f"dashboard http://{cluster.dashboard or '(none)'}",
+            f"{dashboard_text(cluster.dashboard)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -94,6 +95,17 @@ def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> 
             search(study, cluster, concurrent=options.concurrent, view=view, halt=halt)
     finally:
         ray.shutdown()
+
+
+def dashboard_text(address: str) -> str:
+    """Where the dashboard is, and how to come there from another machine."""
+    if not address:
+        return "no dashboard"
+    port = address.rpartition(":")[2]
+    return (
+        f"dashboard http://{address}\n(from elsewhere: ssh -L {port}:{address} {socket.gethostname()}, then "
+        f"http://localhost:{port}; `ray get-auth-token` prints the token that it asks for)"
+    )
 
 
 @contextmanager

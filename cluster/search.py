@@ -10,6 +10,7 @@ from ray import tune
 from cluster.actor import TrialActor
 from cluster.connect import Cluster, look
 from cluster.group import GroupSpec
+from cluster.metrics import Metrics
 from cluster.ray_mending import mend_out_of_memory
 from cluster.slots import Slots
 from cluster.study import Study
@@ -35,6 +36,7 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
         StudyError: when no trial can ever be placed.
     """
     slots = Slots(study.space.resources, cluster, wanted=concurrent, group=group_spec(study, cluster), look=look)
+    metrics = Metrics(study, slots)
     os.environ.update(TUNE_SETTINGS)
     mend_out_of_memory()
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
@@ -44,8 +46,8 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
             TrialActor,
             tune_config=tune.TuneConfig(
                 num_samples=-1,
-                search_alg=StudySearcher(study, slots, halt),
-                scheduler=StudyScheduler(study, slots, halt),
+                search_alg=StudySearcher(study, slots, metrics, halt),
+                scheduler=StudyScheduler(study, slots, metrics, halt),
                 reuse_actors=True,
                 trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",
                 trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
@@ -56,7 +58,7 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
                 verbose=0,
                 stop=halt,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[StudyCallback(study, view, halt)],
+                callbacks=[StudyCallback(study, view, metrics, halt)],
                 failure_config=tune.FailureConfig(max_failures=study.space.budget.retries),
             ),
         ).fit()

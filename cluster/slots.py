@@ -46,6 +46,11 @@ class Slots:
         self._free = list(reversed(range(self.room)))
         self._taken: dict[str, int] = {}
 
+    @property
+    def taken(self) -> int:
+        """How many places are."""
+        return len(self._taken)
+
     def take(self, trial_id: str) -> dict[str, float] | None:
         """A free place's resources, of the one left last if there are several; None while there is no room."""
         self._look_again()
@@ -53,6 +58,10 @@ class Slots:
             return None
         slot = self._taken[trial_id] = self._free.pop() if self._free else len(self._taken)
         return self.bundle(slot)
+
+    def place_of(self, trial_id: str) -> int:
+        """The number of the place that a trial has taken."""
+        return self._taken[trial_id]
 
     def leave(self, trial_id: str) -> None:
         """A place is free again."""

@@ -89,6 +89,10 @@ class Study:
         """What a process needs to train a trial."""
         return trial_job(self.folder, self.space, self.objective, trial.number, trial.values)
 
+    def searched(self, trial: Trial) -> dict[str, Any]:
+        """A trial's values without the fixed ones."""
+        return self._trial(trial.number).params
+
     def report(self, number: int, epoch: int, value: float, second: float | None = None) -> bool:
         """Write a trial's value (two, if there are two objectives) at an epoch, and say whether it may train on.
 

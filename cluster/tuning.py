@@ -11,8 +11,10 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from cluster.metrics import Metrics
 from cluster.slots import Slots
 from cluster.study import Study
+from results.text import values_text
 
 
 class View(Protocol):
@@ -74,12 +76,13 @@ class StudySearcher(Unpickled, Searcher):
     Args:
         study: Gives the trials.
         slots: Where they train.
+        metrics: Times the suggestions.
         halt: Once it is requested, no more trials are handed out.
     """
 
-    def __init__(self, study: Study, slots: Slots, halt: Halt):
+    def __init__(self, study: Study, slots: Slots, metrics: Metrics, halt: Halt):
         super().__init__(metric="value", mode="max")
-        self._study, self._slots, self._halt = study, slots, halt
+        self._study, self._slots, self._metrics, self._halt = study, slots, metrics, halt
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's job; None while all slots are taken."""
@@ -87,13 +90,20 @@ class StudySearcher(Unpickled, Searcher):
         if bundle is None:
             return None
         trial = None
-        with self._halt.on_write_error():
+        with self._halt.on_write_error(), self._metrics.suggesting():
             trial = self._study.next_trial()
         if trial is None:
             self._slots.leave(trial_id)
             return None if self._halt.reason else Searcher.FINISHED
         job = self._study.job(trial)
-        return {"number": trial.number, "job": job, "bundle": bundle, "group": self._slots.group}
+        return {
+            "number": trial.number,
+            "title": f"trial {trial.number} {values_text(self._study.searched(trial))}",
+            "slot": f"{self._study.space.name}, slot {self._slots.place_of(trial_id)}",
+            "job": job,
+            "bundle": bundle,
+            "group": self._slots.group,
+        }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A slot is free again."""
@@ -109,9 +119,9 @@ class StudySearcher(Unpickled, Searcher):
 class StudyScheduler(Unpickled, FIFOScheduler):
     """Passes every result to the study, and its decision to Tune."""
 
-    def __init__(self, study: Study, slots: Slots, halt: Halt):
+    def __init__(self, study: Study, slots: Slots, metrics: Metrics, halt: Halt):
         super().__init__()
-        self._study, self._slots, self._halt = study, slots, halt
+        self._study, self._slots, self._metrics, self._halt = study, slots, metrics, halt
         self._warm_slots: set[PlacementGroupFactory] = set()
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
@@ -153,19 +163,21 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         elif "ended" in result:
             self._study.end(number)
         else:
-            return self._study.report(number, result["epoch"], result["value"], result.get("second"))
+            with self._metrics.reporting():
+                return self._study.report(number, result["epoch"], result["value"], result.get("second"))
         return False
 
 
 class StudyCallback(Unpickled, Callback):
     """Shows the progress, and fails the trials whose process died more often than it may."""
 
-    def __init__(self, study: Study, view: View, halt: Halt):
-        self._study, self._view, self._halt = study, view, halt
+    def __init__(self, study: Study, view: View, metrics: Metrics, halt: Halt):
+        self._study, self._view, self._metrics, self._halt = study, view, metrics, halt
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Refresh the view."""
+        """Refresh what is seen of the search."""
         self._view.refresh()
+        self._metrics.refresh()
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """The process died, and its retries are used up."""
