@@ -24,7 +24,7 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 
 def search(args: argparse.Namespace) -> int:
     """Begin a study of a space, or go on with it if it was begun."""
-    from results.description import Description, origin
+    from results.description import Description, database_of, origin
     from search_spaces import load_space
     from trainables.accept import accept, import_from, locate_files
 
@@ -34,10 +34,14 @@ def search(args: argparse.Namespace) -> int:
     import_paths = tuple(dict.fromkeys([str(Path.cwd()), str(space.file.parent.resolve())]))
     import_from(import_paths)
     objective = accept(space)
-    description = Description(
-        space=locate_files(space), objective=objective, import_paths=import_paths, origin=origin()
-    )
     folder = StudyFolder(Path(args.out) / study_name(space.name if args.name is None else args.name))
+    description = Description(
+        space=locate_files(space),
+        objective=objective,
+        import_paths=import_paths,
+        origin=origin(),
+        database=database_of(folder, args.storage, space),
+    )
     return run(folder, description, args)
 
 
@@ -49,6 +53,7 @@ def resume(args: argparse.Namespace) -> int:
     from trainables.accept import accept, import_from, locate_files
 
     fixed = {"--max-epochs": args.max_epochs, "--set": args.set, "--seed": args.seed, "--name": args.name}
+    fixed["--storage"] = args.storage
     given = [option for option, value in fixed.items() if value not in (None, [])]
     if given:
         raise StudyError(f"--resume goes on with the same study: {', '.join(given)} would make it another one")
@@ -202,6 +207,7 @@ def search_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=not_negative, help="of every random choice")
     parser.add_argument("--set", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="change the space")
     parser.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
+    parser.add_argument("--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME")
     parser.add_argument("--concurrent", type=at_least_one, help="trials at once, at most")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser

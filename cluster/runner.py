@@ -71,10 +71,11 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
 def _open_study(folder: StudyFolder, description: Description) -> Study:
     """Open the journal, begun or not, beside a description that stays true to how the study began."""
     try:
+        first = replace(description, origin=first_origin(folder, description))
         if not folder.journal.exists():
-            description.write(folder)  # Before the journal, so that a crash between the two leaves a study.
-        study = Study(folder, description.space, description.objective, description.import_paths)
-        replace(description, origin=first_origin(folder, description)).write(folder)
+            first.write(folder)  # Before the journal, so that a crash between the two leaves a study.
+        study = Study(folder, description.space, description.objective, description.import_paths, description.database)
+        first.write(folder)
     except OSError as error:
         raise StudyError(f"{folder.path} can't be written: {error}") from error
     return study

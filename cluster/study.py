@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from cluster.asha import Asha, rung_epochs
 from cluster.sampler import ReplayableSampler
 from results.best import SECOND_KEY, Best, ranked, second_at, trial_best
-from results.description import identity
+from results.database import Database
 from results.export import Export, trial_job
+from results.identity import SPACE_KEY, identity
 from results.journal import read_journal
-from results.journal_replay import PASSED_KEY, REASON_KEY, SPACE_KEY, START_KEY, WARNING_KEY
+from results.journal_replay import PASSED_KEY, REASON_KEY, START_KEY, WARNING_KEY
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Space
 from search_spaces.space import Objective
@@ -45,11 +46,25 @@ class Trial:
 class Study:
     """The writer of a study's journal. Opening a journal that was cut short at any moment puts it in order.
 
+    Args:
+        folder: Where all of the study lies.
+        space: What it searches.
+        objective: What it compares by.
+        import_paths: Folders that the task's module may be imported from.
+        database: What holds the trials in the place of the journal file.
+
     Raises:
         StudyError: when the journal is another space's, or damaged; names the line.
     """
 
-    def __init__(self, folder: StudyFolder, space: Space, objective: Objective, import_paths: Sequence[str] = ()):
+    def __init__(
+        self,
+        folder: StudyFolder,
+        space: Space,
+        objective: Objective,
+        import_paths: Sequence[str] = (),
+        database: Database | None = None,
+    ):
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
         search, budget = space.search, space.budget
@@ -57,7 +72,7 @@ class Study:
         self.asha = Asha(
             rungs=rungs if search.scheduler == "asha" else [], reduction=search.reduction, objective=objective
         )
-        self._study = self._open()
+        self._study = self._open(database)
         self._storage = self._study._storage
         self._checkpoints = {int(path.parent.name) for path in folder.checkpoints()}
         self._check_checkpoints()
@@ -161,14 +176,11 @@ class Study:
         job = self.job(Trial(number=best.number, values=values))
         return Export(job=job, import_paths=self.import_paths, study=self.space.name, best=best)
 
-    def _open(self) -> optuna.Study:
+    def _open(self, database: Database | None) -> optuna.Study:
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        # The launcher's lock is held: a lock file of the journal was left by a process that is no more.
-        self.folder.journal.with_name(self.folder.journal.name + ".lock").unlink(missing_ok=True)
-        cut_torn_line(self.folder.journal)
-        begun = bool(read_journal(self.folder.journal, self.space, self.objective))
-        storage = JournalStorage(WholeJournal(str(self.folder.journal)))
-        sampler, name = ReplayableSampler(self.space.search.sampler, self.space.seed, self.objective), self.space.name
+        storage, begun = database.open(self.space, self.objective) if database else self._open_journal()
+        name = database.study if database else self.space.name
+        sampler = ReplayableSampler(self.space.search.sampler, self.space.seed, self.objective)
         if begun:
             study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
         else:
@@ -177,6 +189,13 @@ class Study:
         if SPACE_KEY not in study.user_attrs:
             study.set_user_attr(SPACE_KEY, identity(self.space))
         return study
+
+    def _open_journal(self) -> tuple[BaseStorage, bool]:
+        # The launcher's lock is held: a lock file of the journal was left by a process that is no more.
+        self.folder.journal.with_name(self.folder.journal.name + ".lock").unlink(missing_ok=True)
+        cut_torn_line(self.folder.journal)
+        begun = bool(read_journal(self.folder.journal, self.space, self.objective))
+        return JournalStorage(WholeJournal(str(self.folder.journal))), begun
 
     def _check_checkpoints(self) -> None:
         """A trial must not go on from the checkpoint of another one, whose journal was removed."""

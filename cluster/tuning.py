@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from cluster.metrics import Metrics
 from cluster.slots import Slots
 from cluster.study import Study
+from results.database import DATABASE_ERRORS
 from results.text import values_text
 
 
@@ -56,7 +57,7 @@ class Halt(Unpickled, Stopper):
         """End the search if the study can't be written; what is in the journal then is whole, and can be resumed."""
         try:
             yield
-        except OSError as error:
+        except (OSError, *DATABASE_ERRORS) as error:
             self.request(f"the study can't be written: {error}")
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

@@ -1,6 +1,5 @@
 """`study.yaml`: what a study searches, and by what code and command it was begun."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -10,13 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from results.database import Database
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
 from search_spaces.space import DIRECTIONS, Objective
 from trainables.trial_folder import write_atomically
 
 PACKAGES = ("ray", "optuna", "torch", "transformers", "numpy")
-MAY_CHANGE = ("budget.trials", "budget.time", "budget.retries", "budget.keep", "resources")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +27,14 @@ class Description:
         objective: The task's, or the space's for a bare function.
         import_paths: Folders that the task's module may be imported from.
         origin: Command, time, commit, versions: for people to read.
+        database: Where the trials are kept; None: in the folder's journal.
     """
 
     space: Space
     objective: Objective
     import_paths: tuple[str, ...]
     origin: Mapping[str, Any]
+    database: Database | None = None
 
     def write(self, folder: StudyFolder) -> None:
         """Write the file, or renew it."""
@@ -42,6 +43,7 @@ class Description:
             "objective": self.objective.to_yaml(),
             "import_paths": list(self.import_paths),
             "origin": dict(self.origin),
+            "database": {"url": self.database.url, "study": self.database.study} if self.database else None,
             "space": self.space.to_dict(),
         }
         text = "# The resolved space of this study. The journal knows it too: an edit here is refused.\n"
@@ -68,8 +70,13 @@ def read_description(folder: StudyFolder) -> Description:
     space = space_from_mapping(content["space"], name=content["name"], file=folder.description)
     if space.objective not in (None, objective):
         raise StudyError(f"{folder.description} is damaged: objective must be the space's, got {objective.text}")
+    database = content.get("database")
     return Description(
-        space=space, objective=objective, import_paths=tuple(content["import_paths"]), origin=content["origin"]
+        space=space,
+        objective=objective,
+        import_paths=tuple(content["import_paths"]),
+        origin=content["origin"],
+        database=Database(**database) if database else None,
     )
 
 
@@ -81,6 +88,10 @@ def _is_objective(value: object) -> bool:
     return True
 
 
+def _is_database(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"url", "study"} and all(map(_is_text, value.values()))
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
@@ -90,6 +101,7 @@ _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "objective": (_is_objective, f"{' or '.join(DIRECTIONS)} with a metric's name"),
     "import_paths": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of folders"),
     "origin": (lambda value: isinstance(value, dict), "a mapping"),
+    "database": (lambda value: value is None or _is_database(value), "null, or a mapping of url and study"),
     "space": (lambda value: isinstance(value, dict), "a mapping"),
 }
 
@@ -104,38 +116,27 @@ def origin() -> dict[str, Any]:
     }
 
 
+def database_of(folder: StudyFolder, url: str | None, space: Space) -> Database | None:
+    """The database that holds a study's trials: the one it was begun with; for a new study the one at `url`, if any.
+
+    Raises:
+        StudyError: when the study was begun with another one, or with none.
+    """
+    if not folder.exists():
+        return Database.new(url, space) if url else None
+    database = read_description(folder).database if folder.description.exists() else None
+    if url and (database is None or database.url != url):
+        kept = database.url if database else folder.journal
+        raise StudyError(f"{folder.path} keeps its trials in {kept}, got --storage {url}; give this one another --name")
+    return database
+
+
 def first_origin(folder: StudyFolder, new: Description) -> Mapping[str, Any]:
     """Where a study that lies in the folder came from, if that can be read; else where the new description does."""
     try:
         return read_description(folder).origin
     except (StudyError, SpaceError):
         return new.origin
-
-
-def identity(space: Space) -> dict[str, Any]:
-    """What makes a space this one and no other, as flat names; budgets that may be raised are left out."""
-    flat = _flat(json.loads(json.dumps(space.to_dict())))
-    return {name: value for name, value in flat.items() if not name.startswith(MAY_CHANGE)}
-
-
-def differences(kept: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One line for each name whose value differs."""
-    names = [name for name in sorted({*kept, *new}) if _shown(kept, name) != _shown(new, name)]
-    return [f"{name}: the study has {_shown(kept, name)}, now {_shown(new, name)}" for name in names]
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _shown(values: Mapping[str, Any], name: str) -> str:
-    return json.dumps(values[name], ensure_ascii=False) if name in values else "nothing"
 
 
 def _version(package: str) -> str | None:

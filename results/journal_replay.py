@@ -11,14 +11,13 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from results.best import SECOND_KEY, is_second
-from results.description import differences, identity
+from results.identity import SPACE_KEY, other_name_text, other_space_text
 from search_spaces import Space
 from search_spaces.parameter import Parameter
 from search_spaces.problems import is_number, is_whole, show
 from search_spaces.space import Objective
 from search_spaces.suggest import active, distribution
 
-SPACE_KEY = "rungs:space"
 START_KEY = "start"
 REASON_KEY = "reason"
 PASSED_KEY = "passed"
@@ -67,9 +66,7 @@ class Replay:
         """The first line: whose study it is."""
         name, direction = record["study_name"], StudyDirection[self.objective.direction.upper()]
         if name != self.space.name:
-            raise ValueError(
-                f"this is a study of the space {name}, now {self.space.name}; give this one another --name"
-            )
+            raise ValueError(other_name_text(name, self.space.name))
         rule = f"directions must be {[direction.value]}, as the study is to {self.objective.direction}"
         _require(record["directions"] == [direction.value], rule, record["directions"])
         self.begun = True
@@ -80,11 +77,8 @@ class Replay:
         if key != SPACE_KEY:
             return
         _require(isinstance(kept, dict), f"{SPACE_KEY} must be an object", kept)
-        if kept != (mine := identity(self.space)):
-            raise ValueError(
-                "this is a study of another space; give this one another --name. They differ in:\n  "
-                + "\n  ".join(differences(kept, mine))
-            )
+        if differing := other_space_text(kept, self.space):
+            raise ValueError(differing)
         self.space_noted = True
 
     def keep_for_others(self, record: Record) -> None:

@@ -58,7 +58,13 @@ def read_study(folder: StudyFolder) -> StudyRecord:
 
 
 def read_trials(folder: StudyFolder, description: Description) -> list[FrozenTrial]:
-    """The journal's trials; none when the journal was never begun."""
+    """The study's trials; none when it was never begun.
+
+    Raises:
+        StudyError: when they can't be read, or are another space's.
+    """
+    if description.database:
+        return description.database.trials(description.space, description.objective)
     records = read_journal(folder.journal, description.space, description.objective)
     return JournalStorage(_Records(records)).get_all_trials(0, deepcopy=False) if records else []
 

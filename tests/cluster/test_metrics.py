@@ -18,7 +18,7 @@ def exported() -> set[str]:
     for node in ast.walk(ast.parse((CLUSTER / "metrics.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ENDINGS:
             assert isinstance(node.args[0], ast.Constant)
-            names |= {f"ray_{node.args[0].value}{ending}" for ending in ENDINGS[ast.unparse(node.func)]}
+            names |= {f"ray_{node.args[0].value!s}{ending}" for ending in ENDINGS[ast.unparse(node.func)]}
     return names
 
 

@@ -1,82 +1,54 @@
 """Proves that the journal tells the truth, and that no crash changes it: pytest tests/cluster/test_study.py."""
 
 import math
-import os
-import shutil
-from collections.abc import Callable
+import secrets
 from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from cluster.study import HOPELESS_FAILURES, Study, Trial
 from results.best import ranked
+from results.database import Database
 from results.export import read_export
 from results.study_folder import StudyError, StudyFolder
-from search_spaces import Space, space_from_mapping
-from tests.cluster.toy_study import drive, run_trial, toy_objective, toy_space, value_at
+from search_spaces import space_from_mapping
+from tests.cluster import toy_study
+from tests.cluster.toy_study import (
+    Open,
+    checkpoints,
+    drive,
+    make_checkpoint,
+    open_study,
+    run_trial,
+    states,
+    steady_space,
+    told,
+    toy_space,
+    trial_of,
+    value_at,
+    written,
+)
 
 NAMES = ("plain", "with space", "quo'te\"s", "ünï-çödé ✓ 日本", "[bold]%s{}$HOME")
-Open = Callable[..., Study]
+
+
+@pytest.fixture(autouse=True, params=["journal", pytest.param("postgresql", marks=pytest.mark.slow)])
+def _kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None) -> None:
+    """All of this holds for a study's journal file as for a database."""
+    if request.param == "postgresql":
+        url, databases = request.getfixturevalue("database_url"), dict[Path, Database]()
+        monkeypatch.setattr(
+            toy_study,
+            "database_of",
+            lambda folder: databases.setdefault(folder.path, Database(url=url, study=f"toy-{secrets.token_hex(4)}")),
+        )
 
 
 @pytest.fixture(params=NAMES)
 def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> StudyFolder:
     return StudyFolder(tmp_path / request.param)
-
-
-@pytest.fixture(autouse=True)
-def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No power fails here, and the disk's answer takes most of the time."""
-    monkeypatch.setattr(os, "fsync", lambda file: None)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> StudyFolder:
-    return StudyFolder(tmp_path / "it's a study ✓")
-
-
-@pytest.fixture
-def opened(folder: StudyFolder) -> Open:
-    """Opens a study in the folder; steady trials alone unless told otherwise."""
-
-    def open_it(**sections: Any) -> Study:
-        return open_study(folder, steady_space(**sections))
-
-    return open_it
-
-
-def open_study(folder: StudyFolder, space: Space) -> Study:
-    return Study(folder, space, toy_objective(space))
-
-
-def steady_space(**sections: Any) -> Space:
-    parameters = {"kind": {"choice": ["steady", "fading"]}, **sections.pop("parameters", {})}
-    return toy_space(**{"start": [], "search": {"scheduler": "none"}, **sections}, parameters=parameters)
-
-
-def trial_of(study: Study, number: int) -> FrozenTrial:
-    return study.trials()[number]
-
-
-def told(study: Study) -> list[tuple[Any, ...]]:
-    """Everything that a study says of its trials; NaN equals itself as text."""
-    return [
-        (
-            trial.number,
-            trial.state.name,
-            trial.params,
-            repr(trial.value),
-            {epoch: repr(value) for epoch, value in trial.intermediate_values.items()},
-            trial.user_attrs,
-        )
-        for trial in study.trials()
-    ]
-
-
-def states(study: Study) -> list[str]:
-    return [trial.state.name for trial in study.trials()]
 
 
 # Start points and states
@@ -163,9 +135,9 @@ def test_a_report_of_a_trial_that_is_not_running_changes_nothing(opened: Open) -
     study.next_trial(), study.next_trial()
     study.fail(0, "crashed")
     study.release()
-    journal = study.folder.journal.read_bytes()
+    before = written(study)
     assert [study.report(number, 1, 0.5) for number in (0, 1)] == [False, False]
-    assert study.folder.journal.read_bytes() == journal
+    assert written(study) == before
     assert states(opened()) == ["FAIL", "WAITING"]
 
 
@@ -191,9 +163,9 @@ def test_an_epoch_that_is_reported_again_changes_nothing(opened: Open) -> None:
     study = opened(search={"scheduler": "asha"})
     study.next_trial()
     study.report(0, 1, 0.5)
-    before, journal = told(study), study.folder.journal.read_bytes()
+    before = told(study), written(study)
     assert study.report(0, 1, -7.0)
-    assert (told(study), study.folder.journal.read_bytes()) == (before, journal)
+    assert (told(study), written(study)) == before
     assert study.asha.rungs[1] == {0: (0.5,)}
 
 
@@ -230,13 +202,6 @@ def test_a_released_trial_comes_back_under_its_number_with_its_values(opened: Op
     assert states(study) == ["COMPLETE", "COMPLETE"]
 
 
-def test_opening_a_study_that_is_in_order_writes_nothing(folder: StudyFolder) -> None:
-    drive(open_study(folder, toy_space()))
-    journal = folder.journal.read_bytes()
-    open_study(folder, toy_space())
-    assert folder.journal.read_bytes() == journal
-
-
 def test_several_running_trials_come_back_in_order(opened: Open) -> None:
     study = opened()
     trials = [study.next_trial() for _ in range(3)]
@@ -260,35 +225,6 @@ def uninterrupted(folder: StudyFolder) -> list[tuple[Any, ...]]:
     return told(study)
 
 
-def test_a_crash_at_any_moment_changes_nothing(folder: StudyFolder, tmp_path: Path) -> None:
-    whole = open_study(folder, toy_space())
-    drive(whole)
-    expected, expected_rungs, best = told(whole), whole.asha.rungs, folder.best.read_text(encoding="utf-8")
-    assert {state for _, state, *_ in expected} == {"COMPLETE", "PRUNED", "FAIL"}
-    assert len(expected) == 8
-    for kept in crash_points(folder.journal.read_bytes()):
-        crashed = StudyFolder(tmp_path / "crashed" / folder.path.name)
-        crashed.path.mkdir(parents=True)
-        crashed.journal.write_bytes(kept)
-        study = open_study(crashed, toy_space())
-        assert not any(trial.state == TrialState.RUNNING for trial in study.trials())
-        drive(study)
-        where = f"cut after {len(kept)} bytes: ...{kept[-60:]!r}"
-        assert told(study) == expected, where
-        assert study.asha.rungs == expected_rungs, where
-        assert crashed.best.read_text(encoding="utf-8") == best, where
-        shutil.rmtree(crashed.path)
-
-
-def crash_points(journal: bytes) -> list[bytes]:
-    """The journal cut at every line: in turn right before it, in its middle, and before its end."""
-    points, written = [], b""
-    for i, line in enumerate(journal.splitlines(keepends=True)):
-        points.append(written + line[: (0, len(line) // 2, len(line) - 1)[i % 3]])
-        written += line
-    return [*points, written]
-
-
 @pytest.mark.parametrize(
     ("values", "state"),
     [([0.1, 0.2, 0.3, 0.4], "COMPLETE"), ([0.1, math.nan], "PRUNED"), ([-9.0], "PRUNED"), ([0.1, 0.2], "WAITING")],
@@ -309,12 +245,6 @@ def test_asha_knows_its_rungs_again(folder: StudyFolder) -> None:
     drive(study)
     assert any(study.asha.rungs.values())
     assert open_study(folder, toy_space()).asha.rungs == study.asha.rungs
-
-
-def test_the_lock_of_a_writer_that_died_is_no_obstacle(folder: StudyFolder) -> None:
-    drive(open_study(folder, toy_space()), 1)
-    folder.journal.with_name("journal.log.lock").symlink_to(folder.journal)
-    drive(open_study(folder, toy_space()), 1)
 
 
 # The best, and checkpoints
@@ -384,16 +314,6 @@ def test_a_best_yaml_that_a_crash_left_behind_is_renewed(opened: Open) -> None:
     assert opened(budget={"trials": 2}).folder.best.read_bytes() == right
 
 
-def make_checkpoint(study: Study, number: int) -> None:
-    checkpoint = study.folder.trial(number).checkpoint
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "last.pt").write_bytes(b"weights")
-
-
-def checkpoints(study: Study) -> set[int]:
-    return {int(path.parent.name) for path in study.folder.checkpoints()}
-
-
 def test_unfinished_trials_and_the_best_keep_their_checkpoints(opened: Open) -> None:
     study = opened(budget={"trials": 8, "keep": 2, "max_epochs": 1})
     for number, value in enumerate([0.5, 0.3, 0.4, 0.6]):
@@ -420,15 +340,6 @@ def test_metrics_outlive_their_checkpoint(opened: Open) -> None:
         study.report(number, 1, value)
     assert checkpoints(study) == {1}
     assert study.folder.trial(0).metrics.exists()
-
-
-def test_checkpoints_without_their_journal_are_refused(opened: Open) -> None:
-    study = opened()
-    study.next_trial()
-    make_checkpoint(study, 0)
-    study.folder.journal.unlink()
-    with pytest.raises(StudyError, match="checkpoints of trials that the journal doesn't know"):
-        opened()
 
 
 # The same space
@@ -492,14 +403,6 @@ def test_raising_the_trials_gives_what_more_trials_would_have_given_at_once(tmp_
     drive(study := open_study(raised, toy_space(budget={"trials": 14})))
     drive(at_once := open_study(StudyFolder(tmp_path / "at once"), toy_space(budget={"trials": 14})))
     assert told(study) == told(at_once)
-
-
-@pytest.mark.parametrize("content", ["garbage\n", "garbage\nmore\n", "{}\n{}\n", "[1]\n", '{"op_code":4}\n{}\n'])
-def test_what_is_no_journal_is_refused(opened: Open, folder: StudyFolder, content: str) -> None:
-    folder.path.mkdir()
-    folder.journal.write_text(content)
-    with pytest.raises(StudyError, match=r"journal\.log:1: "):
-        opened()
 
 
 # Hopeless

@@ -1,15 +1,20 @@
 """A bare function to search, and how its trials go: a few are steady, others diverge, crash or end early."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from cluster.study import Study, Trial
+from results.database import Database
+from results.study_folder import StudyFolder
 from search_spaces import Objective, Space, space_from_mapping
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+Open = Callable[..., Study]
 
 MAPPING: dict[str, Any] = {
     "task": "tests.cluster.toy_study:train",
@@ -88,3 +93,55 @@ def drive(study: Study, trials: int | None = None) -> list[Trial]:
         run_trial(study, trial)
         done.append(trial)
     return done
+
+
+def open_study(folder: StudyFolder, space: Space) -> Study:
+    return Study(folder, space, toy_objective(space), database=database_of(folder))
+
+
+def database_of(folder: StudyFolder) -> Database | None:
+    """What keeps the trials in the place of the folder's journal; tests may put another function here."""
+    return None
+
+
+def written(study: Study) -> bytes | None:
+    """The journal, if there is one."""
+    return study.folder.journal.read_bytes() if study.folder.journal.exists() else None
+
+
+def steady_space(**sections: Any) -> Space:
+    parameters = {"kind": {"choice": ["steady", "fading"]}, **sections.pop("parameters", {})}
+    return toy_space(**{"start": [], "search": {"scheduler": "none"}, **sections}, parameters=parameters)
+
+
+def trial_of(study: Study, number: int) -> FrozenTrial:
+    return study.trials()[number]
+
+
+def told(study: Study) -> list[tuple[Any, ...]]:
+    """Everything that a study says of its trials; NaN equals itself as text."""
+    return [
+        (
+            trial.number,
+            trial.state.name,
+            trial.params,
+            repr(trial.value),
+            {epoch: repr(value) for epoch, value in trial.intermediate_values.items()},
+            trial.user_attrs,
+        )
+        for trial in study.trials()
+    ]
+
+
+def states(study: Study) -> list[str]:
+    return [trial.state.name for trial in study.trials()]
+
+
+def make_checkpoint(study: Study, number: int) -> None:
+    checkpoint = study.folder.trial(number).checkpoint
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "last.pt").write_bytes(b"weights")
+
+
+def checkpoints(study: Study) -> set[int]:
+    return {int(path.parent.name) for path in study.folder.checkpoints()}

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from cluster.study import Study
-from results.description import Description, differences, identity, origin, read_description
+from results.description import Description, origin, read_description
+from results.identity import differences, identity
 from results.read import read_study
 from results.study_folder import StudyError, StudyFolder, StudyLock
 from results.summary import print_summary, states_text
