@@ -2,8 +2,9 @@
 
 import logging
 import os
+import tempfile
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import ray
 from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from results.study_folder import StudyError
+from results.study_folder import StudyError, StudyFolder
 from search_spaces import Resources
+from trainables.mirror import Mirror, inside
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_TRIALS_PER_GPU = 4
@@ -156,20 +158,28 @@ def look(dashboard: str = "") -> Cluster:
     return Cluster(nodes=nodes, dashboard=dashboard)
 
 
-def check_reachable(folder: Path) -> None:
-    """Make sure that every machine can write and read the study's folder; with one machine that goes without saying.
+def check_reachable(study: StudyFolder) -> None:
+    """Make sure that every machine can write and read what the trials write: the study's folder, or its copy.
+
+    With one machine and no copy that goes without saying.
 
     Raises:
         StudyError: names the machines that can't.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes, folder = [node for node in ray.nodes() if node["Alive"]], study.path
+    if study.mirror:
+        _check_mirror(study.mirror, nodes)
+        return
     if len(nodes) < 2:
         return
     token = uuid.uuid4().hex
     note = folder.resolve() / f".reach-{token}"
     note.write_text(token, encoding="utf-8")
     try:
-        answers = {node["NodeManagerHostname"]: _ask(node["NodeID"], note, token) for node in nodes}
+        answers = {
+            node["NodeManagerHostname"]: _run_on(node["NodeID"], _reaches, note, token, node["NodeID"])
+            for node in nodes
+        }
         lost = sorted(host for host, answer in answers.items() if not _answer(answer))
     finally:
         for path in folder.glob(f".reach-{token}*"):
@@ -177,13 +187,36 @@ def check_reachable(folder: Path) -> None:
     if lost:
         raise StudyError(
             f"{folder.resolve()} can't be reached from {', '.join(lost)}: trials write their checkpoints there, so it "
-            "must lie on a file system that all machines share; name one by --out"
+            "must lie on a file system that all machines share; name one by --out, or a store by --checkpoints"
         )
 
 
-def _ask(node_id: str, note: Path, token: str) -> Any:
+def _check_mirror(uri: str, nodes: list[dict[str, Any]]) -> None:
+    answers = {node["NodeManagerHostname"]: _run_on(node["NodeID"], _stores, uri) for node in nodes}
+    lost = sorted(host for host, answer in answers.items() if not _answer(answer))
+    if lost:
+        raise StudyError(
+            f"{uri.partition('?')[0]} can't be written and read from {', '.join(lost)}, where trials would keep their "
+            "checkpoints: is the bucket there, and may these machines use it?"
+        )
+
+
+def _stores(uri: str) -> bool:
+    """Run on a machine: whether what it sends to the store comes back."""
+    with tempfile.TemporaryDirectory() as name:
+        note, back, token = Path(name) / "note", Path(name) / "back", uuid.uuid4().hex
+        note.mkdir()
+        (note / token).write_text(token, encoding="utf-8")
+        mirror = Mirror(inside(uri, f"reach-{token}"))
+        mirror.push(note)
+        mirror.pull(back)
+        mirror.delete()
+        return (back / token).read_text(encoding="utf-8") == token
+
+
+def _run_on(node_id: str, function: Callable[..., bool], *arguments: object) -> Any:
     there = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=there)(_reaches).remote(note, token, node_id)
+    return ray.remote(num_cpus=0, scheduling_strategy=there)(function).remote(*arguments)
 
 
 def _reaches(note: Path, token: str, node_id: str) -> bool:

@@ -48,6 +48,17 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
         StudyError: when another launcher runs it, the folder holds another study or can't be written, there is no
             cluster, or no trial fits into it.
     """
+    halt = run_trials(folder, description, options, console)
+    print_summary(read_study(folder), console)
+    return _conclude(folder, halt, console)
+
+
+def run_trials(folder: StudyFolder, description: Description, options: RunOptions, console: Console) -> Halt:
+    """Run a study's trials; gives what ended them early, if anything did.
+
+    Raises:
+        StudyError: as `run_study`.
+    """
     space = description.space
     halt = Halt(space.budget.time_s)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -64,8 +75,7 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
             if done or len(study.trials()) > len(space.start):
                 console.print(f"going on: {done} trials are finished", highlight=False)
             _search(study, halt, options, console)
-    print_summary(read_study(folder), console)
-    return _conclude(folder, halt, console)
+    return halt
 
 
 def _open_study(folder: StudyFolder, description: Description) -> Study:
@@ -74,7 +84,14 @@ def _open_study(folder: StudyFolder, description: Description) -> Study:
         first = replace(description, origin=first_origin(folder, description))
         if not folder.journal.exists():
             first.write(folder)  # Before the journal, so that a crash between the two leaves a study.
-        study = Study(folder, description.space, description.objective, description.import_paths, description.database)
+        study = Study(
+            replace(folder, mirror=description.checkpoints),
+            description.space,
+            description.objective,
+            description.import_paths,
+            description.database,
+            description.split_seed,
+        )
         first.write(folder)
     except OSError as error:
         raise StudyError(f"{folder.path} can't be written: {error}") from error
@@ -84,7 +101,7 @@ def _open_study(folder: StudyFolder, description: Description) -> Study:
 def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> None:
     cluster = connect(options.address, study.import_paths)
     try:
-        check_reachable(study.folder.path)
+        check_reachable(study.folder)
         slots = cluster.slots(study.space.resources, options.concurrent)
         console.print(
             f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; "
@@ -94,6 +111,7 @@ def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> 
         )
         with _signals_halt(halt, console), open_view(study, halt, console, quiet=options.quiet) as view:
             search(study, cluster, concurrent=options.concurrent, view=view, halt=halt)
+        study.folder.fetch()
     finally:
         ray.shutdown()
 
@@ -127,19 +145,25 @@ def _signals_halt(halt: Halt, console: Console) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def tell_end(halt: Halt, again: str, console: Console) -> int:
+    """Say why it ended early, if it did, and by which command it goes on; gives the exit code."""
+    if halt.reason == "interrupted":
+        console.print(f"interrupted; go on with: {again}", style="yellow", soft_wrap=True)
+        return EXIT_INTERRUPTED
+    if halt.reason == "time":
+        console.print(f"the time is over; go on with: {again}", style="yellow", soft_wrap=True)
+    elif halt.reason:
+        console.print(f"ended early: {halt.reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"once that is mended: {again}", highlight=False, soft_wrap=True)
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
 def _conclude(folder: StudyFolder, halt: Halt, console: Console) -> int:
     """Say how it ended and what to do next."""
     path = folder.path
-    if halt.reason == "interrupted":
-        console.print(f"interrupted; go on with: python launch.py --resume {path}", style="yellow", soft_wrap=True)
-        return EXIT_INTERRUPTED
-    if halt.reason == "time":
-        console.print(f"the time is over; go on with: python launch.py --resume {path}", style="yellow", soft_wrap=True)
-    elif halt.reason:
-        console.print(f"ended early: {halt.reason}", style="red", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"once that is mended: python launch.py --resume {path}", highlight=False, soft_wrap=True)
-        return EXIT_FAILED
-    if folder.best.exists():
+    code = tell_end(halt, f"python launch.py --resume {path}", console)
+    if code == EXIT_DONE and folder.best.exists():
         console.print(
             f"train the best again:  python launch.py train {folder.best}\n"
             f"export the best:       python launch.py export {path} --top 3\n"
@@ -147,4 +171,4 @@ def _conclude(folder: StudyFolder, halt: Halt, console: Console) -> int:
             highlight=False,
             soft_wrap=True,
         )
-    return EXIT_DONE
+    return code

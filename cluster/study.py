@@ -4,7 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Study:
         objective: What it compares by.
         import_paths: Folders that the task's module may be imported from.
         database: What holds the trials in the place of the journal file.
+        split_seed: Of the data's splits; default: the space's seed.
 
     Raises:
         StudyError: when the journal is another space's, or damaged; names the line.
@@ -64,7 +65,9 @@ class Study:
         objective: Objective,
         import_paths: Sequence[str] = (),
         database: Database | None = None,
+        split_seed: int | None = None,
     ):
+        self._split_seed = space.seed if split_seed is None else split_seed
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
         search, budget = space.search, space.budget
@@ -74,7 +77,7 @@ class Study:
         )
         self._study = self._open(database)
         self._storage = self._study._storage
-        self._checkpoints = {int(path.parent.name) for path in folder.checkpoints()}
+        self._checkpoints = folder.checkpoints()
         self._check_checkpoints()
         self.best: Best | None = None
         self._enqueue_start_points()
@@ -102,7 +105,8 @@ class Study:
 
     def job(self, trial: Trial) -> Job:
         """What a process needs to train a trial."""
-        return trial_job(self.folder, self.space, self.objective, trial.number, trial.values)
+        job = trial_job(self.folder, self.space, self.objective, trial.number, trial.values)
+        return replace(job, split_seed=self._split_seed)
 
     def searched(self, trial: Trial) -> dict[str, Any]:
         """A trial's values without the fixed ones."""
@@ -270,7 +274,7 @@ class Study:
         kept = {best.number for best in ranked(finished, self.objective)[: self.space.budget.keep]}
         for trial in finished:
             if trial.number not in kept:
-                self.folder.trial(trial.number).delete_checkpoint()
+                self.folder.delete_checkpoint(trial.number)
                 self._checkpoints.discard(trial.number)
 
     def _renew_best(self, trial: FrozenTrial) -> None:

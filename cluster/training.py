@@ -10,6 +10,7 @@ from typing import Protocol, TypeGuard
 import torch
 
 from trainables.job import Job, run
+from trainables.mirror import mirror_at
 from trainables.task import Report
 from trainables.team import ALONE, Team
 
@@ -96,6 +97,7 @@ class LocalTrainer:
         self._job.folder.mkdir(parents=True, exist_ok=True)
         text = "".join(traceback.format_exception(error))
         (self._job.folder / TRIAL_ERRORS).write_text(text, encoding="utf-8")
+        mirror_at(self._job.mirror).push(self._job.folder)
 
 
 def is_disk_full(error: Exception) -> TypeGuard[OSError]:

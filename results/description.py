@@ -1,5 +1,6 @@
 """`study.yaml`: what a study searches, and by what code and command it was begun."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,9 @@ from typing import Any
 from results.database import Database
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
+from search_spaces.problems import is_whole
 from search_spaces.space import DIRECTIONS, Objective
+from trainables.mirror import Mirror, inside
 from trainables.trial_folder import write_atomically
 
 PACKAGES = ("ray", "optuna", "torch", "transformers", "numpy")
@@ -28,6 +31,8 @@ class Description:
         import_paths: Folders that the task's module may be imported from.
         origin: Command, time, commit, versions: for people to read.
         database: Where the trials are kept; None: in the folder's journal.
+        checkpoints: URI of a copy of the trials' files; None: all machines reach the folder.
+        split_seed: Of the data's splits; None: the space's seed.
     """
 
     space: Space
@@ -35,6 +40,8 @@ class Description:
     import_paths: tuple[str, ...]
     origin: Mapping[str, Any]
     database: Database | None = None
+    checkpoints: str | None = None
+    split_seed: int | None = None
 
     def write(self, folder: StudyFolder) -> None:
         """Write the file, or renew it."""
@@ -43,6 +50,8 @@ class Description:
             "objective": self.objective.to_yaml(),
             "import_paths": list(self.import_paths),
             "origin": dict(self.origin),
+            "split_seed": self.split_seed,
+            "checkpoints": self.checkpoints,
             "database": {"url": self.database.url, "study": self.database.study} if self.database else None,
             "space": self.space.to_dict(),
         }
@@ -77,6 +86,8 @@ def read_description(folder: StudyFolder) -> Description:
         import_paths=tuple(content["import_paths"]),
         origin=content["origin"],
         database=Database(**database) if database else None,
+        checkpoints=content.get("checkpoints"),
+        split_seed=content.get("split_seed"),
     )
 
 
@@ -101,6 +112,8 @@ _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "objective": (_is_objective, f"{' or '.join(DIRECTIONS)} with a metric's name"),
     "import_paths": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of folders"),
     "origin": (lambda value: isinstance(value, dict), "a mapping"),
+    "split_seed": (lambda value: value is None or is_whole(value), "null, or a whole number"),
+    "checkpoints": (lambda value: value is None or _is_text(value), "null, or a URI"),
     "database": (lambda value: value is None or _is_database(value), "null, or a mapping of url and study"),
     "space": (lambda value: isinstance(value, dict), "a mapping"),
 }
@@ -129,6 +142,28 @@ def database_of(folder: StudyFolder, url: str | None, space: Space) -> Database 
         kept = database.url if database else folder.journal
         raise StudyError(f"{folder.path} keeps its trials in {kept}, got --storage {url}; give this one another --name")
     return database
+
+
+def checkpoints_of(folder: StudyFolder, uri: str | None) -> str | None:
+    """The URI of the copy of a study's files: the one it was begun with; for a new study a new one at `uri`, if any.
+
+    Raises:
+        StudyError: when it is no URI, or the study was begun with another one, or with none.
+    """
+    try:
+        if uri:
+            Mirror(uri)
+    except ValueError as error:
+        raise StudyError(f"--checkpoints {error}") from error
+    if not folder.exists():
+        return inside(uri, f"{folder.path.name}-{secrets.token_hex(4)}") if uri else None
+    kept = read_description(folder).checkpoints if folder.description.exists() else None
+    if uri and (kept is None or not kept.startswith(inside(uri, folder.path.name).partition("?")[0])):
+        raise StudyError(
+            f"{folder.path} keeps its checkpoints in {kept or folder.path}, got --checkpoints {uri}; give this one "
+            "another --name"
+        )
+    return kept
 
 
 def first_origin(folder: StudyFolder, new: Description) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Reading a study from its folder: while it runs, after it ended, after a crash."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.storages import JournalStorage
@@ -53,6 +53,7 @@ def read_study(folder: StudyFolder) -> StudyRecord:
         SpaceError: when its `study.yaml` was edited into a wrong one.
     """
     description = read_description(folder)
+    folder = replace(folder, mirror=description.checkpoints)
     holder = lock_holder(folder)
     return StudyRecord(folder=folder, description=description, trials=read_trials(folder, description), holder=holder)
 

@@ -5,12 +5,12 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from trainables.mirror import Mirror, inside
 from trainables.trial_folder import TrialFolder
 
 LOCK_TRIES, LOCK_WAIT_S = 5, 0.05
@@ -22,9 +22,15 @@ class StudyError(Exception):
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """Where everything of a study lies; `runs/v6`, say."""
+    """Where everything of a study lies; `runs/v6`, say.
+
+    Attributes:
+        path: The folder.
+        mirror: URI of a copy of the trials' files, where machines share no file system.
+    """
 
     path: Path
+    mirror: str | None = None
 
     @property
     def description(self) -> Path:
@@ -52,6 +58,16 @@ class StudyFolder:
         return self.path / "pictures"
 
     @property
+    def confirmation(self) -> Path:
+        """Where the best configurations are trained again, on fresh seeds."""
+        return self.path / "confirm"
+
+    @property
+    def confirmed(self) -> Path:
+        """What came of that."""
+        return self.path / "confirm.json"
+
+    @property
     def scratch(self) -> Path:
         """For what Ray notes of itself while a search runs."""
         return self.path / ".scratch"
@@ -65,10 +81,28 @@ class StudyFolder:
         """A trial's folder."""
         return TrialFolder(self.path / "trials" / f"{number:04d}")
 
-    def checkpoints(self) -> Iterator[Path]:
-        """The checkpoint folders of all trials that have one."""
-        folders = (self.path / "trials").glob("*/checkpoint")
-        return (folder for folder in folders if folder.parent.name.isdecimal())
+    def trial_mirror(self, number: int) -> str | None:
+        """URI of the copy of a trial's folder, if there is one."""
+        return inside(self.mirror, f"trials/{number:04d}") if self.mirror else None
+
+    def fetch(self) -> None:
+        """Bring the trials' files here, if others wrote them and share no file system."""
+        if self.mirror:
+            Mirror(inside(self.mirror, "trials")).add_to(self.path / "trials")
+
+    def checkpoints(self) -> set[int]:
+        """The numbers of the trials that have a checkpoint."""
+        paths = list((self.path / "trials").glob("*/checkpoint"))
+        if self.mirror:
+            paths += [file.parent for file in Mirror(inside(self.mirror, "trials")).files()]
+        return {int(path.parent.name) for path in paths if path.name == "checkpoint" and path.parent.name.isdecimal()}
+
+    def delete_checkpoint(self, number: int) -> None:
+        """Free the disk, and the copy's; metrics and events stay."""
+        self.trial(number).delete_checkpoint()
+        uri = self.trial_mirror(number)
+        if uri:
+            Mirror(uri).delete("checkpoint")
 
     def exists(self) -> bool:
         """Whether a study was ever begun here."""

@@ -14,6 +14,7 @@ from tensorboardX import SummaryWriter
 
 from search_spaces.space import Objective
 from trainables.config import TaskError
+from trainables.mirror import NoMirror, mirror_at
 from trainables.task import Report, Task, TrainFunction, default_device, load_task, make_config
 from trainables.team import ALONE, Team
 from trainables.training import train
@@ -33,6 +34,7 @@ class Job:
         max_epochs: The full budget.
         folder: Where the trial writes.
         cpus: Threads to compute with.
+        mirror: URI of the folder's copy, where machines share no file system.
     """
 
     task: str
@@ -43,6 +45,7 @@ class Job:
     max_epochs: int
     folder: Path
     cpus: float = 1
+    mirror: str | None = None
 
 
 def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
@@ -55,10 +58,12 @@ def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
     Of several workers the leader alone reads and writes the folder; all yield the same reports.
     """
     torch.set_num_threads(max(1, int(job.cpus)))
-    folder = TrialFolder(job.folder)
+    folder, mirror = TrialFolder(job.folder), mirror_at(job.mirror)
+    if team.rank == 0:
+        mirror.pull(job.folder)
     state, warning = team.from_leader(folder.load_state() if team.rank == 0 else (None, None))
     past = team.from_leader(list(_past(folder, state)) if team.rank == 0 else [])
-    new = _written(job, folder, state, team) if team.rank == 0 else reports(job, state, team)
+    new = _written(job, folder, mirror, state, team) if team.rank == 0 else reports(job, state, team)
     for report in chain(past, new):
         yield replace(report, warning=warning) if warning else report
         warning = None
@@ -70,7 +75,9 @@ def _past(folder: TrialFolder, state: dict[str, Any] | None) -> Iterator[Report]
         yield Report(epoch=line["epoch"], metrics=line["metrics"], details=line["details"])
 
 
-def _written(job: Job, folder: TrialFolder, state: dict[str, Any] | None, team: Team) -> Iterator[Report]:
+def _written(
+    job: Job, folder: TrialFolder, mirror: NoMirror, state: dict[str, Any] | None, team: Team
+) -> Iterator[Report]:
     """New epochs, each written before it is told."""
     values: list[float] | None = None
     with SummaryWriter(str(job.folder), purge_step=state["epoch"] + 1 if state else None) as events:
@@ -82,6 +89,7 @@ def _written(job: Job, folder: TrialFolder, state: dict[str, Any] | None, team: 
             best = is_best(value, values, job.objective)
             values.append(value)
             _write(folder, events, report, seconds=time.monotonic() - started, best=best)
+            mirror.push(job.folder)
             yield report
             started = time.monotonic()
             if not math.isfinite(value):
@@ -153,6 +161,7 @@ def _write(folder: TrialFolder, events: SummaryWriter, report: Report, *, second
     folder.append_metrics(line)
     for name, value in report.metrics.items():
         events.add_scalar(name, value, report.epoch)
+    events.flush()
     if report.state is None:
         return
     state = report.state()

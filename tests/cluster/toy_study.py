@@ -144,4 +144,4 @@ def make_checkpoint(study: Study, number: int) -> None:
 
 
 def checkpoints(study: Study) -> set[int]:
-    return {int(path.parent.name) for path in study.folder.checkpoints()}
+    return study.folder.checkpoints()
