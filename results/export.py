@@ -1,9 +1,7 @@
 """Exports: a configuration with everything needed to train it again, and the value that it reached."""
 
-import json
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from trainables.seeding import derive_seed
 from trainables.task import Task, load_task, make_config
 from trainables.trial_folder import write_atomically
 
+CONFIG = "config.yaml"  # an export's name in its folder
 KEYS = ("task", "objective", "config", "max_epochs", "seed", "split_seed", "cpus", "import_paths", "result")
 
 
@@ -133,24 +132,6 @@ def _from_content(content: Mapping[str, Any], folder: Path) -> Export:
     return Export(job=job, import_paths=tuple(map(str, content["import_paths"])), study=str(result["study"]), best=best)
 
 
-def export_best(folder: StudyFolder, exports: list[Export], to: Path) -> list[Path]:
-    """Write the exports, the best first, each in a folder of its own: `config.yaml`, `config.json`, `model.pt`.
-
-    The model is the one at the best epoch; it is missing where the trial's checkpoint is no longer kept.
-    """
-    written = []
-    for rank, export in enumerate(exports, start=1):
-        target = to / f"{rank}-trial-{export.best.number:04d}"
-        target.mkdir(parents=True, exist_ok=True)
-        export.write(target / "config.yaml")
-        (target / "config.json").write_text(json.dumps(export.content(), indent=2) + "\n", encoding="utf-8")
-        checkpoint = folder.trial(export.best.number).best
-        if checkpoint.exists():
-            shutil.copyfile(checkpoint, target / "model.pt")
-        written.append(target)
-    return written
-
-
 def study_exports(record: StudyRecord) -> list[Export]:
     """An export for each trial that reported a value, the best first."""
     return [trial_export(record, best) for best in record.ranked()]
@@ -161,6 +142,8 @@ def trial_export(record: StudyRecord, best: Best) -> Export:
     description, trial = record.description, record.trials[best.number]
     values = {**description.space.fixed, **trial.params}
     job = trial_job(record.folder, description.space, description.objective, best.number, values)
+    if description.split_seed is not None:
+        job = replace(job, split_seed=description.split_seed)
     return Export(job=job, import_paths=description.import_paths, study=description.space.name, best=best)
 
 
@@ -175,4 +158,5 @@ def trial_job(folder: StudyFolder, space: Space, objective: Objective, number: i
         max_epochs=space.budget.max_epochs,
         folder=folder.trial(number).path.resolve(),
         cpus=space.resources.cpus,
+        mirror=folder.trial_mirror(number),
     )

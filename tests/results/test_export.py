@@ -1,7 +1,6 @@
 """Proves that an export is all it takes to train a configuration again: pytest tests/results/test_export.py."""
 
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from results.best import Best
-from results.export import KEYS, Export, export_best, read_export, study_exports
+from results.export import KEYS, Export, read_export, study_exports
 from results.read import read_study
 from results.retrain import retrain
 from results.study_folder import StudyError, StudyFolder
-from search_spaces import Objective, SpaceError, dump_yaml, read_yaml
+from search_spaces import Objective, SpaceError, dump_yaml
 from tests.results.small_study import OBJECTIVE, drive, open_study, small_space
 from trainables.job import Job, run
 from trainables.seeding import derive_seed
@@ -121,35 +120,6 @@ def test_a_study_exports_its_trials_best_first(tmp_path: Path) -> None:
     assert exports[0].job.values == {"y": 1, "x": 8}
     assert exports[0].job.seed == derive_seed(0, "trial", 3)
     assert exports[0] == read_export(study.folder.best, exports[0].job.folder), "best.yaml is the first of them"
-
-
-def test_exports_lie_in_folders_of_their_own_with_the_model_that_was_kept(tmp_path: Path) -> None:
-    study = drive(open_study(tmp_path / "s"))
-    kept = study.folder.trial(3)
-    kept.checkpoint.mkdir(parents=True)
-    kept.best.write_bytes(b"weights")
-    to = tmp_path / "to 'ü'"
-    written = export_best(study.folder, study_exports(read_study(study.folder)), to)
-    assert [path.name for path in written] == ["1-trial-0003", "2-trial-0000", "3-trial-0001"]
-    assert sorted(path.relative_to(to).as_posix() for path in to.rglob("*.*")) == [
-        "1-trial-0003/config.json",
-        "1-trial-0003/config.yaml",
-        "1-trial-0003/model.pt",
-        "2-trial-0000/config.json",
-        "2-trial-0000/config.yaml",
-        "3-trial-0001/config.json",
-        "3-trial-0001/config.yaml",
-    ]
-    assert (written[0] / "model.pt").read_bytes() == b"weights"
-    for path in written:
-        assert json.loads((path / "config.json").read_text()) == read_yaml(path / "config.yaml")
-
-
-def test_exporting_again_replaces_what_was_there(tmp_path: Path) -> None:
-    study = drive(open_study(tmp_path / "s"))
-    for _ in range(2):
-        written = export_best(study.folder, study_exports(read_study(study.folder)), study.folder.exports)
-    assert len(list(study.folder.exports.iterdir())) == len(written) == 3
 
 
 # Training again

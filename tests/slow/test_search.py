@@ -90,8 +90,14 @@ def test_best_is_trained_again_to_the_same_value_and_exported(workplace: Path, l
     code, output = finish(launch("export", "runs/tiny", "--top", "2", "--to", "best of"))
     assert code == 0 and f"{study.ranked()[0].value:.4f}" in output
     exported = sorted((workplace / "best of").iterdir())
-    assert [path.name[:2] for path in exported] == ["1-", "2-"]
-    assert {path.name for path in exported[0].iterdir()} == {"config.yaml", "config.json", "model.pt"}
+    assert [path.name[:2] for path in exported[:2]] == ["1-", "2-"]
+    assert [path.name for path in exported[2:]] == ["trials.csv", "trials.json"]
+    assert {path.name for path in exported[0].iterdir()} == {
+        "README.md",
+        "config.json",
+        "config.yaml",
+        "model.safetensors",
+    }
     code, output = finish(launch("train", str(exported[0] / "config.yaml")))
     assert code == 0 and "reproduced" in output, output
 

@@ -1,0 +1,123 @@
+"""What `export` writes: a folder for each of the best configurations, and beside them tables of all trials."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from results.best import Best, pareto_front
+from results.export import CONFIG, Export, trial_export
+from results.model_card import model_card
+from results.read import StudyRecord
+from results.study_folder import StudyError
+from results.table import write_csv, write_json
+from results.weights import WEIGHTS, are_written, write_weights
+from trainables.accept import import_from
+from trainables.task import Task, load_task
+from trainables.trial_folder import read_state, write_atomically
+
+DEFAULT_TOP = 3
+CONFIG_JSON, CARD = "config.json", "README.md"
+CSV, JSON = "trials.csv", "trials.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """Something that was written, and what to say of it."""
+
+    path: Path
+    text: str
+
+
+def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> list[Written]:
+    """Write a study's best configurations, the best first, and its tables of all trials.
+
+    Each folder has `config.yaml` (which `launch.py train` reads), `config.json`, `model.safetensors` (the weights of
+    the best epoch, where they are kept) and `README.md`.
+
+    Args:
+        record: The study.
+        to: The folder to write to; what an earlier export wrote there under the same names is replaced.
+        top: How many; default: the Pareto front of two objectives, else three.
+
+    Raises:
+        StudyError: when there is nothing to export, or the folder can't be written.
+        TaskError: when the task can't be imported.
+    """
+    import_from(record.description.import_paths)
+    bests = chosen(record, top)
+    if not bests:
+        raise StudyError(f"{record.folder.path} has nothing to export: no trial has reported a value yet")
+    record.folder.fetch()
+    try:
+        folders = [
+            _write_folder(record, trial_export(record, best), to / f"{rank}-trial-{best.number:04d}")
+            for rank, best in enumerate(bests, start=1)
+        ]
+        write_csv(record, to / CSV)
+        write_json(record, to / JSON)
+    except OSError as error:
+        raise StudyError(f"{to} can't be written: {error.strerror or error}; choose another --to") from error
+    count = f"{len(record.trials)} trials"
+    return [
+        *folders,
+        Written(path=to / CSV, text=f"{count}, a line each"),
+        Written(path=to / JSON, text=f"{count}, with the values of every epoch"),
+    ]
+
+
+def chosen(record: StudyRecord, top: int | None) -> list[Best]:
+    """The trials to export."""
+    bests, objective = record.ranked(), record.description.objective
+    if top is None and objective.second:
+        return pareto_front(bests, objective)
+    return bests[: top or DEFAULT_TOP]
+
+
+def _write_folder(record: StudyRecord, export: Export, folder: Path) -> Written:
+    folder.mkdir(parents=True, exist_ok=True)
+    export.write(folder / CONFIG)
+    _write_text(folder / CONFIG_JSON, json.dumps(export.content(), indent=2) + "\n")
+    missing = _write_weights(record, export, folder / WEIGHTS)
+    _write_text(folder / CARD, model_card(record, export, folder.name, missing))
+    if missing is None:
+        return Written(path=folder, text=export.summary())
+    again = f"; train it again for them: python launch.py train {folder / CONFIG}" if _is_task(export) else ""
+    return Written(path=folder, text=f"{export.summary()}; no weights: {missing}{again}")
+
+
+def _write_weights(record: StudyRecord, export: Export, path: Path) -> str | None:
+    """Write a trial's weights, and say why there are none; those of an earlier export stay if they are the same."""
+    try:
+        write_weights(_best_weights(record, export), export, path)
+    except ValueError as error:
+        if are_written(export, path):
+            return None
+        path.unlink(missing_ok=True)
+        return str(error)
+    return None
+
+
+def _best_weights(record: StudyRecord, export: Export) -> Mapping[str, Any]:
+    """The state dict of a trial's best epoch; ValueError says why there is none."""
+    if not _is_task(export):
+        raise ValueError("its task is a function, which keeps its model itself")
+    checkpoint = record.folder.trial(export.best.number).best
+    if not checkpoint.exists():
+        kept = record.description.space.budget.keep
+        raise ValueError(f"its checkpoint is not kept, only those of the best {kept} are (budget.keep)")
+    state = read_state(checkpoint)
+    if state is None or not isinstance(state.get("model"), Mapping):
+        raise ValueError("its checkpoint can't be read")
+    if state["epoch"] != export.best.epoch:
+        raise ValueError(f"its checkpoint is of epoch {state['epoch']}, as it is still being trained")
+    return state["model"]
+
+
+def _is_task(export: Export) -> bool:
+    return isinstance(load_task(export.job.task), Task)
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -1,0 +1,161 @@
+"""The README of an exported model, in the form that Hugging Face calls a model card."""
+
+import inspect
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from results.best import pareto_front
+from results.confirmed import confirmed_text
+from results.export import CONFIG, Export, all_values
+from results.journal_replay import START_KEY
+from results.read import StudyRecord
+from results.summary import metrics_at, shown_state, states_text
+from results.text import metric_text
+from results.weights import WEIGHTS
+from search_spaces import dump_yaml
+from trainables.task import BUILTIN_TASKS, Task, load_task
+
+
+def model_card(record: StudyRecord, export: Export, folder: str, missing: str | None) -> str:
+    """The card of a trial's export.
+
+    Args:
+        record: The trial's study.
+        export: The trial's configuration, and what it reached.
+        folder: The name of the folder that it is written to.
+        missing: Why there are no weights; None if there are.
+    """
+    task = load_task(export.job.task)
+    sections = {
+        "Task": _task(export, task),
+        "Numbers": _numbers(record, export, task),
+        "Configuration": _configuration(record, export),
+        "Train it again": _train_again(task),
+        "Load it": _load(task, folder, missing),
+        "Made with": _made_with(record),
+    }
+    title = f"# {code(export.study)}, trial {export.best.number}\n\n{_place(record, export)}\n"
+    return _front_matter(export) + title + "".join(f"\n## {name}\n\n{text}\n" for name, text in sections.items())
+
+
+def code(value: Any) -> str:
+    """A value as a code span, whatever it holds, also inside a table; texts that need it are quoted as in JSON."""
+    plain = isinstance(value, str) and value.isprintable() and value.strip() == value != ""
+    text = (value if plain else json.dumps(value)).replace("|", r"\|")
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _front_matter(export: Export) -> str:
+    objective, task = export.job.objective, export.job.task
+    about = {
+        "library_name": "pytorch",
+        "tags": ["rungs", "hyperparameter-search", *([task] if task in BUILTIN_TASKS else [])],
+        "metrics": [objective.name, *([objective.second.name] if objective.second else [])],
+    }
+    return f"---\n{dump_yaml(about)}---\n\n"
+
+
+def _place(record: StudyRecord, export: Export) -> str:
+    bests, objective, count = record.ranked(), record.description.objective, len(record.trials)
+    front = [best.number for best in pareto_front(bests, objective)] if objective.second else []
+    if export.best.number in front:
+        among = f"One of the {len(front)} of {count} trials than which no other is better in both objectives"
+    else:
+        rank = [best.number for best in bests].index(export.best.number) + 1
+        among = f"{'The best' if rank == 1 else f'Number {rank}'} of {count} trials" if count > 1 else "The only trial"
+    return f"{among} of a hyperparameter search with Rungs."
+
+
+def _task(export: Export, task: Any) -> str:
+    texts = [code(export.job.task), _doc(type(task) if isinstance(task, Task) else task)]
+    if isinstance(task, Task):
+        texts += [f"Data: {_doc(type(task).data) or 'as its settings below say.'}"]
+    return "\n\n".join(text for text in texts if text)
+
+
+def _doc(described: Any) -> str:
+    """A docstring without its sections."""
+    text = inspect.cleandoc(getattr(described, "__doc__", None) or "")
+    return re.split(r"\n\n(?:Args|Attributes|Raises|Returns|Yields):\n", text)[0]
+
+
+def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
+    job, best = export.job, export.best
+    of, second = " on the validation split" if isinstance(task, Task) else "", job.objective.second
+    rows = [(f"**{job.objective.name}**{of} ({job.objective.direction}d)", f"**{metric_text(best.value)}**")]
+    if second and best.second is not None:
+        rows += [(f"**{second.name}**{of} ({second.direction}d)", f"**{metric_text(best.second)}**")]
+    told = {objective.name for objective in (job.objective, second) if objective}
+    others = {name: value for name, value in metrics_at(record, best).items() if name not in told}
+    rows += [(code(name), metric_text(value)) for name, value in others.items() if isinstance(value, int | float)]
+    trial = record.trials[best.number]
+    start = trial.user_attrs.get(START_KEY)
+    rows += [
+        ("epoch", f"{best.epoch} of {job.max_epochs}, the best of those trained"),
+        ("training", f"{shown_state(trial, record)}; {max(trial.intermediate_values)} epochs"),
+        *([("origin", f"start point {start}, made by hand")] if start is not None else []),
+        ("seed", f"{job.seed}; of the splits {job.split_seed}"),
+        ("search", f"{code(export.study)}, {states_text(record)}"),
+    ]
+    texts = [table(("", ""), rows), _caution(record), confirmed_text(record, best.number)]
+    return "\n\n".join(text for text in texts if text)
+
+
+def _caution(record: StudyRecord) -> str:
+    """What the reader must know of a value that was chosen."""
+    count = len(record.trials)
+    chosen = f"its epoch and the trial (of {count}) were" if count > 1 else "its epoch was"
+    return (
+        f"This is one run with one seed, and {chosen} chosen by this very value: it is the best of many noisy ones, so "
+        "expect a little worse on new data."
+    )
+
+
+def _configuration(record: StudyRecord, export: Export) -> str:
+    space, searched = record.description.space, record.trials[export.best.number].params
+    rows = [
+        (code(name), code(value), "searched" if name in searched else "fixed" if name in space.fixed else "default")
+        for name, value in all_values(export.job).items()
+    ]
+    order = ("searched", "fixed", "default")
+    return table(("setting", "value", ""), sorted(rows, key=lambda row: order.index(row[2])))
+
+
+def _train_again(task: Any) -> str:
+    together = f"\npython launch.py train {CONFIG} --workers 4" if isinstance(task, Task) else ""
+    return (
+        f"With Rungs' `launch.py`:\n\n```sh\npython launch.py train {CONFIG}{together}\n```\n\n"
+        "On the same machine and versions the same seed gives the same value again; it says whether it did."
+    )
+
+
+def _load(task: Any, folder: str, missing: str | None) -> str:
+    if not isinstance(task, Task):
+        return f"There are no weights here: {missing}."
+    lines = (
+        "from results.load import load_exported",
+        f"loaded = load_exported({json.dumps(folder)})",
+        "outputs = loaded.predict(next(loaded.splits.validation.batches(8)))",
+    )
+    text = "```python\n" + "\n".join(lines) + "\n```\n\n"
+    if missing:
+        return f"{text}There are no weights here: {missing}. Train it again, then these lines load what came out."
+    return f"{text}The weights of the best epoch are in `{WEIGHTS}`; `loaded.model` is the PyTorch module."
+
+
+def _made_with(record: StudyRecord) -> str:
+    origin = record.description.origin
+    versions = origin.get("versions")
+    told: dict[str, Any] = {"begun": origin.get("begun"), "commit of Rungs": origin.get("commit")}
+    told |= versions if isinstance(versions, Mapping) else {}
+    rows = [(str(name), code(str(value))) for name, value in told.items() if value is not None]
+    return table(("", ""), rows) if rows else "Nothing is known of that."

@@ -1,0 +1,99 @@
+"""All trials of a study as tables that any other tool reads: CSV, and JSON that has every epoch too."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from results.best import second_at, trial_best
+from results.journal_replay import REASON_KEY, START_KEY, WARNING_KEY
+from results.read import StudyRecord
+from results.summary import shown_state
+from trainables.trial_folder import write_atomically
+
+BEFORE = ("number", "state", "start_point")
+BEHIND = ("epochs", "started", "seconds", "reason", "warning")
+
+
+def write_csv(record: StudyRecord, path: Path) -> None:
+    """Write a line for each trial (RFC 4180).
+
+    Parameters are named `config.<name>`, empty where a trial has none; the values of its best epoch `best.<metric>`.
+    """
+    names = [parameter.name for parameter in record.description.space.parameters]
+    objective = record.description.objective
+    metrics = {"value": objective.name} | ({"second": objective.second.name} if objective.second else {})
+    header = [*BEFORE, *(f"config.{name}" for name in names), *(f"best.{name}" for name in metrics.values())]
+    lines: list[list[Any]] = [[*header, "best_epoch", *BEHIND]]
+    for trial in record.trials:
+        row = trial_row(trial, record)
+        config, best = row["config"], row["best"] or {}
+        shown = [_value_cell(config[name]) if name in config else "" for name in names]
+        bests = [best.get(key, "") for key in (*metrics, "epoch")]
+        lines.append([*(row[key] for key in BEFORE), *shown, *bests, *(row[key] for key in BEHIND)])
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file).writerows(lines)
+
+    write_atomically(path, write)
+
+
+def write_json(record: StudyRecord, path: Path) -> None:
+    """Write the same with the values of all epochs; a value that is not finite is null, as JSON has no other word."""
+    content = {
+        "study": record.description.space.name,
+        "task": record.description.space.task,
+        "objective": record.description.objective.to_yaml(),
+        "trials": [trial_row(trial, record) | {"values": _values(trial)} for trial in record.trials],
+    }
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
+    """What a study knows of a trial.
+
+    `epochs` is the last one that it reported; `started` is when it last began, on its launcher's clock; `seconds` is
+    what its epochs took, whatever lay between them.
+    """
+    best, notes = trial_best(trial, record.description.objective), trial.user_attrs
+    names = [parameter.name for parameter in record.description.space.parameters]
+    values = {} if best is None else {"epoch": best.epoch, "value": best.value}
+    return {
+        "number": trial.number,
+        "state": shown_state(trial, record),
+        "start_point": notes.get(START_KEY),
+        "config": {name: trial.params[name] for name in names if name in trial.params},
+        "best": (values | ({} if best.second is None else {"second": best.second})) if best else None,
+        "epochs": max(trial.intermediate_values, default=0),
+        "started": trial.datetime_start.isoformat(timespec="seconds") if trial.datetime_start else None,
+        "seconds": _seconds(trial, record),
+        "reason": notes.get(REASON_KEY),
+        "warning": notes.get(WARNING_KEY),
+    }
+
+
+def _values(trial: FrozenTrial) -> list[dict[str, Any]]:
+    """Every epoch that it reported."""
+    rows = []
+    for epoch, value in sorted(trial.intermediate_values.items()):
+        second = second_at(trial, epoch)
+        finite = value if math.isfinite(value) else None
+        rows.append({"epoch": epoch, "value": finite, **({} if second is None else {"second": second})})
+    return rows
+
+
+def _seconds(trial: FrozenTrial, record: StudyRecord) -> float | None:
+    """None where the trial's file is gone."""
+    lines = record.folder.trial(trial.number).read_metrics()
+    told = [line["seconds"] for line in lines if isinstance(line.get("seconds"), int | float)]
+    return round(sum(told), 3) if told else None
+
+
+def _value_cell(value: Any) -> Any:
+    """`null` and `true` as YAML has them; an empty cell is a parameter that the trial has not."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else value
