@@ -24,7 +24,7 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 
 def search(args: argparse.Namespace) -> int:
     """Begin a study of a space, or go on with it if it was begun."""
-    from results.description import Description, database_of, origin
+    from results.description import Description, checkpoints_of, database_of, origin
     from search_spaces import load_space
     from trainables.accept import accept, import_from, locate_files
 
@@ -41,6 +41,7 @@ def search(args: argparse.Namespace) -> int:
         import_paths=import_paths,
         origin=origin(),
         database=database_of(folder, args.storage, space),
+        checkpoints=checkpoints_of(folder, args.checkpoints),
     )
     return run(folder, description, args)
 
@@ -53,7 +54,7 @@ def resume(args: argparse.Namespace) -> int:
     from trainables.accept import accept, import_from, locate_files
 
     fixed = {"--max-epochs": args.max_epochs, "--set": args.set, "--seed": args.seed, "--name": args.name}
-    fixed["--storage"] = args.storage
+    fixed |= {"--storage": args.storage, "--checkpoints": args.checkpoints}
     given = [option for option, value in fixed.items() if value not in (None, [])]
     if given:
         raise StudyError(f"--resume goes on with the same study: {', '.join(given)} would make it another one")
@@ -142,18 +143,30 @@ def status(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Write the best configurations so that anyone can train them again."""
-    from results.export import export_best, study_exports
+    from results.export_folder import export_study
     from results.read import read_study
 
     record = read_study(StudyFolder(Path(args.study)))
-    exports = study_exports(record)[: args.top]
-    if not exports:
-        raise StudyError(f"{args.study} has nothing to export: no trial has reported a value yet")
-    for export, path in zip(
-        exports, export_best(record.folder, exports, Path(args.to or record.folder.exports)), strict=True
-    ):
-        console.print(f"{path}: {export.summary()}", highlight=False, soft_wrap=True, markup=False)
+    for written in export_study(record, Path(args.to or record.folder.exports), top=args.top):
+        console.print(f"{written.path}: {written.text}", highlight=False, soft_wrap=True, markup=False)
     return EXIT_DONE
+
+
+def confirm(args: argparse.Namespace) -> int:
+    """Train the best configurations again on fresh seeds, read the test split, and say which is the best."""
+    from results.read import read_study
+    from trainables.accept import accept, import_from, locate_files
+
+    record = read_study(StudyFolder(Path(args.study)))
+    import_from(record.description.import_paths)
+    accept(record.description.space)
+    locate_files(record.description.space)
+
+    from cluster.confirm import confirm
+    from cluster.runner import RunOptions
+
+    options = RunOptions(address=args.address, concurrent=args.concurrent, quiet=args.quiet)
+    return confirm(record, top=args.top, seeds=args.seeds, options=options, console=console)
 
 
 def pictures(args: argparse.Namespace) -> int:
@@ -208,6 +221,7 @@ def search_parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="change the space")
     parser.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
     parser.add_argument("--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME")
+    parser.add_argument("--checkpoints", metavar="URI", help="copy what trials write to s3://BUCKET/FOLDER or gs://...")
     parser.add_argument("--concurrent", type=at_least_one, help="trials at once, at most")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
@@ -226,8 +240,16 @@ def command_parser() -> argparse.ArgumentParser:
             command.add_argument("--workers", type=at_least_one, default=1, help="processes that train together")
             command.add_argument("--seed", type=not_negative, help="another one than the export's")
         if function is export:
-            command.add_argument("--top", type=at_least_one, default=3, help="how many (default: 3)")
+            command.add_argument("--top", type=at_least_one, help="how many (default: 3; of two objectives the front)")
             command.add_argument("--to", type=folder, help="folder; default: exports/ in the study's")
+        if function is confirm:
+            command.add_argument(
+                "--top", type=at_least_one, default=3, help="how many, and the start points (default: 3)"
+            )
+            command.add_argument("--seeds", type=at_least_one, default=3, help="trainings of each (default: 3)")
+            command.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
+            command.add_argument("--concurrent", type=at_least_one, help="trainings at once, at most")
+            command.add_argument("--quiet", action="store_true", help="show no progress")
         if function is pictures:
             command.add_argument("--trial", type=not_negative, help="another one than the best")
             command.add_argument(
@@ -245,7 +267,8 @@ COMMANDS = {
     "check": (check, "space", "validate a space; starts nothing"),
     "train": (train, "config", "train one exported configuration on the full budget"),
     "status": (status, "study", "what a study has done and is doing"),
-    "export": (export, "study", "write the best configurations, to be trained again"),
+    "confirm": (confirm, "study", "train the best again on fresh seeds, and read the test split"),
+    "export": (export, "study", "write the best: configuration, model, model card; and tables of all trials"),
     "pictures": (pictures, "study", "draw what the best model does with validation data"),
 }
 

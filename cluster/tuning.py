@@ -127,6 +127,7 @@ class StudyScheduler(Unpickled, FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         """Have Tune keep each slot's actor: by itself it ends those that become free while others are starting."""
+        forget_finished(tune_controller._tune_controller)
         slot = trial.placement_group_factory
         if slot not in self._warm_slots and not tune_controller.search_alg.is_finished():
             self._warm_slots.add(slot)
@@ -167,6 +168,13 @@ class StudyScheduler(Unpickled, FIFOScheduler):
             with self._metrics.reporting():
                 return self._study.report(number, result["epoch"], result["value"], result.get("second"))
         return False
+
+
+def forget_finished(controller: Any) -> None:
+    """Have Tune let go of trials that are over, tens of kilobytes each: the study has them, and that is enough."""
+    controller._trials[:] = [trial for trial in controller._trials if not trial.is_finished()]
+    for finished in (controller._stopped_trials, controller._failed_trials, controller._trials_to_cache):
+        finished.clear()
 
 
 class StudyCallback(Unpickled, Callback):

@@ -8,12 +8,12 @@ import torch
 
 from results.best import Best
 from results.export import trial_export
+from results.models import trained_model
 from results.read import StudyRecord
 from results.study_folder import StudyError
 from trainables.accept import import_from
 from trainables.job import Job
-from trainables.task import Task, default_device, load_task, make_config
-from trainables.trial_folder import TrialFolder, read_state
+from trainables.task import Task, load_task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +33,7 @@ def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list
         StudyError: when there is no such trial, its model is not kept, a row isn't there, or the task draws nothing.
     """
     import_from(record.description.import_paths)
+    record.folder.fetch()
     best = chosen(record, trial)
     figures = task_pictures(trial_export(record, best).job, rows)
     target = record.folder.pictures
@@ -59,23 +60,16 @@ def chosen(record: StudyRecord, trial: int | None) -> Best:
 
 def task_pictures(job: Job, rows: Sequence[int]) -> "dict[str, Figure]":
     """A task's figures of a job's model, by name."""
-    task = load_task(job.task)
-    if not isinstance(task, Task):
+    if not isinstance(load_task(job.task), Task):
         raise StudyError(f"{job.task} is a function: only a Task can draw pictures")
-    config = make_config(task, job.values)
-    splits = task.data(config, job.split_seed)
+    task, config, splits, model = trained_model(job)
     outside = [row for row in rows if row >= len(splits.validation)]
     if outside:
         raise StudyError(
             f"rows must be below {len(splits.validation)}, the size of the validation split, got {outside}"
         )
-    state = read_state(TrialFolder(job.folder).best)
-    if state is None:
-        raise StudyError(f"{TrialFolder(job.folder).best} can't be read")
-    model = task.model(config, splits)
-    model.load_state_dict(state["model"])
     with torch.no_grad():
-        figures = task.pictures(config, model.to(default_device()).eval(), splits, list(rows))
+        figures = task.pictures(config, model, splits, list(rows))
     if not figures:
         raise StudyError(f"{job.task} draws no pictures")
     return figures

@@ -65,12 +65,14 @@ def _not_searched(what: str, name: str, known: Iterable[str], fixed: Mapping[str
     return unknown(what, name, known)
 
 
-def start_problems(known: Known, fixed: Mapping[str, Any], start: Sequence[Start]) -> Iterator[Problem]:
-    """Each start point must be one that the parameters can take, and differ from the others."""
+def start_problems(
+    known: Known, fixed: Mapping[str, Any], start: Sequence[Start], *, may_repeat: bool
+) -> Iterator[Problem]:
+    """Each start point must be one that the parameters can take, and differ from the others unless they may repeat."""
     for index, point in enumerate(start):
         if not point:
             yield Problem(text="a start point must name at least one parameter, got {}", path=("start", index))
-        elif point in start[:index]:
+        elif point in start[:index] and not may_repeat:
             yield Problem(text=f"start points must differ, got {show(point)} twice", path=("start", index))
         for name, value in point.items():
             if text := _value_problem(known, fixed, point, name, value):
@@ -101,8 +103,12 @@ def _ruled_out(parameter: Parameter, point: Start, known: Known, seen: frozenset
     return None
 
 
-def search_problems(search: "Search", budget: "Budget") -> Iterator[Problem]:
-    """The search must fit into the budget."""
+def search_problems(search: "Search", budget: "Budget", starts: int) -> Iterator[Problem]:
+    """The search must fit into the budget, and the budget to the start points where nothing else is suggested."""
+    if search.sampler == "none" and budget.trials > starts:
+        got = f"trials={budget.trials}, {starts} start points"
+        text = f"without a sampler there can be no more trials than start points, got {got}"
+        yield Problem(text=text, path=("budget", "trials"))
     if search.grace_epochs > budget.max_epochs:
         got = f"grace_epochs={search.grace_epochs}, max_epochs={budget.max_epochs}"
         yield Problem(text=f"grace_epochs must not exceed max_epochs, got {got}", path=("search", "grace_epochs"))

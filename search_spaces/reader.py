@@ -227,9 +227,10 @@ class _Reading:
         self._add_all(top_problems(parts["task"], parts["seed"]))
         self._add_all(fixed_problems(known, fixed))
         self._add_all(condition_problems(known, fixed))
-        self._add_all(start_problems(known, fixed, start))
+        may_repeat = parts["search"].sampler == "none"
+        self._add_all(start_problems(known, fixed, start, may_repeat=may_repeat))
         if budget:
-            self._add_all(search_problems(parts["search"], budget))
+            self._add_all(search_problems(parts["search"], budget, len(start)))
         if isinstance(self.root.get("parameters"), dict) and not known:
             self.add("a space must have at least one parameter, got none", "parameters")
 

@@ -20,7 +20,7 @@ from search_spaces.parameter import Parameter, ordered
 from search_spaces.problems import Scalar, SpaceError, check, is_number, one_of, rule, show, whole, word
 
 DIRECTIONS = ("maximize", "minimize")
-SAMPLERS = ("tpe", "random")
+SAMPLERS = ("tpe", "random", "none")
 SCHEDULERS = ("asha", "none")
 RAY_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 Fixed = Scalar | list[Scalar]
@@ -75,8 +75,8 @@ class Objective:
 class Search:
     """How configurations are suggested, and how poor trials are stopped early."""
 
-    sampler: Literal["tpe", "random"] = "tpe"
-    """What suggests configurations."""
+    sampler: Literal["tpe", "random", "none"] = "tpe"
+    """What suggests configurations; none: just the start points are trained, each as often as it stands there."""
     scheduler: Literal["asha", "none"] = "asha"
     """What stops trials early."""
     reduction: int = 3
@@ -200,8 +200,8 @@ class Space:
             rule(len(known) == len(self.parameters), "parameters", "parameters must differ in name"),
             *fixed_problems(known, self.fixed),
             *condition_problems(known, self.fixed),
-            *start_problems(known, self.fixed, self.start),
-            *search_problems(self.search, self.budget),
+            *start_problems(known, self.fixed, self.start, may_repeat=self.search.sampler == "none"),
+            *search_problems(self.search, self.budget, len(self.start)),
         )
         object.__setattr__(self, "parameters", tuple(ordered(known)))
 

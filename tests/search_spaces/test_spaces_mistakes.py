@@ -86,7 +86,7 @@ BEHIND = {  # what follows the parameters a and b, from line 6 on
     "start:\n- {a: x}\n- {a: x}": 's.yaml:8: start points must differ, got {a: "x"} twice',
     "start:\n- {a: x}\n- {}": "s.yaml:8: a start point must name at least one parameter, got {}",
     "fixed: {c: 1}\nstart: [{c: 1}]": "s.yaml:7: start: a start point's key must name a parameter, got c, which is",
-    "search: {sampler: tpf}": 's.yaml:6: sampler must be one of tpe, random, got "tpf" (did you mean tpe?)',
+    "search: {sampler: tpf}": 's.yaml:6: sampler must be one of tpe, random, none, got "tpf" (did you mean tpe?)',
     "search: {scheduler: null}": "s.yaml:6: scheduler must be one of asha, none, got null",
     "search: {reduction: 1}": "s.yaml:6: reduction must be a whole number, at least 2, got 1",
     "search: {grace_epochs: 0}": "s.yaml:6: grace_epochs must be a whole number, at least 1, got 0",

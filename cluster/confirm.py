@@ -1,0 +1,75 @@
+"""Training the best configurations again on fresh seeds: a small study of its own, which tries nothing else."""
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+
+from rich.console import Console
+
+from cluster.runner import EXIT_DONE, RunOptions, run_trials, tell_end
+from results.confirm import Candidate, candidates, confirmed, known_confirmation, tell, write_confirmation
+from results.description import Description
+from results.export import trial_export
+from results.read import StudyRecord, read_study
+from results.study_folder import StudyError, StudyFolder
+from search_spaces import Budget, Search, Space
+from trainables.seeding import derive_seed
+
+
+def confirm(record: StudyRecord, *, top: int, seeds: int, options: RunOptions, console: Console) -> int:
+    """Train the best few and the start points again, read the test split, and say which is the best.
+
+    `best.yaml` then names that one. What was interrupted goes on; what was confirmed already is just told. Gives the
+    exit code.
+
+    Raises:
+        StudyError: when the search still runs, or no trial has a value.
+    """
+    if record.holder is not None:
+        raise StudyError(f"{record.folder.path} is {record.condition()}: confirm it when the search is over")
+    chosen, objective = candidates(record, top), record.description.objective
+    description = confirming(record.description, chosen, seeds)
+    folder = StudyFolder(record.folder.confirmation / digest(description.space))
+    halt = run_trials(folder, description, options, console)
+    trainings = read_study(folder)
+    if trainings.condition() != "finished":
+        return tell_end(halt, f"python launch.py confirm {record.folder.path} --top {top} --seeds {seeds}", console)
+    content = known_confirmation(record.folder, trainings)
+    if content is None:
+        found = confirmed(trainings, chosen, seeds)
+        content = write_confirmation(record.folder, trainings, found, objective, seeds)
+    tell(content, console)
+    winner = next(one for one in chosen if one.name == content["candidates"][0]["name"])
+    trial_export(record, winner.best).write(record.folder.best)
+    console.print(f"{record.folder.best} is now {winner.name}'s", highlight=False, soft_wrap=True)
+    return EXIT_DONE
+
+
+def confirming(parent: Description, chosen: list[Candidate], seeds: int) -> Description:
+    """A study in which trial `i` is candidate `i // seeds`, on the parent's splits and seeds of its own."""
+    split_seed = parent.space.seed if parent.split_seed is None else parent.split_seed
+    space = confirming_space(parent.space, chosen, seeds)
+    return replace(parent, space=space, database=None, checkpoints=None, split_seed=split_seed)
+
+
+def confirming_space(space: Space, chosen: list[Candidate], seeds: int) -> Space:
+    """The space of the small study: nothing is suggested and nothing is stopped."""
+    start = tuple(dict(candidate.values) for candidate in chosen for _ in range(seeds))
+    return replace(
+        space,
+        name=f"{space.name}-confirm",
+        start=start,
+        search=Search(sampler="none", scheduler="none"),
+        budget=Budget(
+            trials=len(start),
+            max_epochs=space.budget.max_epochs,
+            retries=space.budget.retries,
+            keep=len(start),
+        ),
+        seed=derive_seed(space.seed, "confirm"),
+    )
+
+
+def digest(space: Space) -> str:
+    """A short name that differs where the space does."""
+    return sha256(json.dumps(space.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
