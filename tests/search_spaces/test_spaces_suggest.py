@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
-from search_spaces import Space, space_from_mapping
+from search_spaces import Space, SpaceError, space_from_mapping
 from search_spaces.suggest import active, corners, distribution, suggest
 
 MAPPING: dict[str, Any] = {
@@ -83,3 +83,19 @@ def test_the_corners_reach_every_choice_and_every_start_point(space: Space) -> N
         {**LOW, "head": "attn", "attn.heads": 4, "lr": 1e-3},
         {**LOW, "head": "attn", "attn.heads": 8, "width": 16, "attn.dim": 2},
     ]
+
+
+def test_without_a_sampler_start_points_may_repeat_and_are_all_there_is() -> None:
+    mapping: dict[str, Any] = {
+        "task": "any:train",
+        "objective": {"maximize": "score"},
+        "parameters": {"x": {"float": [0.0, 1.0]}},
+        "start": [{"x": 0.5}, {"x": 0.5}, {"x": 0.1}],
+        "search": {"sampler": "none"},
+        "budget": {"trials": 3, "max_epochs": 2},
+    }
+    assert len(space_from_mapping(mapping, name="s", file="s.yaml").start) == 3
+    with pytest.raises(SpaceError, match="start points must differ"):
+        space_from_mapping(mapping | {"search": {"sampler": "random"}}, name="s", file="s.yaml")
+    with pytest.raises(SpaceError, match="no more trials than start points, got trials=4, 3 start points"):
+        space_from_mapping(mapping | {"budget": {"trials": 4, "max_epochs": 2}}, name="s", file="s.yaml")
