@@ -169,6 +169,40 @@ def confirm(args: argparse.Namespace) -> int:
     return confirm(record, top=args.top, seeds=args.seeds, options=options, console=console)
 
 
+def report(args: argparse.Namespace) -> int:
+    """Write the page that shows a study, and its brief form on the terminal."""
+    from results.read import read_study
+    from results.report import print_report, write_report
+
+    folder = StudyFolder(Path(args.study))
+    path = write_report(folder)
+    try:
+        print_report(read_study(folder), console)
+    except (SpaceError, StudyError) as error:
+        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(str(path), highlight=False, soft_wrap=True, markup=False)
+    return EXIT_DONE
+
+
+def watch(args: argparse.Namespace) -> int:
+    """Serve the page on this machine alone; it renews itself while the search runs."""
+    from results.report import watch
+
+    watch(StudyFolder(Path(args.study)), args.port)
+    return EXIT_DONE
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Show several studies side by side."""
+    from results.read import read_study
+    from results.report import compare, print_comparison
+
+    folders = [StudyFolder(Path(study)) for study in args.studies]
+    print_comparison([read_study(folder) for folder in folders], console)
+    console.print(str(compare(folders, Path(args.to))), highlight=False, soft_wrap=True, markup=False)
+    return EXIT_DONE
+
+
 def pictures(args: argparse.Namespace) -> int:
     """Draw what the best configuration's model does with validation data."""
     from results.pictures import draw
@@ -235,7 +269,7 @@ def command_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(function.__name__, help=text, description=text)
         command.set_defaults(command=function)
         if argument:
-            command.add_argument(argument)
+            command.add_argument(argument, nargs="+" if argument == "studies" else None)
         if function is train:
             command.add_argument("--workers", type=at_least_one, default=1, help="processes that train together")
             command.add_argument("--seed", type=not_negative, help="another one than the export's")
@@ -250,6 +284,10 @@ def command_parser() -> argparse.ArgumentParser:
             command.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
             command.add_argument("--concurrent", type=at_least_one, help="trainings at once, at most")
             command.add_argument("--quiet", action="store_true", help="show no progress")
+        if function is watch:
+            command.add_argument("--port", type=not_negative, default=8266, help="default: 8266; 0 takes a free one")
+        if function is compare:
+            command.add_argument("--to", default="compare.html", help="the page (default: compare.html)")
         if function is pictures:
             command.add_argument("--trial", type=not_negative, help="another one than the best")
             command.add_argument(
@@ -268,6 +306,9 @@ COMMANDS = {
     "train": (train, "config", "train one exported configuration on the full budget"),
     "status": (status, "study", "what a study has done and is doing"),
     "confirm": (confirm, "study", "train the best again on fresh seeds, and read the test split"),
+    "report": (report, "study", "write report.html, which shows a study"),
+    "watch": (watch, "study", "serve the report on this machine; it follows the search"),
+    "compare": (compare, "studies", "show several studies side by side"),
     "export": (export, "study", "write the best: configuration, model, model card; and tables of all trials"),
     "pictures": (pictures, "study", "draw what the best model does with validation data"),
 }

@@ -1,5 +1,7 @@
 """`study.yaml`: what a study searches, and by what code and command it was begun."""
 
+import os
+import platform
 import secrets
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from results.database import Database
 from results.study_folder import StudyError, StudyFolder
@@ -120,12 +124,13 @@ _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def origin() -> dict[str, Any]:
-    """Where a study comes from: command, time, commit and versions."""
+    """Where a study comes from: command, time, commit, versions, and the launcher's machine."""
     return {
         "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "hardware": _hardware(),
     }
 
 
@@ -172,6 +177,18 @@ def first_origin(folder: StudyFolder, new: Description) -> Mapping[str, Any]:
         return read_description(folder).origin
     except (StudyError, SpaceError):
         return new.origin
+
+
+def _hardware() -> dict[str, str]:
+    found = {"cpu": f"{os.cpu_count()} cores, {_cpu_model() or platform.machine()}"}
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {**found, "gpu": ", ".join(gpus) or "none"}
+
+
+def _cpu_model() -> str | None:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
 def _version(package: str) -> str | None:

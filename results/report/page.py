@@ -1,0 +1,210 @@
+"""The report as one HTML file: everything is in it, and nothing is fetched."""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from results.description import read_description
+from results.read import StudyRecord, read_study
+from results.report.advice import advice
+from results.report.agreement import agreement_text, importance_text
+from results.report.confirmed import confirmation_figure, read_confirmation
+from results.report.curves import curves
+from results.report.facts import Facts
+from results.report.figures import history, pareto, progress
+from results.report.importance import compare_at_epoch, importances
+from results.report.parallel import parallel
+from results.report.parameters import contour, importance_figure, slices
+from results.report.style import COLOURS, Figure
+from results.report.tables import best_table, data_of, trial_table
+from results.report.timeline import timeline
+from results.report.words import about, banners, cards, headline, stamp
+from results.study_folder import StudyError, StudyFolder
+from results.text import metric_text, value_text
+from search_spaces import SpaceError
+from trainables.trial_folder import write_atomically
+
+FILE = "report.html"
+MOST_PICTURE_BYTES = 3_000_000
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A picture of the task's own.
+
+    Attributes:
+        alt: What it shows.
+        source: The image itself.
+    """
+
+    alt: str
+    source: str
+
+
+def write_report(folder: StudyFolder) -> Path:
+    """Write a study's `report.html`; also while it runs, after a crash, and when parts of it can't be read.
+
+    Raises:
+        StudyError: when there is no study in the folder.
+    """
+    path, text = folder.path / FILE, report_html(folder)
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
+def report_html(folder: StudyFolder, version: str | None = None) -> str:
+    """The page; with a version it asks its server from time to time whether there is a newer one."""
+    if not folder.exists():
+        raise StudyError(f"{folder.path} is no study: it has no {folder.description.name}")
+    record, problem = _read(folder)
+    if record is None:
+        return rendered("broken.html", title=folder.path.name, problem=problem, figures=[], data={}, version=version)
+    facts = Facts.of(record)
+    return rendered("report.html", **_content(facts, problem), version=version)
+
+
+def _read(folder: StudyFolder) -> tuple[StudyRecord | None, str | None]:
+    """What can be read of a study, and why the rest can't."""
+    try:
+        return read_study(folder), None
+    except (StudyError, SpaceError) as error:
+        problem = str(error)
+    try:
+        description = read_description(folder)
+    except (StudyError, SpaceError):
+        return None, problem
+    return StudyRecord(folder=folder, description=description, trials=[], holder=None), problem
+
+
+def _content(facts: Facts, problem: str | None) -> dict[str, Any]:
+    comparison = compare_at_epoch(facts)
+    found = importances(facts, comparison)
+    confirmation, wrong = read_confirmation(facts.record.folder)
+    problems = [f"The trials can't be read, and none is shown: {problem}"] if problem else list(banners(facts))
+    drawn: dict[str, list[Figure | None]] = {
+        "confirmed": [confirmation_figure(confirmation)] if confirmation else [],
+        "search": [history(facts), *progress(facts)],
+        "curves": [curves(facts)],
+        "pareto": [pareto(facts)],
+        "parallel": [parallel(facts, found)],
+        "importance": [importance_figure(found), contour(facts, comparison, found)],
+        "slices": [*slices(facts, comparison, found)],
+        "timeline": [timeline(facts)],
+    }
+    figures = {name: [figure for figure in group if figure] for name, group in drawn.items()}
+    return {
+        "title": facts.space.name,
+        "written": stamp(facts.now),
+        "problems": [*problems, *([wrong] if wrong else [])],
+        "facts": facts,
+        "headline": headline(facts),
+        "cards": cards(facts),
+        "best": best_table(facts),
+        "advice": advice(facts),
+        "confirmation": confirmation,
+        "pictures": list(pictures(facts)),
+        "groups": figures,
+        "figures": [figure for group in figures.values() for figure in group],
+        "importance_text": importance_text(facts, comparison, found),
+        "agreement_text": agreement_text(facts),
+        "comparison": comparison,
+        "failures": [trial for trial in facts.trials if trial.state == "failed"],
+        "warned": [trial for trial in facts.trials if trial.warning],
+        "table": trial_table(facts),
+        "about": about(facts),
+        "data": data_of(facts),
+    }
+
+
+def pictures(facts: Facts) -> Iterator[Picture]:
+    """The pictures that lie in the study's folder, those of the best trial first, as far as there is room."""
+    best = f"trial-{facts.best.number:04d}-" if facts.best else "none"
+    paths = sorted(
+        facts.record.folder.pictures.glob("*.png"), key=lambda path: (not path.name.startswith(best), path.name)
+    )
+    room = MOST_PICTURE_BYTES
+    for path in paths:
+        content = path.read_bytes()
+        room -= len(content)
+        if room >= 0 and content.startswith(PNG):
+            yield Picture(alt=path.stem, source="data:image/png;base64," + base64.b64encode(content).decode())
+
+
+def rendered(template: str, *, figures: list[Figure], data: dict[str, Any], **values: Any) -> str:
+    """A template filled in, with the styles, the scripts and the data that its page needs."""
+    drawn = {figure.name: figure.spec() for figure in figures}
+    scripts = [plotly_js(), _own("page.js")] if figures else [_own("page.js")]
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            **values,
+            figures=figures,
+            colours=COLOURS,
+            style=Markup(_own("page.css")),
+            scripts=[Markup(script) for script in scripts],
+            hashes=[_hash(script) for script in scripts],
+            data=embedded(data),
+            drawn=embedded(drawn),
+        )
+    )
+
+
+def embedded(content: Any) -> Markup:
+    """JSON that can stand in a script element: nothing in it can end that, and what is not finite is null."""
+    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    return [_finite(value) for value in content] if isinstance(content, list | tuple) else content
+
+
+def _soft(name: str) -> Markup:
+    """A dotted name that may be broken over lines."""
+    return Markup(str(escape(name)).replace(".", ".<wbr>").replace("_", "_<wbr>"))
+
+
+@cache
+def plotly_js() -> str:
+    """Plotly's script."""
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+@cache
+def _own(name: str) -> str:
+    return (files("results.report") / name).read_text(encoding="utf-8")
+
+
+@cache
+def _hash(script: str) -> str:
+    """What the page's policy calls a script that may run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("results.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(metric=metric_text, value=value_text, soft=_soft)
+    return environment

@@ -1,0 +1,47 @@
+"""The report for the terminal: the same facts in brief."""
+
+from rich.console import Console
+
+from results.read import StudyRecord
+from results.report.advice import advice
+from results.report.confirmed import read_confirmation
+from results.report.facts import Facts
+from results.report.importance import compare_at_epoch, importances
+from results.report.words import headline
+from results.summary import print_summary
+from results.text import duration
+
+SHOWN_PARAMETERS = 5
+
+
+def print_report(record: StudyRecord, console: Console) -> None:
+    """What came out, the best trials, what it cost, what mattered and what to mind."""
+    facts = Facts.of(record)
+    _say(console, f"{facts.space.name}: {record.condition()}", style="bold")
+    _say(console, headline(facts))
+    print_summary(record, console)
+    _say(console, f"cost: {facts.epochs} epochs, {_hours(facts)}")
+    _say(console, _importance_line(facts))
+    confirmation, wrong = read_confirmation(record.folder)
+    if confirmation:
+        _say(console, f"fresh seeds: {confirmation.verdict} {confirmation.optimism}")
+    if wrong:
+        _say(console, wrong, style="yellow")
+    for one in advice(facts):
+        _say(console, f"mind: {one.title}. {one.detail}", style="yellow")
+
+
+def _hours(facts: Facts) -> str:
+    return f"{duration(facts.trial_seconds)} of all trials, {duration(facts.wall_seconds)} from the first to the last"
+
+
+def _importance_line(facts: Facts) -> str:
+    comparison = compare_at_epoch(facts)
+    found = [one for one in importances(facts, comparison) if not one.conditional][:SHOWN_PARAMETERS]
+    shares = ", ".join(f"{one.name} {one.share:.0%}" for one in found)
+    where = f"at epoch {comparison.epoch}, {len(comparison.values)} trials"
+    return f"what mattered ({where}): {shares}" if found else "what mattered: too few trials to tell"
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
