@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from tensorboardX import SummaryWriter
+from tensorboardX.summary import hparams
 
 from search_spaces.space import Objective
 from trainables.config import TaskError
@@ -81,6 +82,7 @@ def _written(
     """New epochs, each written before it is told."""
     values: list[float] | None = None
     with SummaryWriter(str(job.folder), purge_step=state["epoch"] + 1 if state else None) as events:
+        _write_values(events, job)
         started = time.monotonic()
         for report in reports(job, state, team):
             if values is None:
@@ -94,6 +96,13 @@ def _written(
             started = time.monotonic()
             if not math.isfinite(value):
                 return
+
+
+def _write_values(events: SummaryWriter, job: Job) -> None:
+    """The configuration, for TensorBoard's page of hyperparameters."""
+    values = {name: value if isinstance(value, str | int | float) else str(value) for name, value in job.values.items()}
+    for summary in hparams(values, {job.objective.name: None})[:2]:
+        events.file_writer.add_summary(summary)
 
 
 def reports(job: Job, state: dict[str, Any] | None = None, team: Team = ALONE) -> Iterator[Report]:

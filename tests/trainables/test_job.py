@@ -2,6 +2,7 @@
 
 import json
 import math
+import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from search_spaces.space import Objective
 from tests.trainables.conformance import EPOCHS, job_of, seen, tiny_task
@@ -236,3 +239,25 @@ def test_an_exception_of_the_function_comes_through_and_keeps_what_was_reported(
     with pytest.raises(ZeroDivisionError, match="mine"):
         next(reports)
     assert [line["epoch"] for line in TrialFolder(job.folder).read_metrics()] == [1]
+
+
+def test_tensorboard_is_told_the_configuration(task: Task, tmp_path: Path) -> None:
+    job = job_of(TASK, task, tmp_path)
+    list(run(job))
+    (file,) = tmp_path.glob("events.out.tfevents*")
+    told: dict[str, Any] = {}
+    for event in events_of(file.read_bytes()):
+        for value in event.summary.value:
+            data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+            for name, hparam in data.session_start_info.hparams.items():
+                told[name] = hparam.string_value or hparam.number_value
+    assert told == {name: value if isinstance(value, str) else float(value) for name, value in job.values.items()}
+
+
+def events_of(content: bytes) -> Iterator[Event]:
+    """The records of an event file: length, checksum, content, checksum."""
+    at = 0
+    while at < len(content):
+        (length,) = struct.unpack_from("<Q", content, at)
+        yield Event.FromString(content[at + 12 : at + 12 + length])
+        at += 16 + length
