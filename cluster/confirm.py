@@ -13,6 +13,7 @@ from results.export import trial_export
 from results.read import StudyRecord, read_study
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Budget, Search, Space
+from trainables.mirror import inside
 from trainables.seeding import derive_seed
 
 
@@ -49,7 +50,8 @@ def confirming(parent: Description, chosen: list[Candidate], seeds: int) -> Desc
     """A study in which trial `i` is candidate `i // seeds`, on the parent's splits and seeds of its own."""
     split_seed = parent.space.seed if parent.split_seed is None else parent.split_seed
     space = confirming_space(parent.space, chosen, seeds)
-    return replace(parent, space=space, database=None, checkpoints=None, split_seed=split_seed)
+    checkpoints = inside(parent.checkpoints, f"confirm/{digest(space)}") if parent.checkpoints else None
+    return replace(parent, space=space, database=None, checkpoints=checkpoints, split_seed=split_seed)
 
 
 def confirming_space(space: Space, chosen: list[Candidate], seeds: int) -> Space:

@@ -165,6 +165,8 @@ def _conclude(folder: StudyFolder, halt: Halt, console: Console) -> int:
     code = tell_end(halt, f"python launch.py --resume {path}", console)
     if code == EXIT_DONE and folder.best.exists():
         console.print(
+            f"look at it:            python launch.py report {path}\n"
+            f"confirm the best:      python launch.py confirm {path}\n"
             f"train the best again:  python launch.py train {folder.best}\n"
             f"export the best:       python launch.py export {path} --top 3\n"
             f"more trials:           python launch.py --resume {path} --trials N",

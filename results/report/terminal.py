@@ -24,7 +24,7 @@ def print_report(record: StudyRecord, console: Console) -> None:
     _say(console, _importance_line(facts))
     confirmation, wrong = read_confirmation(record.folder)
     if confirmation:
-        _say(console, f"fresh seeds: {confirmation.verdict} {confirmation.optimism}")
+        _say(console, f"fresh seeds: {confirmation.verdict.rstrip('.')}. {confirmation.optimism}")
     if wrong:
         _say(console, wrong, style="yellow")
     for one in advice(facts):
