@@ -35,7 +35,7 @@ task: toy:Line
 parameters: {optim.lr: {float: [0.001, 0.1], log: true}}
 fixed: {optim.scheduler: constant, data.kind: dies_once, data.log: epochs.txt}
 search: {scheduler: none}
-budget: {trials: 3, max_epochs: 5, retries: 2}
+budget: {trials: 2, max_epochs: 4, retries: 2}
 resources: {cpus: 0.9, gpus: 0, workers: 2}
 """
 TINY = ("model.layers=1", "model.width=16", "model.heads=2", "data.batch_size=64", "search.grace_epochs=1")
@@ -170,8 +170,8 @@ def test_two_workers_on_two_nodes_one_of_which_dies(workplace: Path, launch: Lau
     assert code == 0, output
     assert "1 trials at once" in output
     study = record(workplace, "lines")
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
-    assert all(sorted(trial.intermediate_values) == [1, 2, 3, 4, 5] for trial in study.trials)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+    assert all(sorted(trial.intermediate_values) == [1, 2, 3, 4] for trial in study.trials)
     assert len(list(workplace.glob("died-*"))) >= 1, "a worker of each trial died once"
     assert cluster.held() == {"CPU": 0, "GPU": 0}
 
