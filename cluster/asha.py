@@ -8,15 +8,6 @@ import numpy as np
 from search_spaces.space import Objective
 
 
-def rung_epochs(*, grace_epochs: int, reduction: int, max_epochs: int) -> list[int]:
-    """The epochs at which trials are compared: grace, grace x reduction, ... below the full budget."""
-    epochs, epoch = [], grace_epochs
-    while epoch < max_epochs:
-        epochs.append(epoch)
-        epoch *= reduction
-    return epochs
-
-
 class Asha:
     """Asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934), as a stopping rule.
 

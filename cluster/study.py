@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.asha import Asha, rung_epochs
+from cluster.asha import Asha
 from cluster.sampler import ReplayableSampler
 from results.best import SECOND_KEY, Best, ranked, second_at, trial_best
 from results.database import Database
@@ -23,6 +23,7 @@ from results.journal import read_journal
 from results.journal_replay import PASSED_KEY, REASON_KEY, START_KEY, WARNING_KEY
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Space
+from search_spaces.rungs import rung_epochs
 from search_spaces.space import Objective
 from search_spaces.suggest import suggest
 from trainables.job import Job

@@ -10,8 +10,6 @@ from results.report.style import COLOURS, INK, RULE, Figure, Trace, axis, plain,
 from results.study_folder import StudyFolder
 from results.text import metric_text
 
-FILE = "confirm.json"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
@@ -61,15 +59,15 @@ class Confirmation:
 
 def read_confirmation(folder: StudyFolder) -> tuple[Confirmation | None, str | None]:
     """The study's confirmation, if there is one, and what is wrong with its file, if anything."""
-    path = folder.path / FILE
+    path = folder.confirmed
     if not path.exists():
         return None, None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        return None, f"{FILE} can't be read: {error}"
+        return None, f"{path.name} can't be read: {error}"
     if not isinstance(content, dict):
-        return None, f"{FILE} must be an object, got {type(content).__name__}"
+        return None, f"{path.name} must be an object, got {type(content).__name__}"
     return _confirmation(content), None
 
 

@@ -14,6 +14,7 @@ from results.read import StudyRecord
 from results.report.runs import Reported, Run, packed, read_runs, reported, seconds_by_epoch
 from results.summary import shown_state
 from search_spaces import Objective, Space
+from search_spaces.rungs import rung_epochs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +172,10 @@ class Facts:
     @property
     def rungs(self) -> list[int]:
         """The epochs at which trials are compared."""
-        return rung_epochs(self.space) if self.space.search.scheduler == "asha" else []
+        search, max_epochs = self.space.search, self.space.budget.max_epochs
+        if search.scheduler != "asha":
+            return []
+        return rung_epochs(grace_epochs=search.grace_epochs, reduction=search.reduction, max_epochs=max_epochs)
 
     def steps(self) -> list[Step]:
         """Every new best value in the order of time; what a failed trial reported doesn't count, as nowhere."""
@@ -183,15 +187,6 @@ class Facts:
                 since = max((report.at - began).total_seconds(), steps[-1].seconds if steps else 0.0)
                 steps.append(Step(cost=cost, seconds=since, value=report.value, trial=report.trial, epoch=report.epoch))
         return steps
-
-
-def rung_epochs(space: Space) -> list[int]:
-    """Grace, grace x reduction, ... below the full budget."""
-    epochs, epoch = [], space.search.grace_epochs
-    while epoch < space.budget.max_epochs:
-        epochs.append(epoch)
-        epoch *= space.search.reduction
-    return epochs
 
 
 def _trial(trial: FrozenTrial, record: StudyRecord, seconds: float | None) -> TrialFacts:

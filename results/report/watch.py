@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from results.report.confirmed import FILE as CONFIRMATION
 from results.report.page import report_html
 from results.study_folder import StudyError, StudyFolder, lock_holder
 
@@ -90,7 +89,7 @@ class Pages:
     def _current(self) -> str:
         """The sizes and times of the files that a report shows, and whether the search runs."""
         folder = self._folder
-        files = [folder.journal, folder.description, folder.path / CONFIRMATION]
+        files = [folder.journal, folder.description, folder.confirmed]
         if not folder.journal.exists():  # The trials are in a database; their files tell that there is something new.
             files += sorted((folder.path / "trials").glob("*/metrics.jsonl"))
         marks = " ".join(map(_mark, files)) + ("idle" if lock_holder(folder) is None else "running")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.asha import Asha, rung_epochs
+from cluster.asha import Asha
 from search_spaces import Objective
+from search_spaces.rungs import rung_epochs
 
 VALUES = st.one_of(st.floats(), st.integers(-3, 3).map(float), st.just(math.nan))  # Small integers make ties.
 REDUCTIONS = st.integers(2, 5)

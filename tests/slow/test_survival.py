@@ -17,8 +17,9 @@ import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.asha import Asha, rung_epochs
+from cluster.asha import Asha
 from results.read import StudyRecord
+from search_spaces.rungs import rung_epochs
 from tests.slow.conftest import Launch, finish, record, wait_until
 
 LINE = """\

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from results.report import write_report
-from results.report.confirmed import FILE, read_confirmation
+from results.report.confirmed import read_confirmation
 from results.study_folder import StudyFolder
 from tests.results.report.reading import Page, read_page
 from tests.results.report.studies import HOSTILE, drive, open_study, space
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> StudyFolder:
 
 
 def page_with(folder: StudyFolder, content: object) -> Page:
-    (folder.path / FILE).write_text(content if isinstance(content, str) else json.dumps(content))
+    folder.confirmed.write_text(content if isinstance(content, str) else json.dumps(content))
     return read_page(write_report(folder))
 
 
@@ -68,14 +68,14 @@ def test_dots_interval_and_table_are_the_files(folder: StudyFolder) -> None:
 
 def test_the_optimism_of_the_search_is_told_in_words(folder: StudyFolder) -> None:
     assert "0.9500; fresh seeds of the same configuration reach 0.9200" in page_with(folder, WHOLE).words
-    (folder.path / FILE).write_text(json.dumps({**WHOLE, "direction": "minimize"}))
+    folder.confirmed.write_text(json.dumps({**WHOLE, "direction": "minimize"}))
     confirmation, _ = read_confirmation(folder)
     assert confirmation and "is 0.0300 worse than what to expect." in confirmation.optimism
 
 
 @pytest.mark.parametrize("lost", WHOLE)
 def test_a_missing_key_breaks_nothing(folder: StudyFolder, lost: str) -> None:
-    (folder.path / FILE).write_text(json.dumps({key: value for key, value in WHOLE.items() if key != lost}))
+    folder.confirmed.write_text(json.dumps({key: value for key, value in WHOLE.items() if key != lost}))
     confirmation, wrong = read_confirmation(folder)
     assert confirmation and wrong is None
 

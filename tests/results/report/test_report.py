@@ -16,10 +16,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cluster.asha import rung_epochs as asha_rungs
 from results.read import read_study
 from results.report import print_report, write_report
-from results.report.facts import rung_epochs
 from results.report.page import plotly_js
 from results.study_folder import StudyError, StudyFolder, StudyLock
 from tests.results.report import journal_lines
@@ -81,13 +79,6 @@ def test_every_figure_is_one_that_plotly_accepts(page: Page) -> None:
         for token in ("@ink", "@rule", "@accent", "@veil"):
             text = text.replace(token, "#123456")
         plotly.Figure(json.loads(text))
-
-
-@pytest.mark.parametrize(("grace", "reduction", "epochs"), [(1, 2, 1), (1, 3, 27), (4, 3, 20), (2, 5, 300)])
-def test_the_rungs_are_those_of_asha(grace: int, reduction: int, epochs: int) -> None:
-    budget, search = {"max_epochs": epochs}, {"grace_epochs": grace, "reduction": reduction}
-    expected = asha_rungs(grace_epochs=grace, reduction=reduction, max_epochs=epochs)
-    assert rung_epochs(space(budget=budget, search=search)) == expected
 
 
 def test_the_pareto_front_is_what_no_trial_beats(tmp_path: Path) -> None:
