@@ -1,6 +1,5 @@
 """A search: the study's trials, run by Ray Tune in warm actors until the budget is used up or it is told to halt."""
 
-import gc
 import logging
 import os
 import shutil
@@ -42,7 +41,6 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
     mend_out_of_memory()
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     scratch = tempfile.mkdtemp(prefix="rungs-tune-")
-    gc.freeze()  # Finished trials of Tune are cyclic garbage: found soon only if little else is looked through.
     try:
         tune.Tuner(
             TrialActor,
@@ -65,7 +63,6 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
             ),
         ).fit()
     finally:
-        gc.unfreeze()
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(study.folder.scratch, ignore_errors=True)
     with halt.on_write_error():

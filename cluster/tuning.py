@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ray.tune import Callback, PlacementGroupFactory, Stopper
+from ray.tune import PlacementGroupFactory, Stopper
 from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -177,16 +178,28 @@ def forget_finished(controller: Any) -> None:
         finished.clear()
 
 
-class StudyCallback(Unpickled, Callback):
-    """Shows the progress, and fails the trials whose process died more often than it may."""
+class StudyCallback(Unpickled, TrialProgressCallback):
+    """Shows the progress, and fails the trials whose process died more often than it may.
+
+    It takes the place of Tune's own progress callback, which keeps every trial for ever.
+    """
 
     def __init__(self, study: Study, view: View, metrics: Metrics, halt: Halt):
+        super().__init__()
         self._study, self._view, self._metrics, self._halt = study, view, metrics, halt
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """Refresh what is seen of the search."""
         self._view.refresh()
         self._metrics.refresh()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Nothing: the view has it from the study."""
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Nothing: the view has it from the study."""
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """The process died, and its retries are used up."""
