@@ -171,15 +171,19 @@ def confirm(args: argparse.Namespace) -> int:
 
 def report(args: argparse.Namespace) -> int:
     """Write the page that shows a study, and its brief form on the terminal."""
+    from results.pictures import draw_best
     from results.read import read_study
     from results.report import print_report, write_report
 
     folder = StudyFolder(Path(args.study))
+    problem = draw_best(folder) if folder.exists() else None
     path = write_report(folder)
     try:
         print_report(read_study(folder), console)
     except (SpaceError, StudyError) as error:
-        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        problem = str(error)
+    if problem:
+        console.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(str(path), highlight=False, soft_wrap=True, markup=False)
     return EXIT_DONE
 

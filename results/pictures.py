@@ -9,8 +9,8 @@ import torch
 from results.best import Best
 from results.export import trial_export
 from results.models import trained_model
-from results.read import StudyRecord
-from results.study_folder import StudyError
+from results.read import StudyRecord, read_study
+from results.study_folder import StudyError, StudyFolder
 from trainables.accept import import_from
 from trainables.job import Job
 from trainables.task import Task, load_task
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 120
+ROWS = (0, 1, 2, 3)
 
 
 def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list[Path]:
@@ -42,6 +43,37 @@ def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list
     for path, figure in zip(paths, figures.values(), strict=True):
         figure.savefig(path, dpi=DOTS_PER_INCH, bbox_inches="tight")
     return paths
+
+
+def draw_best(folder: StudyFolder) -> str | None:
+    """Draw the best trial's pictures unless they lie there already; gives why not, where they can't be drawn.
+
+    A task that draws none, a search that runs and models that aren't kept are no reasons to say anything.
+    """
+    try:
+        record = read_study(folder)
+        import_from(record.description.import_paths)
+        if record.holder is None and draws(record.description.space.task) and not drawn(record):
+            draw(record, trial=None, rows=ROWS)
+    except Exception as error:  # The task is anyone's code, and the report is written whatever it raises.
+        return f"no new pictures of the best trial: {error}"
+    return None
+
+
+def draws(task: str) -> bool:
+    """Whether a task has pictures of its own."""
+    found = load_task(task)
+    return isinstance(found, Task) and type(found).pictures is not Task.pictures
+
+
+def drawn(record: StudyRecord) -> bool:
+    """Whether the best trial's pictures are younger than its model, or there is no model to draw."""
+    for best in record.ranked():
+        model = record.folder.trial(best.number).best
+        if model.exists():
+            made = [path.stat().st_mtime_ns for path in record.folder.pictures.glob(f"trial-{best.number:04d}-*.png")]
+            return bool(made) and min(made) >= model.stat().st_mtime_ns
+    return True
 
 
 def chosen(record: StudyRecord, trial: int | None) -> Best:

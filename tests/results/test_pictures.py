@@ -12,9 +12,9 @@ from torch import nn
 
 from cluster.study import Study
 from results.description import Description
-from results.pictures import draw
+from results.pictures import ROWS, draw, draw_best
 from results.read import StudyRecord, read_study
-from results.study_folder import StudyError, StudyFolder
+from results.study_folder import StudyError, StudyFolder, StudyLock
 from search_spaces import Space, space_from_mapping
 from tests.trainables.test_training import Line, LineConfig
 from trainables.data import Splits
@@ -100,3 +100,26 @@ def test_a_task_without_pictures_says_so(tmp_path: Path) -> None:
     record = replace(record, description=replace(record.description, space=function))
     with pytest.raises(StudyError, match="is a function: only a Task can draw pictures"):
         draw(record, trial=None, rows=[0])
+
+
+def test_the_report_has_the_best_trial_drawn_once_for_each_model(tmp_path: Path) -> None:
+    folder = studied(tmp_path).folder
+    before = len(DRAWN)
+    assert draw_best(folder) is None and draw_best(folder) is None
+    assert len(DRAWN) == before + 1
+    assert sorted(path.name for path in folder.pictures.iterdir()) == [f"trial-0001-row {row}.png" for row in ROWS]
+    folder.trial(1).best.touch()
+    assert draw_best(folder) is None
+    assert len(DRAWN) == before + 2
+
+
+def test_the_report_says_why_a_picture_is_missing_only_where_there_should_be_one(tmp_path: Path) -> None:
+    folder = studied(tmp_path).folder
+    assert draw_best(studied(tmp_path / "none", task="Line").folder) is None
+    with StudyLock(folder):
+        assert draw_best(folder) is None and not folder.pictures.exists(), "the search may need the machine"
+    folder.trial(1).best.write_bytes(b"no checkpoint")
+    assert "best.pt can't be read" in (draw_best(folder) or "")
+    text = folder.description.read_text().replace(__name__, "no.such.module")
+    folder.description.write_text(text)
+    assert "no.such.module" in (draw_best(folder) or "")

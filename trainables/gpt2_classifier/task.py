@@ -4,9 +4,10 @@ Shapes: B batch, T tokens, D width, H heads, K width of a head, C classes, V voc
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,13 @@ from trainables.data import Batch, Splits
 from trainables.gpt2_classifier.sequences import IGNORED, SequenceSplits, digit_sequences, jsonl_sequences
 from trainables.losses import focal_cross_entropy
 from trainables.optim import OptimConfig
+from trainables.pictures import confusion_picture
 from trainables.tally import ClassificationTally
 from trainables.task import Task
+from trainables.training import evaluate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,3 +325,11 @@ class GPT2Classifier(Task):
     def count(self, tally: ClassificationTally, outputs: Tensor, batch: Batch) -> None:
         """Count the most likely class of each sequence."""
         tally.update(outputs, batch["labels"])
+
+    def pictures(
+        self, config: GPT2ClassifierConfig, model: nn.Module, splits: Splits, rows: Sequence[int]
+    ) -> "dict[str, Figure]":
+        """The confusion matrix of all validation sequences."""
+        _, details = evaluate(self, config, model, splits, splits.validation)
+        classes = [str(label) for label in range(len(details["confusion"]))]
+        return {"confusion": confusion_picture(details["confusion"], classes)}

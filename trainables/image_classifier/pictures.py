@@ -1,4 +1,4 @@
-"""Pictures of an image classifier: images with what they were taken for, and a confusion matrix.
+"""A picture of an image classifier: images with what they were taken for.
 
 Shapes: B batch, C classes.
 """
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 8
-MOST_NUMBERED_CLASSES = 20
 CELL_INCHES = 1.6
 
 
@@ -50,22 +49,3 @@ def _caption(axes: "Axes", true: str, predicted: str, score: float) -> None:
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set(visible=not right, color="firebrick", linewidth=3)
-
-
-def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> "Figure":
-    """Counts by true class (rows) and predicted class (columns); the shade is the share of the true class."""
-    from matplotlib.figure import Figure
-
-    size = len(classes)
-    figure = Figure(figsize=(2.5 + 0.45 * min(size, 40), 2 + 0.45 * min(size, 40)), layout="constrained")
-    axes = figure.add_subplot()
-    shares = [[count / max(1, sum(row)) for count in row] for row in confusion]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(size), classes, rotation=90)
-    axes.set_yticks(range(size), classes)
-    if size <= MOST_NUMBERED_CLASSES:
-        for i, row in enumerate(confusion):
-            for j, count in enumerate(row):
-                axes.text(j, i, str(count), ha="center", va="center", color="white" if shares[i][j] > 0.5 else "black")
-    return figure

@@ -27,10 +27,11 @@ from trainables.image_classifier.models import (
     name_problem,
     timm_model,
 )
-from trainables.image_classifier.pictures import confusion_picture, image_grid
+from trainables.image_classifier.pictures import image_grid
 from trainables.images import normalized
 from trainables.losses import focal_cross_entropy, soft_focal_cross_entropy
 from trainables.optim import OptimConfig
+from trainables.pictures import confusion_picture
 from trainables.tally import RankingTally
 from trainables.task import Task
 from trainables.training import evaluate, to_device

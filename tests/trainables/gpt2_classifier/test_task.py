@@ -4,6 +4,7 @@ Shapes: B batch, T tokens, D width, H heads, C classes, V vocabulary.
 """
 
 import math
+from collections import Counter
 from dataclasses import replace
 from typing import Any, cast
 
@@ -382,3 +383,16 @@ def test_a_weighted_sampler_trains_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GPT2Classifier, "data", lambda *_: splits)
     (report,) = curve(GPT2Classifier(), config, epochs=1)
     assert math.isfinite(report.metrics["train_loss"])
+
+
+def test_the_picture_counts_every_validation_sequence() -> None:
+    config = config_of()
+    splits, model = digits(config), GPT2Classifier().model(config, digits(config)).eval()
+    [(name, figure)] = GPT2Classifier().pictures(config, model, splits, [0]).items()
+    assert name == "confusion"
+    batch = splits.validation.take(torch.arange(len(splits.validation)))
+    _, logits_BC = GPT2Classifier().loss(config, model, batch)
+    pairs = zip(batch["labels"].tolist(), logits_BC.argmax(-1).tolist(), strict=True)
+    counts = dict(Counter(pairs))
+    shown = {text.get_position()[::-1]: int(text.get_text()) for text in figure.axes[0].texts}
+    assert {pair: count for pair, count in shown.items() if count} == counts

@@ -19,10 +19,11 @@ from trainables.config import TaskError, build_config
 from trainables.data import Batch, Splits
 from trainables.image_classifier.augment import mixed
 from trainables.image_classifier.folders import ImageSplits
-from trainables.image_classifier.pictures import confusion_picture, image_grid
+from trainables.image_classifier.pictures import image_grid
 from trainables.image_classifier.task import ImageClassifier, ImageClassifierConfig
 from trainables.images import normalized
 from trainables.losses import focal_cross_entropy, soft_focal_cross_entropy
+from trainables.pictures import confusion_picture
 from trainables.tally import RankingTally
 
 CLASSES = 4
