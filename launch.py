@@ -260,7 +260,7 @@ def search_parser() -> argparse.ArgumentParser:
     parser.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
     parser.add_argument("--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME")
     parser.add_argument("--checkpoints", metavar="URI", help="copy what trials write to s3://BUCKET/FOLDER or gs://...")
-    parser.add_argument("--concurrent", type=at_least_one, help="trials at once, at most")
+    parser.add_argument("--concurrent", type=at_least_one, help="trials at once, at most; a cluster grows to it")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
 

@@ -99,15 +99,20 @@ class Cluster:
                 f"workers that train together need whole GPUs, got resources.gpus={needs['GPU']:g}; set it to 1"
             )
         if not self.places(resources):
-            each = f"{amounts_text(needs, needs)} on one machine"
-            each = f"each needs {each}" if workers == 1 else f"each needs {workers} workers, a worker {each}"
-            has = "; ".join(amounts_text(node.offers, needs) for node in self.nodes)
-            places = sum(node.places(needs) for node in self.nodes)
             raise StudyError(
-                f"no trial can ever be placed: {each}; the machines have {has}, room for {places}; lower "
+                f"no trial can ever be placed: {self.shortage(resources)}; lower "
                 f"resources.{'cpus or gpus' if workers == 1 else 'workers, cpus or gpus'}, or what else it asks for"
             )
         return self.places(resources, wanted)
+
+    def shortage(self, resources: Resources) -> str:
+        """In words, what a trial needs beside what there is."""
+        needs, workers = self.needs(resources), resources.workers
+        each = f"{amounts_text(needs, needs)} on one machine"
+        each = f"each needs {each}" if workers == 1 else f"each needs {workers} workers, a worker {each}"
+        has = "; ".join(amounts_text(node.offers, needs) for node in self.nodes)
+        places = sum(node.places(needs) for node in self.nodes)
+        return f"{each}; the machines have {has}, room for {places}"
 
     def places(self, resources: Resources, wanted: int | None = None) -> int:
         """How many trials can train at once, also if that is none; at most `wanted`."""

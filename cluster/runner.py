@@ -13,7 +13,8 @@ import optuna
 import ray
 from rich.console import Console
 
-from cluster.connect import check_reachable, connect
+from cluster.autoscaler import machines_for
+from cluster.connect import check_reachable, connect, look
 from cluster.search import search
 from cluster.study import Study
 from cluster.tuning import Halt
@@ -99,19 +100,21 @@ def _open_study(folder: StudyFolder, description: Description) -> Study:
 
 
 def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> None:
-    cluster = connect(options.address, study.import_paths)
+    resources, concurrent = study.space.resources, options.concurrent
+    dashboard = connect(options.address, study.import_paths).dashboard
     try:
-        check_reachable(study.folder)
-        slots = cluster.slots(study.space.resources, options.concurrent)
-        console.print(
-            f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; "
-            f"{dashboard_text(cluster.dashboard)}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        with _signals_halt(halt, console), open_view(study, halt, console, quiet=options.quiet) as view:
-            search(study, cluster, concurrent=options.concurrent, view=view, halt=halt)
-        study.folder.fetch()
+        with machines_for(resources, concurrent, console) as after_last:
+            check_reachable(study.folder)
+            cluster = look(dashboard)
+            slots = cluster.slots(resources, concurrent)
+            console.print(
+                f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; {dashboard_text(dashboard)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            with _signals_halt(halt, console), open_view(study, halt, console, quiet=options.quiet) as view:
+                search(study, cluster, concurrent=concurrent, view=view, halt=halt, after_last=after_last)
+            study.folder.fetch()
     finally:
         ray.shutdown()
 

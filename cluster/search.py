@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 
 from ray import tune
 
@@ -29,8 +30,18 @@ TUNE_SETTINGS = {
 }
 
 
-def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View, halt: Halt) -> None:
+def search(
+    study: Study,
+    cluster: Cluster,
+    *,
+    concurrent: int | None,
+    view: View,
+    halt: Halt,
+    after_last: Callable[[], None] = lambda: None,
+) -> None:
     """Run the study's trials. On return every trial is finished or waits for a later launch; none is running.
+
+    Calls `after_last` when the last trial has been handed out.
 
     Raises:
         StudyError: when no trial can ever be placed.
@@ -46,7 +57,7 @@ def search(study: Study, cluster: Cluster, *, concurrent: int | None, view: View
             TrialActor,
             tune_config=tune.TuneConfig(
                 num_samples=-1,
-                search_alg=StudySearcher(study, slots, metrics, halt),
+                search_alg=StudySearcher(study, slots, metrics, halt, after_last),
                 scheduler=StudyScheduler(study, slots, metrics, halt),
                 reuse_actors=True,
                 trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",

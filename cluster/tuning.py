@@ -1,7 +1,7 @@
 """Ray Tune's searcher, scheduler, stopper and callback, as thin as they can be: the study decides."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,11 +80,13 @@ class StudySearcher(Unpickled, Searcher):
         slots: Where they train.
         metrics: Times the suggestions.
         halt: Once it is requested, no more trials are handed out.
+        after_last: Called when the last trial has been handed out.
     """
 
-    def __init__(self, study: Study, slots: Slots, metrics: Metrics, halt: Halt):
+    def __init__(self, study: Study, slots: Slots, metrics: Metrics, halt: Halt, after_last: Callable[[], None]):
         super().__init__(metric="value", mode="max")
         self._study, self._slots, self._metrics, self._halt = study, slots, metrics, halt
+        self._after_last = after_last
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's job; None while all slots are taken."""
@@ -96,7 +98,10 @@ class StudySearcher(Unpickled, Searcher):
             trial = self._study.next_trial()
         if trial is None:
             self._slots.leave(trial_id)
-            return None if self._halt.reason else Searcher.FINISHED
+            if self._halt.reason:
+                return None
+            self._after_last()
+            return Searcher.FINISHED
         job = self._study.job(trial)
         return {
             "number": trial.number,

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -178,40 +177,6 @@ def test_both_clouds_set_up_a_machine_alike() -> None:
         return re.sub(r" -t nfs.*", "", text).replace(client, "CLIENT")
 
     assert set_up("aws.yaml") == set_up("gcp.yaml")
-
-
-FAKE_RAY = """
-import sys
-def init(*arguments, **options): print("init", *arguments)
-def remote(**options):
-    assert options == {"num_cpus": 0, "num_gpus": 1}, options
-    return lambda held: Handle
-class Handle:
-    @classmethod
-    def remote(cls): return cls()
-    here = property(lambda self: self)
-def wait(calls, num_returns, timeout):
-    assert len(calls) == num_returns
-    return calls[:int(sys.argv[2])], calls[int(sys.argv[2]):]
-"""
-
-
-@pytest.mark.parametrize(("there", "code"), [(3, 0), (1, 0), (0, 1)])
-def test_gpus_waits_for_machines_and_is_content_with_fewer(there: int, code: int, tmp_path: Path) -> None:
-    scripts = tmp_path / "venv" / "bin"
-    scripts.mkdir(parents=True)
-    subprocess.run(
-        ["bash", "-c", cloud("aws.yaml")["head_setup_commands"][-1]],
-        env={**os.environ, "HOME": str(tmp_path)},
-        check=True,
-    )
-    assert os.access(scripts / "gpus", os.X_OK)
-    (scripts / "ray.py").write_text(FAKE_RAY)
-    done = subprocess.run(
-        [sys.executable, "-S", str(scripts / "gpus"), "3", str(there)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, done.stderr
-    assert done.stdout.splitlines()[1:] == ["init auto", f"{there} of 3 GPUs are there"]
 
 
 # KubeRay --------------------------------------------------------------------------------------------------------------

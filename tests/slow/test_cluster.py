@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -44,13 +44,41 @@ TINY = ("model.layers=1", "model.width=16", "model.heads=2", "data.batch_size=64
 class LocalCluster:
     """Nodes of this test, each `ray start --block` in a process group of its own."""
 
-    def __init__(self, temporary: Path):
+    def __init__(self, temporary: Path, machine_types: Mapping[str, Mapping[str, object]] | None = None):
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self.env = {**token, "RAY_health_check_failure_threshold": "2", "RAY_health_check_period_ms": "1000"}
         self._temporary, self._nodes = temporary, list[subprocess.Popen[bytes]]()
         port, dashboard = free_port(), free_port()
         self.address = f"127.0.0.1:{port}"
-        self.add("--head", f"--port={port}", f"--dashboard-port={dashboard}", f"--temp-dir={temporary}")
+        head = ["--head", f"--port={port}", f"--dashboard-port={dashboard}", f"--temp-dir={temporary}"]
+        self.add(*head, *(self._scaling(machine_types) if machine_types else []))
+
+    def _scaling(self, machine_types: Mapping[str, Mapping[str, object]]) -> list[str]:
+        """A head without room, whose autoscaler starts nodes on this machine."""
+        self.env |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+        lists = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+        config = {
+            "cluster_name": "here",
+            "max_workers": 8,
+            "idle_timeout_minutes": 0.1,
+            "upscaling_speed": 1.0,
+            "provider": {
+                "type": "fake_multinode",
+                "gcs_address": self.address,
+                "use_node_id_as_ip": True,
+                "disable_node_updaters": True,
+                "disable_launch_config_check": True,
+            },
+            "head_node_type": "head",
+            "available_node_types": {"head": {"resources": {"CPU": 0}, "node_config": {}}, **machine_types},
+            **{name: {} for name in ("auth", "docker", "file_mounts", "head_node", "worker_nodes")},
+            **{f"{name}_commands": [] for name in lists},
+            **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+            "file_mounts_sync_continuously": False,
+        }
+        path = self._temporary.parent / "autoscaler.json"
+        path.write_text(json.dumps(config))
+        return [f"--autoscaling-config={path}", "--num-cpus=0", "--num-gpus=0"]
 
     def add(self, *options: str) -> "subprocess.Popen[bytes]":
         """Another node; comes back when it has joined."""
@@ -77,14 +105,22 @@ class LocalCluster:
 
     def held(self) -> dict[str, float]:
         """CPUs and GPUs that are not free, as a new process that joins sees it."""
+        has, free = self._resources()
+        return {name: has[name] - free.get(name, 0) for name in ("CPU", "GPU")}
+
+    def total(self, name: str) -> float:
+        """What the nodes have together of a resource."""
+        return self._resources()[0].get(name, 0)
+
+    def _resources(self) -> tuple[dict[str, float], dict[str, float]]:
         code = (
             f"import json, ray; ray.init('{self.address}', logging_level='ERROR', log_to_driver=False)\n"
-            "has, free = ray.cluster_resources(), ray.available_resources()\n"
-            "print('held', json.dumps({k: has[k] - free.get(k, 0) for k in ('CPU', 'GPU')}))"
+            "print('found', json.dumps([ray.cluster_resources(), ray.available_resources()]))"
         )
         env = {**os.environ, **self.env}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=90)
-        return json.loads(done.stdout.split("held", 1)[1].splitlines()[0])
+        has, free = json.loads(done.stdout.split("found", 1)[1].splitlines()[0])
+        return has, free
 
     def kill(self, node: "subprocess.Popen[bytes]") -> None:
         """End a node as a power failure would."""
@@ -161,6 +197,30 @@ def test_a_node_is_lost_and_another_one_joins(workplace: Path, launch: Launch, c
     assert any(len(set(nodes)) == 2 for nodes in places.values()), "the trial of the lost node went on elsewhere"
     assert all_nodes(workplace, "nodes") - known, "the node that joined was used"
     assert cluster.held() == {"CPU": 0, "GPU": 0}
+
+
+def test_a_cluster_that_scales_is_asked_for_machines_and_lets_them_go(
+    workplace: Path, launch: Launch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine = {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 4}
+    cluster = LocalCluster(tmp_path_factory.mktemp("s") / "ray", {"gpu": machine})
+    try:
+        (workplace / "grows.yaml").write_text(
+            NODES.replace("epoch_s: 0.6", "epoch_s: 0.4")
+            + "budget: {trials: 4, max_epochs: 6}\nresources: {cpus: 1, gpus: 1}\n"
+        )
+        options = ("--space", "grows.yaml", "--address", cluster.address, "--concurrent", "2")
+        code, output = finish(launch(*options, env=cluster.env))
+        assert code == 0, output
+        assert "no room for a trial yet" in output
+        study = record(workplace, "grows")
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+        assert len(all_nodes(workplace, "grows")) == 2, "as many as were asked for"
+        deadline = time.monotonic() + 60
+        while cluster.total("GPU"):
+            assert time.monotonic() < deadline, "idle machines stay"
+    finally:
+        cluster.close()
 
 
 def test_two_workers_on_two_nodes_one_of_which_dies(workplace: Path, launch: Launch, cluster: LocalCluster) -> None:

@@ -1,0 +1,81 @@
+"""Machines that a cluster starts when they are asked for."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray.autoscaler.sdk import request_resources
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.experimental.internal_kv import _internal_kv_get, internal_kv_get_gcs_client
+from rich.console import Console
+
+from cluster.connect import Cluster, look
+from results.study_folder import StudyError
+from search_spaces import Resources
+
+WAIT_S, LOOK_S = 1800.0, 3.0
+NO_TYPE = re.compile("node_[0-9a-f]+")
+
+
+@contextmanager
+def machines_for(resources: Resources, wanted: int | None, console: Console) -> Iterator[Callable[[], None]]:
+    """Have the cluster, if it scales, start machines for `wanted` trials at once; begins when there is room for one.
+
+    Without `wanted` it is asked for no more than room for one trial. Gives what to call when no more trials will come:
+    machines that become idle may go then.
+
+    Raises:
+        StudyError: when there is no room for a trial after half an hour.
+    """
+    if not scales():
+        yield lambda: None
+        return
+    cluster = look()
+    try:
+        if not cluster.places(resources):
+            ask_for(cluster, resources, wanted or 1)
+            console.print("no room for a trial yet; waiting for machines (`ray status` says which come)")
+            cluster = _with_room(resources)
+        if wanted:
+            ask_for(cluster, resources, wanted)
+        yield ask_for_nothing
+    finally:
+        ask_for_nothing()
+
+
+def _with_room(resources: Resources) -> Cluster:
+    """The cluster, once a trial fits."""
+    deadline = time.monotonic() + WAIT_S
+    while not (cluster := look()).places(resources):
+        if time.monotonic() > deadline:
+            raise StudyError(f"no machine came in {WAIT_S / 60:g} minutes: {cluster.shortage(resources)}")
+        time.sleep(LOOK_S)
+    return cluster
+
+
+def ask_for(cluster: Cluster, resources: Resources, trials: int) -> None:
+    """Ask for room for so many trials at once, in place of what was asked for before."""
+    needs = {name: amount for name, amount in cluster.needs(resources).items() if amount}
+    request_resources(bundles=[needs] * (trials * resources.workers))
+
+
+def ask_for_nothing() -> None:
+    """Machines that become idle may go."""
+    request_resources(bundles=[])
+
+
+def scales() -> bool:
+    """Whether an autoscaler looks after the cluster: then its machines have types, else names made of their ids."""
+    return any(not NO_TYPE.fullmatch(name) for name in _machine_types())
+
+
+def _machine_types() -> list[str]:
+    if is_autoscaler_v2():
+        status = get_cluster_status(internal_kv_get_gcs_client().address)
+        return [node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)]
+    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get("autoscaler_report", {})
+    return list(report.get("active_nodes", {}))
