@@ -24,7 +24,7 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 
 def search(args: argparse.Namespace) -> int:
     """Begin a study of a space, or go on with it if it was begun."""
-    from results.description import Description, checkpoints_of, database_of, origin
+    from results.description import Description, checkpoints_of, database_of, mlflow_of, origin
     from search_spaces import load_space
     from trainables.accept import accept, import_from, locate_files
 
@@ -42,6 +42,7 @@ def search(args: argparse.Namespace) -> int:
         origin=origin(),
         database=database_of(folder, args.storage, space),
         checkpoints=checkpoints_of(folder, args.checkpoints),
+        mlflow=mlflow_of(folder, args.mlflow, space),
     )
     return run(folder, description, args)
 
@@ -54,7 +55,7 @@ def resume(args: argparse.Namespace) -> int:
     from trainables.accept import accept, import_from, locate_files
 
     fixed = {"--max-epochs": args.max_epochs, "--set": args.set, "--seed": args.seed, "--name": args.name}
-    fixed |= {"--storage": args.storage, "--checkpoints": args.checkpoints}
+    fixed |= {"--storage": args.storage, "--checkpoints": args.checkpoints, "--mlflow": args.mlflow}
     given = [option for option, value in fixed.items() if value not in (None, [])]
     if given:
         raise StudyError(f"--resume goes on with the same study: {', '.join(given)} would make it another one")
@@ -260,6 +261,7 @@ def search_parser() -> argparse.ArgumentParser:
     parser.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
     parser.add_argument("--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME")
     parser.add_argument("--checkpoints", metavar="URI", help="copy what trials write to s3://BUCKET/FOLDER or gs://...")
+    parser.add_argument("--mlflow", metavar="URI", help="show the trials in MLflow: http://HOST:5000 or sqlite:///FILE")
     parser.add_argument("--concurrent", type=at_least_one, help="trials at once, at most; a cluster grows to it")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser

@@ -51,7 +51,7 @@ def confirming(parent: Description, chosen: list[Candidate], seeds: int) -> Desc
     split_seed = parent.space.seed if parent.split_seed is None else parent.split_seed
     space = confirming_space(parent.space, chosen, seeds)
     checkpoints = inside(parent.checkpoints, f"confirm/{digest(space)}") if parent.checkpoints else None
-    return replace(parent, space=space, database=None, checkpoints=checkpoints, split_seed=split_seed)
+    return replace(parent, space=space, database=None, checkpoints=checkpoints, mlflow=None, split_seed=split_seed)
 
 
 def confirming_space(space: Space, chosen: list[Candidate], seeds: int) -> Space:

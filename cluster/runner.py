@@ -15,6 +15,7 @@ from rich.console import Console
 
 from cluster.autoscaler import machines_for
 from cluster.connect import check_reachable, connect, look
+from cluster.mlflow_mirror import MlflowMirror, following
 from cluster.search import search
 from cluster.study import Study
 from cluster.tuning import Halt
@@ -63,6 +64,7 @@ def run_trials(folder: StudyFolder, description: Description, options: RunOption
     space = description.space
     halt = Halt(space.budget.time_s)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    mirror = MlflowMirror(description, console) if description.mlflow else None
     with StudyLock(folder):
         study = _open_study(folder, description)
         done = sum(trial.state.is_finished() for trial in study.trials())
@@ -75,7 +77,10 @@ def run_trials(folder: StudyFolder, description: Description, options: RunOption
         if done < space.budget.trials:
             if done or len(study.trials()) > len(space.start):
                 console.print(f"going on: {done} trials are finished", highlight=False)
-            _search(study, halt, options, console)
+            _search(study, mirror, halt, options, console)
+        else:
+            with following(mirror, study):
+                pass  # The launcher before may have been killed before it had sent all.
     return halt
 
 
@@ -99,11 +104,11 @@ def _open_study(folder: StudyFolder, description: Description) -> Study:
     return study
 
 
-def _search(study: Study, halt: Halt, options: RunOptions, console: Console) -> None:
+def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunOptions, console: Console) -> None:
     resources, concurrent = study.space.resources, options.concurrent
     dashboard = connect(options.address, study.import_paths).dashboard
     try:
-        with machines_for(resources, concurrent, console) as after_last:
+        with following(mirror, study), machines_for(resources, concurrent, console) as after_last:
             check_reachable(study.folder)
             cluster = look(dashboard)
             slots = cluster.slots(resources, concurrent)

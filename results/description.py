@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 
 from results.database import Database
 from results.study_folder import StudyError, StudyFolder
+from results.tracking import Tracking
 from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
 from search_spaces.problems import is_whole
 from search_spaces.space import DIRECTIONS, Objective
@@ -36,6 +37,7 @@ class Description:
         origin: Command, time, commit, versions: for people to read.
         database: Where the trials are kept; None: in the folder's journal.
         checkpoints: URI of a copy of the trials' files; None: all machines reach the folder.
+        mlflow: Where the trials are shown as MLflow's runs; None: nowhere.
         split_seed: Of the data's splits; None: the space's seed.
     """
 
@@ -45,6 +47,7 @@ class Description:
     origin: Mapping[str, Any]
     database: Database | None = None
     checkpoints: str | None = None
+    mlflow: Tracking | None = None
     split_seed: int | None = None
 
     def write(self, folder: StudyFolder) -> None:
@@ -56,7 +59,8 @@ class Description:
             "origin": dict(self.origin),
             "split_seed": self.split_seed,
             "checkpoints": self.checkpoints,
-            "database": {"url": self.database.url, "study": self.database.study} if self.database else None,
+            "database": asdict(self.database) if self.database else None,
+            "mlflow": asdict(self.mlflow) if self.mlflow else None,
             "space": self.space.to_dict(),
         }
         text = "# The resolved space of this study. The journal knows it too: an edit here is refused.\n"
@@ -83,7 +87,7 @@ def read_description(folder: StudyFolder) -> Description:
     space = space_from_mapping(content["space"], name=content["name"], file=folder.description)
     if space.objective not in (None, objective):
         raise StudyError(f"{folder.description} is damaged: objective must be the space's, got {objective.text}")
-    database = content.get("database")
+    database, mlflow = content.get("database"), content.get("mlflow")
     return Description(
         space=space,
         objective=objective,
@@ -91,6 +95,7 @@ def read_description(folder: StudyFolder) -> Description:
         origin=content["origin"],
         database=Database(**database) if database else None,
         checkpoints=content.get("checkpoints"),
+        mlflow=Tracking(**mlflow) if mlflow else None,
         split_seed=content.get("split_seed"),
     )
 
@@ -103,8 +108,8 @@ def _is_objective(value: object) -> bool:
     return True
 
 
-def _is_database(value: object) -> bool:
-    return isinstance(value, dict) and set(value) == {"url", "study"} and all(map(_is_text, value.values()))
+def _has_texts(value: object, *keys: str) -> bool:
+    return isinstance(value, dict) and set(value) == set(keys) and all(map(_is_text, value.values()))
 
 
 def _is_text(value: object) -> bool:
@@ -118,7 +123,14 @@ _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "origin": (lambda value: isinstance(value, dict), "a mapping"),
     "split_seed": (lambda value: value is None or is_whole(value), "null, or a whole number"),
     "checkpoints": (lambda value: value is None or _is_text(value), "null, or a URI"),
-    "database": (lambda value: value is None or _is_database(value), "null, or a mapping of url and study"),
+    "database": (
+        lambda value: value is None or _has_texts(value, "url", "study"),
+        "null, or a mapping of url and study",
+    ),
+    "mlflow": (
+        lambda value: value is None or _has_texts(value, "uri", "experiment", "study"),
+        "null, or a mapping of uri, experiment and study",
+    ),
     "space": (lambda value: isinstance(value, dict), "a mapping"),
 }
 
@@ -168,6 +180,22 @@ def checkpoints_of(folder: StudyFolder, uri: str | None) -> str | None:
             f"{folder.path} keeps its checkpoints in {kept or folder.path}, got --checkpoints {uri}; give this one "
             "another --name"
         )
+    return kept
+
+
+def mlflow_of(folder: StudyFolder, uri: str | None, space: Space) -> Tracking | None:
+    """Where a study is shown in MLflow: where it was from its beginning; for a new study at `uri`, if any.
+
+    Raises:
+        StudyError: when the URI holds a password, or the study was begun with another one, or with none.
+    """
+    new = Tracking.new(uri, space) if uri else None
+    if not folder.exists():
+        return new
+    kept = read_description(folder).mlflow if folder.description.exists() else None
+    if new and (kept is None or kept.uri != new.uri):
+        shown = f"shown in MLflow at {kept.uri}" if kept else "not shown in MLflow"
+        raise StudyError(f"{folder.path} is {shown}, got --mlflow {new.uri}; give this one another --name")
     return kept
 
 

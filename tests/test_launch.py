@@ -3,16 +3,19 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from mlflow import MlflowClient
 
 import launch
 from cluster.study import Study
 from results.description import Description, read_description
 from results.study_folder import StudyFolder
+from results.tracking import Tracking
 from search_spaces import load_space
 from trainables.accept import accept, import_from
 from trainables.job import run
@@ -161,6 +164,8 @@ def refused(launched: Launch, here: Path, *arguments: str) -> str:
         ("--space small.yaml --name ", "--name must be letters, digits"),
         ("--space small.yaml --out small.yaml", "must be a folder"),
         ("--space small.yaml --out small.yaml/runs", "must be a folder"),
+        ("--space small.yaml --mlflow http://me:secret@localhost", "--mlflow must hold no password"),
+        ("--space small.yaml --mlflow http://127.0.0.1:9", "MLflow at http://127.0.0.1:9 can't be used"),
         ("--space small.yaml --nonsense", "unrecognized arguments: --nonsense"),
         ("--resume nowhere", "nowhere is no study: it has no study.yaml"),
         ("--resume small.yaml", "small.yaml is no study"),
@@ -236,6 +241,7 @@ def test_a_module_that_breaks_on_import_is_refused(launched: Launch, here: Path)
         ("--set x=3", "--set would make it another one"),
         ("--seed 3", "--seed would make it another one"),
         ("--seed 0 --set x=3", "--set, --seed would make it another one"),
+        ("--mlflow http://localhost", "--mlflow would make it another one"),
         ("--name other", "--name would make it another one"),
         ("--trials 2", "--trials may be raised on --resume, never lowered: the study has 3, got 2"),
     ],
@@ -348,6 +354,18 @@ def test_a_finished_study_starts_nothing_when_run_again(launched: Launch, here: 
         assert (code, err) == (0, "")
         assert "3 of 3 trials" in out
         assert "python launch.py train runs/small/best.yaml" in out
+
+
+def test_a_finished_study_that_mlflow_lacks_is_sent_when_run_again(launched: Launch, here: Path) -> None:
+    study = make_study(here / "runs" / "small")
+    tracking = Tracking(uri=f"sqlite:///{here}/mlflow.db", experiment="small", study="1a2b3c4d")
+    replace(read_description(study.folder), mlflow=tracking).write(study.folder)
+    code, _, err = launched("--resume", "runs/small")
+    assert (code, err) == (0, "")
+    client = MlflowClient(tracking.uri)
+    experiment = client.get_experiment_by_name("small")
+    assert experiment
+    assert len(client.search_runs([experiment.experiment_id])) == 3
 
 
 def test_a_new_study_gets_as_far_as_ray(launched: Launch, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
