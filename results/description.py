@@ -12,8 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from results.database import Database
 from results.study_folder import StudyError, StudyFolder
 from results.tracking import Tracking
@@ -208,6 +206,8 @@ def first_origin(folder: StudyFolder, new: Description) -> Mapping[str, Any]:
 
 
 def _hardware() -> dict[str, str]:
+    import torch
+
     found = {"cpu": f"{os.cpu_count()} cores, {_cpu_model() or platform.machine()}"}
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {**found, "gpu": ", ".join(gpus) or "none"}

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 Batch = dict[str, Tensor]
@@ -78,6 +77,8 @@ def stratified_split(labels: list[int], seed: int) -> tuple[list[int], list[int]
     Raises:
         ValueError: when a class has too few rows to be in all three.
     """
+    from sklearn.model_selection import train_test_split  # It takes a second, and a launcher has no need of it.
+
     rows = list(range(len(labels)))
     try:
         train, held_out = train_test_split(rows, test_size=0.2, random_state=seed, stratify=labels)

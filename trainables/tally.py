@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 
@@ -124,6 +123,8 @@ class RankingTally(ClassificationTally):
         }
 
     def _average_precision(self, label: int) -> float:
+        from sklearn.metrics import average_precision_score
+
         scores_N, labels_N = torch.cat(self.scores)[:, label], torch.cat(self.labels)
         if not scores_N.isfinite().all():
             return float("nan")

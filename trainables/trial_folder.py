@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import torch
-
 
 @dataclass(frozen=True)
 class TrialFolder:
@@ -105,6 +103,8 @@ def read_state(path: Path) -> dict[str, Any] | None:
     """A checkpoint's content, or None if it is missing, truncated or no checkpoint."""
     if not path.exists():
         return None
+    import torch  # Not before: most commands that look at a study have no need of it.
+
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file may raise nearly anything: IndexError, struct.error, TypeError, ...
@@ -118,6 +118,8 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: when the disk is full, say; PyTorch by itself tells no more than that a position was unexpected.
     """
+    import torch
+
     with path.open("wb") as file:
         witness = _Witness(file)
         try:
