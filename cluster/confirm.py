@@ -7,7 +7,8 @@ from hashlib import sha256
 from rich.console import Console
 
 from cluster.runner import EXIT_DONE, RunOptions, run_trials, tell_end
-from results.confirm import Candidate, candidates, confirmed, known_confirmation, tell, write_confirmation
+from results.confirm import Candidate, candidates, confirmed, tell
+from results.confirmation import read_confirmation
 from results.description import Description
 from results.export import trial_export
 from results.read import StudyRecord, read_study
@@ -24,23 +25,22 @@ def confirm(record: StudyRecord, *, top: int, seeds: int, options: RunOptions, c
     exit code.
 
     Raises:
-        StudyError: when the search still runs, or no trial has a value.
+        StudyError: when the search still runs, no trial has a value, or `confirm.json` is damaged.
     """
     if record.holder is not None:
         raise StudyError(f"{record.folder.path} is {record.condition()}: confirm it when the search is over")
-    chosen, objective = candidates(record, top), record.description.objective
+    chosen, known = candidates(record, top), read_confirmation(record.folder)
     description = confirming(record.description, chosen, seeds)
     folder = StudyFolder(record.folder.confirmation / digest(description.space))
     halt = run_trials(folder, description, options, console)
     trainings = read_study(folder)
     if trainings.condition() != "finished":
         return tell_end(halt, f"python launch.py confirm {record.folder.path} --top {top} --seeds {seeds}", console)
-    content = known_confirmation(record.folder, trainings)
-    if content is None:
-        found = confirmed(trainings, chosen, seeds)
-        content = write_confirmation(record.folder, trainings, found, objective, seeds)
-    tell(content, console)
-    winner = next(one for one in chosen if one.name == content["candidates"][0]["name"])
+    if known is None or known.trainings != folder.path.name:
+        known = confirmed(trainings, chosen, seeds, known)
+        known.write(record.folder)
+    tell(known, console)
+    winner = next(one for one in chosen if one.name == known.candidates[0].name)
     trial_export(record, winner.best).write(record.folder.best)
     console.print(f"{record.folder.best} is now {winner.name}'s", highlight=False, soft_wrap=True)
     return EXIT_DONE

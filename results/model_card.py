@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from results.best import pareto_front
-from results.confirmed import confirmed_text
+from results.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
 from results.export import CONFIG, Export, all_values
 from results.journal_replay import START_KEY
 from results.read import StudyRecord
@@ -106,7 +106,7 @@ def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
         ("seed", f"{job.seed}; of the splits {job.split_seed}"),
         ("search", f"{code(export.study)}, {states_text(record)}"),
     ]
-    texts = [table(("", ""), rows), _caution(record), confirmed_text(record, best.number)]
+    texts = [table(("", ""), rows), _caution(record), _confirmed(record, best.number)]
     return "\n\n".join(text for text in texts if text)
 
 
@@ -118,6 +118,25 @@ def _caution(record: StudyRecord) -> str:
         f"This is one run with one seed, and {chosen} chosen by this very value: it is the best of many noisy ones, so "
         "expect a little worse on new data."
     )
+
+
+def _confirmed(record: StudyRecord, number: int) -> str:
+    """What the trial reached with fresh seeds; empty if it wasn't confirmed."""
+    confirmation = read_confirmation(record.folder)
+    if confirmation is None:
+        return ""
+    return "".join(_fresh(confirmation, one) for one in confirmation.candidates if one.trial == number)
+
+
+def _fresh(confirmation: Confirmation, one: ConfirmedCandidate) -> str:
+    name, texts = confirmation.objective, []
+    if one.mean is not None:
+        count = f"{confirmation.seeds} fresh seed{'' if confirmation.seeds == 1 else 's'}"
+        interval = f", {confirmation.confidence:.0%} interval {one.interval}" if one.interval else ""
+        texts.append(f"Trained again with {count}: mean {name} {metric_text(one.mean)}{interval}.")
+    if one.test_value is not None:
+        texts.append(f"On the test split: {name} {metric_text(one.test_value)}.")
+    return " ".join([*texts, f"Verdict on the candidates: {confirmation.verdict}."])
 
 
 def _configuration(record: StudyRecord, export: Export) -> str:

@@ -14,11 +14,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from results.confirmation import Confirmation, read_confirmation
 from results.description import read_description
 from results.read import StudyRecord, read_study
 from results.report.advice import advice
 from results.report.agreement import agreement_text, importance_text
-from results.report.confirmed import confirmation_figure, read_confirmation
+from results.report.confirmed import confirmation_figure
 from results.report.curves import curves
 from results.report.facts import Facts
 from results.report.figures import history, pareto, progress
@@ -87,10 +88,18 @@ def _read(folder: StudyFolder) -> tuple[StudyRecord | None, str | None]:
     return StudyRecord(folder=folder, description=description, trials=[], holder=None), problem
 
 
+def _confirmation(folder: StudyFolder) -> tuple[Confirmation | None, str | None]:
+    """What came of fresh seeds, if anything, and why it can't be read."""
+    try:
+        return read_confirmation(folder), None
+    except StudyError as error:
+        return None, str(error)
+
+
 def _content(facts: Facts, problem: str | None) -> dict[str, Any]:
     comparison = compare_at_epoch(facts)
     found = importances(facts, comparison)
-    confirmation, wrong = read_confirmation(facts.record.folder)
+    confirmation, wrong = _confirmation(facts.record.folder)
     problems = [f"The trials can't be read, and none is shown: {problem}"] if problem else list(banners(facts))
     drawn: dict[str, list[Figure | None]] = {
         "confirmed": [confirmation_figure(confirmation)] if confirmation else [],

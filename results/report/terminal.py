@@ -2,12 +2,13 @@
 
 from rich.console import Console
 
+from results.confirmation import read_confirmation
 from results.read import StudyRecord
 from results.report.advice import advice
-from results.report.confirmed import read_confirmation
 from results.report.facts import Facts
 from results.report.importance import compare_at_epoch, importances
 from results.report.words import headline
+from results.study_folder import StudyError, StudyFolder
 from results.summary import print_summary
 from results.text import duration
 
@@ -22,13 +23,19 @@ def print_report(record: StudyRecord, console: Console) -> None:
     print_summary(record, console)
     _say(console, f"cost: {facts.epochs} epochs, {_hours(facts)}")
     _say(console, _importance_line(facts))
-    confirmation, wrong = read_confirmation(record.folder)
-    if confirmation:
-        _say(console, f"fresh seeds: {confirmation.verdict.rstrip('.')}. {confirmation.optimism}")
-    if wrong:
-        _say(console, wrong, style="yellow")
+    _confirmation(console, record.folder)
     for one in advice(facts):
         _say(console, f"mind: {one.title}. {one.detail}", style="yellow")
+
+
+def _confirmation(console: Console, folder: StudyFolder) -> None:
+    try:
+        confirmation = read_confirmation(folder)
+    except StudyError as error:
+        _say(console, str(error), style="yellow")
+        return
+    if confirmation:
+        _say(console, f"fresh seeds: {'; '.join(filter(None, (confirmation.verdict, confirmation.optimism_text)))}")
 
 
 def _hours(facts: Facts) -> str:

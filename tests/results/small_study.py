@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 
 from cluster.study import Study
+from results.confirmation import Confirmation, ConfirmedCandidate, Optimism
 from results.description import Description
 from results.study_folder import StudyFolder
 from search_spaces import Objective, Space, space_from_mapping
@@ -66,3 +67,35 @@ def drive(study: Study, trials: int = 100) -> Study:
         except RuntimeError as error:
             study.fail(trial.number, str(error))
     return study
+
+
+def confirmed_candidate(**values: Any) -> ConfirmedCandidate:
+    """Trial 3, trained again; what is given differs."""
+    known: dict[str, Any] = {
+        "name": "trial 3",
+        "trial": 3,
+        "searched_value": 0.95,
+        "values": (0.91, 0.93, 0.92),
+        "mean": 0.92,
+        "low": 0.9,
+        "high": 0.94,
+        "test_value": 0.9,
+        "test_metrics": {"score": 0.9, "f1": 0.8},
+    }
+    return ConfirmedCandidate(**known | values)
+
+
+def small_confirmation(**values: Any) -> Confirmation:
+    """Trial 3, confirmed; what is given differs."""
+    known: dict[str, Any] = {
+        "trainings": "7f6ad872",
+        "objective": "score",
+        "direction": "maximize",
+        "seeds": 3,
+        "confidence": 0.95,
+        "verdict": "trial 3 is better",
+        "test_split_read": ("2026-01-02T03:04:05+00:00",),
+        "candidates": (confirmed_candidate(),),
+        "optimism": Optimism(searched=0.95, fresh_mean=0.92),
+    }
+    return Confirmation(**known | values)

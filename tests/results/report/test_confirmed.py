@@ -1,43 +1,32 @@
-"""Proves that fresh seeds are shown as their file says, and that what it lacks breaks nothing.
+"""Proves that fresh seeds are shown as their file says, and that a damaged one keeps no report from opening.
 
 pytest tests/results/report/test_confirmed.py
 """
 
 import json
+import math
+from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from results.report import write_report
-from results.report.confirmed import read_confirmation
+from results.confirmation import Confirmation
+from results.read import read_study
+from results.report import print_report, write_report
 from results.study_folder import StudyFolder
 from tests.results.report.reading import Page, read_page
 from tests.results.report.studies import HOSTILE, drive, open_study, space
+from tests.results.small_study import confirmed_candidate, small_confirmation
 
-CANDIDATES: list[dict[str, Any]] = [
-    {
-        "name": "trial 3",
-        "trial": 3,
-        "searched_value": 0.95,
-        "values": [0.91, 0.93, 0.92],
-        "mean": 0.92,
-        "low": 0.90,
-        "high": 0.94,
-        "test_value": 0.9,
-        "test_metrics": {"f1": 0.8},
-    },
-    {"name": f"start point 0 {HOSTILE}", "values": [0.9, None, "high"], "test_value": None},
-]
-WHOLE: dict[str, Any] = {
-    "objective": "score",
-    "direction": "maximize",
-    "seeds": 3,
-    "confidence": 0.95,
-    "verdict": f"trial 3 is better {HOSTILE}",
-    "candidates": CANDIDATES,
-    "optimism": {"searched": 0.95, "fresh_mean": 0.92},
-}
+HOSTILE_ONE = confirmed_candidate(
+    name=f"start point 0 {HOSTILE}", values=(0.9,), mean=0.9, low=None, high=None, test_value=None, test_metrics={}
+)
+FAILED = confirmed_candidate(
+    name="trial 7", values=(), mean=None, low=None, high=None, test_value=None, test_metrics={}
+)
 
 
 @pytest.fixture
@@ -45,47 +34,63 @@ def folder(tmp_path: Path) -> StudyFolder:
     return drive(open_study(tmp_path, space()), 2).folder
 
 
-def page_with(folder: StudyFolder, content: object) -> Page:
-    folder.confirmed.write_text(content if isinstance(content, str) else json.dumps(content))
+def page_with(folder: StudyFolder, confirmation: Confirmation) -> Page:
+    confirmation.write(folder)
     return read_page(write_report(folder))
+
+
+def terminal(folder: StudyFolder) -> str:
+    console = Console(file=StringIO(), width=200)
+    print_report(read_study(folder), console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_without_fresh_seeds_there_is_no_section(folder: StudyFolder) -> None:
     assert "fresh" not in read_page(write_report(folder)).ids
+    assert "fresh seeds" not in terminal(folder)
 
 
 def test_dots_interval_and_table_are_the_files(folder: StudyFolder) -> None:
-    page = page_with(folder, WHOLE)
+    candidates = (confirmed_candidate(), HOSTILE_ONE, FAILED)
+    page = page_with(folder, small_confirmation(candidates=candidates, verdict=f"trial 3 is better {HOSTILE}"))
     traces = {trace["name"]: trace for trace in page.figures["confirmed"]["data"]}
     assert (traces["fresh seeds"]["x"], traces["fresh seeds"]["y"]) == ([0.91, 0.93, 0.92, 0.9], [0, 0, 0, 1])
     mean = traces["mean and interval"]
-    assert mean["x"] == [0.92]
-    assert (mean["error_x"]["array"], mean["error_x"]["arrayminus"]) == ([0.02], [0.02])
-    assert traces["found by the search"]["x"] == [0.95] and traces["test split"]["x"] == [0.9]
+    assert mean["x"] == [0.92, 0.9]
+    assert (mean["error_x"]["array"], mean["error_x"]["arrayminus"]) == ([0.02, 0], [0.02, 0])
+    assert traces["found by the search"]["x"] == [0.95, 0.95] and traces["test split"]["x"] == [0.9]
     assert "0.9000 to 0.9400" in page.words and "f1 0.8000" in page.words and "not opened" in page.words
-    assert "95% confidence intervals" in page.words
+    assert "95% confidence intervals" in page.words and "trial 7" in page.words and HOSTILE in page.words
 
 
 def test_the_optimism_of_the_search_is_told_in_words(folder: StudyFolder) -> None:
-    assert "0.9500; fresh seeds of the same configuration reach 0.9200" in page_with(folder, WHOLE).words
-    folder.confirmed.write_text(json.dumps({**WHOLE, "direction": "minimize"}))
-    confirmation, _ = read_confirmation(folder)
-    assert confirmation and "is 0.0300 worse than what to expect." in confirmation.optimism
+    words = "search's best value was 0.9500, on fresh seeds it is 0.9200: the search was 0.0300 too good"
+    assert f"The {words}." in page_with(folder, small_confirmation()).words
+    assert f"fresh seeds: trial 3 is better; the {words}\n" in terminal(folder)
 
 
-@pytest.mark.parametrize("lost", WHOLE)
-def test_a_missing_key_breaks_nothing(folder: StudyFolder, lost: str) -> None:
-    folder.confirmed.write_text(json.dumps({key: value for key, value in WHOLE.items() if key != lost}))
-    confirmation, wrong = read_confirmation(folder)
-    assert confirmation and wrong is None
+def test_trainings_that_all_failed_have_no_figure(folder: StudyFolder) -> None:
+    page = page_with(folder, small_confirmation(candidates=(FAILED,), optimism=None))
+    assert "fresh" in page.ids and "confirmed" not in page.figures and "the search's best value" not in page.words
+    assert "fresh seeds: trial 3 is better\n" in terminal(folder)
 
 
-def test_a_candidate_may_lack_everything(folder: StudyFolder) -> None:
-    page = page_with(folder, {"candidates": [{}, {"values": None, "mean": "high", "test_metrics": []}, 3]})
-    assert "fresh" in page.ids and "confirmed" not in page.figures
+def test_a_metric_that_the_test_split_cannot_tell_is_shown_as_such(folder: StudyFolder) -> None:
+    one = confirmed_candidate(test_value=math.nan, test_metrics={"f1": math.nan})
+    assert "f1 nan" in page_with(folder, small_confirmation(candidates=(one,))).words
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "null", '"</script>"'])
-def test_a_file_that_is_none_is_told(folder: StudyFolder, text: str) -> None:
-    page = page_with(folder, text)
-    assert "confirm.json" in page.words and "fresh" not in page.ids
+WHOLE: dict[str, Any] = asdict(small_confirmation())
+DAMAGED = [
+    *("{", "[1]", "null", '"</script>"', "[" * 100_000, json.dumps(WHOLE).replace('"trial 3"', "[" * 900 + "]" * 900)),
+    json.dumps({key: value for key, value in WHOLE.items() if key != "verdict"}),
+    *(json.dumps(WHOLE | wrong) for wrong in ({"verdict": "\ud83d"}, {"seeds": HOSTILE}, {"confidence": math.nan})),
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_file_is_told_and_the_rest_is_there(folder: StudyFolder, text: str) -> None:
+    folder.confirmed.write_text(text)
+    page = read_page(write_report(folder))
+    assert "confirm.json is damaged" in page.words and "fresh" not in page.ids and "trials" in page.ids
+    assert "confirm.json is damaged" in terminal(folder)
