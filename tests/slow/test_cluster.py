@@ -10,6 +10,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,13 +45,14 @@ TINY = ("model.layers=1", "model.width=16", "model.heads=2", "data.batch_size=64
 class LocalCluster:
     """Nodes of this test, each `ray start --block` in a process group of its own."""
 
-    def __init__(self, temporary: Path, machine_types: Mapping[str, Mapping[str, object]] | None = None):
+    def __init__(self, machine_types: Mapping[str, Mapping[str, object]] | None = None):
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self.env = {**token, "RAY_health_check_failure_threshold": "2", "RAY_health_check_period_ms": "1000"}
-        self._temporary, self._nodes = temporary, list[subprocess.Popen[bytes]]()
+        self._temporary = tempfile.TemporaryDirectory(prefix="ray-")  # Sockets lie in it: its path must be short.
+        self._folder, self._nodes = Path(self._temporary.name), list[subprocess.Popen[bytes]]()
         port, dashboard = free_port(), free_port()
         self.address = f"127.0.0.1:{port}"
-        head = ["--head", f"--port={port}", f"--dashboard-port={dashboard}", f"--temp-dir={temporary}"]
+        head = ["--head", f"--port={port}", f"--dashboard-port={dashboard}", f"--temp-dir={self._folder / 'ray'}"]
         self.add(*head, *(self._scaling(machine_types) if machine_types else []))
 
     def _scaling(self, machine_types: Mapping[str, Mapping[str, object]]) -> list[str]:
@@ -76,7 +78,7 @@ class LocalCluster:
             **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
             "file_mounts_sync_continuously": False,
         }
-        path = self._temporary.parent / "autoscaler.json"
+        path = self._folder / "autoscaler.json"
         path.write_text(json.dumps(config))
         return [f"--autoscaling-config={path}", "--num-cpus=0", "--num-gpus=0"]
 
@@ -92,7 +94,7 @@ class LocalCluster:
             "--node-ip-address=127.0.0.1",
             *options,
         ]
-        path = self._temporary.parent / f"node-{len(self._nodes)}.log"
+        path = self._folder / f"node-{len(self._nodes)}.log"
         with path.open("wb") as log:
             env = {**os.environ, **self.env}
             process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
@@ -135,6 +137,7 @@ class LocalCluster:
         for node in reversed(self._nodes):
             if node.poll() is None:
                 self.kill(node)
+        self._temporary.cleanup()
 
 
 def free_port() -> int:
@@ -144,8 +147,8 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    local = LocalCluster(tmp_path_factory.mktemp("r") / "ray")
+def cluster() -> Iterator[LocalCluster]:
+    local = LocalCluster()
     try:
         local.add()
         local.add()
@@ -199,11 +202,9 @@ def test_a_node_is_lost_and_another_one_joins(workplace: Path, launch: Launch, c
     assert cluster.held() == {"CPU": 0, "GPU": 0}
 
 
-def test_a_cluster_that_scales_is_asked_for_machines_and_lets_them_go(
-    workplace: Path, launch: Launch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_cluster_that_scales_is_asked_for_machines_and_lets_them_go(workplace: Path, launch: Launch) -> None:
     machine = {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 4}
-    cluster = LocalCluster(tmp_path_factory.mktemp("s") / "ray", {"gpu": machine})
+    cluster = LocalCluster({"gpu": machine})
     try:
         (workplace / "grows.yaml").write_text(
             NODES.replace("epoch_s: 0.6", "epoch_s: 0.4")
