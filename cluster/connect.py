@@ -159,8 +159,38 @@ def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
 
 def look(dashboard: str = "") -> Cluster:
     """What the Ray that this process is connected to has now."""
-    nodes = tuple(Node(offers=node["Resources"]) for node in ray.nodes() if node["Alive"])
+    nodes = tuple(Node(offers=node["Resources"]) for node in _alive())
     return Cluster(nodes=nodes, dashboard=dashboard)
+
+
+def check_code(task: str) -> None:
+    """Make sure that every machine can import this project, and the task. With one machine that goes without saying.
+
+    Raises:
+        StudyError: names the machines that can't, and what they lack.
+    """
+    nodes = _alive()
+    if len(nodes) < 2:
+        return
+    module, _, attribute = task.partition(":")
+    names = ["cluster", *([module.partition(".")[0]] if attribute else [])]
+
+    def lacking(names: list[str]) -> list[str]:  # Within: so it is sent itself, and not where to import it from.
+        from importlib.util import find_spec
+
+        return [name for name in names if find_spec(name) is None]
+
+    answers = {node["NodeManagerHostname"]: _run_on(node["NodeID"], lacking, names) for node in nodes}
+    lost = {host: found for host, answer in answers.items() if (found := _answer(answer, []))}
+    if lost:
+        text = "; ".join(f"{host} has no module {', '.join(found)}" for host, found in sorted(lost.items()))
+        raise StudyError(
+            f"{text}: put the code on every machine at {ROOT}, or have Ray send it: ray job submit --working-dir ."
+        )
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def check_reachable(study: StudyFolder) -> None:
@@ -171,7 +201,7 @@ def check_reachable(study: StudyFolder) -> None:
     Raises:
         StudyError: names the machines that can't.
     """
-    nodes, folder = [node for node in ray.nodes() if node["Alive"]], study.path
+    nodes, folder = _alive(), study.path
     if study.mirror:
         _check_mirror(study.mirror, nodes)
         return
@@ -185,7 +215,7 @@ def check_reachable(study: StudyFolder) -> None:
             node["NodeManagerHostname"]: _run_on(node["NodeID"], _reaches, note, token, node["NodeID"])
             for node in nodes
         }
-        lost = sorted(host for host, answer in answers.items() if not _answer(answer))
+        lost = sorted(host for host, answer in answers.items() if not _answer(answer, False))
     finally:
         for path in folder.glob(f".reach-{token}*"):
             path.unlink(missing_ok=True)
@@ -198,7 +228,7 @@ def check_reachable(study: StudyFolder) -> None:
 
 def _check_mirror(uri: str, nodes: list[dict[str, Any]]) -> None:
     answers = {node["NodeManagerHostname"]: _run_on(node["NodeID"], _stores, uri) for node in nodes}
-    lost = sorted(host for host, answer in answers.items() if not _answer(answer))
+    lost = sorted(host for host, answer in answers.items() if not _answer(answer, False))
     if lost:
         raise StudyError(
             f"{uri.partition('?')[0]} can't be written and read from {', '.join(lost)}, where trials would keep their "
@@ -219,7 +249,7 @@ def _stores(uri: str) -> bool:
         return (back / token).read_text(encoding="utf-8") == token
 
 
-def _run_on(node_id: str, function: Callable[..., bool], *arguments: object) -> Any:
+def _run_on(node_id: str, function: Callable[..., Any], *arguments: object) -> Any:
     there = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
     return ray.remote(num_cpus=0, scheduling_strategy=there)(function).remote(*arguments)
 
@@ -233,11 +263,12 @@ def _reaches(note: Path, token: str, node_id: str) -> bool:
         return False
 
 
-def _answer(answer: Any) -> bool:
+def _answer(answer: Any, otherwise: Any) -> Any:
+    """What a machine answers; `otherwise` if it can't."""
     try:
-        return bool(ray.get(answer, timeout=REACH_S))
+        return ray.get(answer, timeout=REACH_S)
     except (ray.exceptions.RayError, TimeoutError):
-        return False
+        return otherwise
 
 
 def listen_on_loopback() -> None:

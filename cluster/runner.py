@@ -14,7 +14,7 @@ import ray
 from rich.console import Console
 
 from cluster.autoscaler import machines_for
-from cluster.connect import check_reachable, connect, look
+from cluster.connect import check_code, check_reachable, connect, look
 from cluster.mlflow_mirror import MlflowMirror, following
 from cluster.search import search
 from cluster.study import Study
@@ -109,6 +109,7 @@ def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunO
     dashboard = connect(options.address, study.import_paths).dashboard
     try:
         with following(mirror, study), machines_for(resources, concurrent, console) as after_last:
+            check_code(study.space.task)
             check_reachable(study.folder)
             cluster = look(dashboard)
             slots = cluster.slots(resources, concurrent)

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from tests.slow.conftest import Launch, finish, record, wait_until
+from tests.slow.conftest import ROOT, Launch, finish, record, wait_until
 
 pytestmark = pytest.mark.slow
 RAY = Path(sys.executable).with_name("ray")
@@ -200,6 +200,18 @@ def test_a_node_is_lost_and_another_one_joins(workplace: Path, launch: Launch, c
     assert any(len(set(nodes)) == 2 for nodes in places.values()), "the trial of the lost node went on elsewhere"
     assert all_nodes(workplace, "nodes") - known, "the node that joined was used"
     assert cluster.held() == {"CPU": 0, "GPU": 0}
+
+
+def test_machines_without_the_code_are_told(cluster: LocalCluster) -> None:
+    code = (
+        "from cluster.connect import check_code, connect\n"
+        f"connect('{cluster.address}')\n"
+        "check_code('gpt2_classifier')\n"
+        "check_code('nobody_has_this.task:train')\n"
+    )
+    env = {**os.environ, **cluster.env}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=90)
+    assert "StudyError" in done.stderr and "has no module nobody_has_this: put the code on every" in done.stderr
 
 
 def test_a_cluster_that_scales_is_asked_for_machines_and_lets_them_go(workplace: Path, launch: Launch) -> None:
