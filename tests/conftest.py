@@ -2,12 +2,25 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import FileSystem
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.postgresql import postgresql
+
+
+class SlowOneByOne(LoadScopeScheduling):
+    """With `pytest -n` one process has all slow tests, each of which takes the whole machine; the rest is shared."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "slow" if nodeid.startswith("tests/slow/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SlowOneByOne:
+    return SlowOneByOne(config, log)
 
 
 @pytest.fixture(scope="session")
