@@ -180,8 +180,8 @@ def check_code(task: str) -> None:
 
         return [name for name in names if find_spec(name) is None]
 
-    answers = {node["NodeManagerHostname"]: _run_on(node["NodeID"], lacking, names) for node in nodes}
-    lost = {host: found for host, answer in answers.items() if (found := _answer(answer, []))}
+    answers = [(node["NodeManagerHostname"], _run_on(node["NodeID"], lacking, names)) for node in nodes]
+    lost = {host: found for host, answer in answers if (found := _answer(answer, []))}
     if lost:
         text = "; ".join(f"{host} has no module {', '.join(found)}" for host, found in sorted(lost.items()))
         raise StudyError(
@@ -211,11 +211,11 @@ def check_reachable(study: StudyFolder) -> None:
     note = folder.resolve() / f".reach-{token}"
     note.write_text(token, encoding="utf-8")
     try:
-        answers = {
-            node["NodeManagerHostname"]: _run_on(node["NodeID"], _reaches, note, token, node["NodeID"])
+        answers = [
+            (node["NodeManagerHostname"], _run_on(node["NodeID"], _reaches, note, token, node["NodeID"]))
             for node in nodes
-        }
-        lost = sorted(host for host, answer in answers.items() if not _answer(answer, False))
+        ]
+        lost = sorted({host for host, answer in answers if not _answer(answer, False)})
     finally:
         for path in folder.glob(f".reach-{token}*"):
             path.unlink(missing_ok=True)
@@ -227,8 +227,8 @@ def check_reachable(study: StudyFolder) -> None:
 
 
 def _check_mirror(uri: str, nodes: list[dict[str, Any]]) -> None:
-    answers = {node["NodeManagerHostname"]: _run_on(node["NodeID"], _stores, uri) for node in nodes}
-    lost = sorted(host for host, answer in answers.items() if not _answer(answer, False))
+    answers = [(node["NodeManagerHostname"], _run_on(node["NodeID"], _stores, uri)) for node in nodes]
+    lost = sorted({host for host, answer in answers if not _answer(answer, False)})
     if lost:
         raise StudyError(
             f"{uri.partition('?')[0]} can't be written and read from {', '.join(lost)}, where trials would keep their "
