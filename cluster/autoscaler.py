@@ -14,6 +14,7 @@ from ray.experimental.internal_kv import _internal_kv_get, internal_kv_get_gcs_c
 from rich.console import Console
 
 from cluster.connect import Cluster, look
+from cluster.tuning import Halt
 from results.study_folder import StudyError
 from search_spaces import Resources
 
@@ -22,11 +23,13 @@ NO_TYPE = re.compile("node_[0-9a-f]+")
 
 
 @contextmanager
-def machines_for(resources: Resources, wanted: int | None, console: Console) -> Iterator[Callable[[], None]]:
+def machines_for(
+    resources: Resources, wanted: int | None, halt: Halt, console: Console
+) -> Iterator[Callable[[], None]]:
     """Have the cluster, if it scales, start machines for `wanted` trials at once; begins when there is room for one.
 
-    Without `wanted` it is asked for no more than room for one trial. Gives what to call when no more trials will come:
-    machines that become idle may go then.
+    Begins without room when the search is to end before. Without `wanted` no more than room for one trial is asked for.
+    Gives what to call when no more trials will come: machines that become idle may go then.
 
     Raises:
         StudyError: when there is no room for a trial after half an hour.
@@ -39,7 +42,7 @@ def machines_for(resources: Resources, wanted: int | None, console: Console) -> 
         if not cluster.places(resources):
             ask_for(cluster, resources, wanted or 1)
             console.print("no room for a trial yet; waiting for machines (`ray status` says which come)")
-            cluster = _with_room(resources)
+            cluster = _with_room(resources, halt)
         if wanted:
             ask_for(cluster, resources, wanted)
         yield ask_for_nothing
@@ -47,10 +50,10 @@ def machines_for(resources: Resources, wanted: int | None, console: Console) -> 
         ask_for_nothing()
 
 
-def _with_room(resources: Resources) -> Cluster:
-    """The cluster, once a trial fits."""
+def _with_room(resources: Resources, halt: Halt) -> Cluster:
+    """The cluster, once a trial fits or the search is to end."""
     deadline = time.monotonic() + WAIT_S
-    while not (cluster := look()).places(resources):
+    while not (cluster := look()).places(resources) and not halt.stop_all():
         if time.monotonic() > deadline:
             raise StudyError(f"no machine came in {WAIT_S / 60:g} minutes: {cluster.shortage(resources)}")
         time.sleep(LOOK_S)

@@ -108,7 +108,13 @@ def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunO
     resources, concurrent = study.space.resources, options.concurrent
     dashboard = connect(options.address, study.import_paths).dashboard
     try:
-        with following(mirror, study), machines_for(resources, concurrent, console) as after_last:
+        with (
+            _signals_halt(halt, console),
+            following(mirror, study),
+            machines_for(resources, concurrent, halt, console) as after_last,
+        ):
+            if halt.stop_all():
+                return
             check_code(study.space.task)
             check_reachable(study.folder)
             cluster = look(dashboard)
@@ -118,7 +124,7 @@ def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunO
                 highlight=False,
                 soft_wrap=True,
             )
-            with _signals_halt(halt, console), open_view(study, halt, console, quiet=options.quiet) as view:
+            with open_view(study, halt, console, quiet=options.quiet) as view:
                 search(study, cluster, concurrent=concurrent, view=view, halt=halt, after_last=after_last)
             study.folder.fetch()
     finally:

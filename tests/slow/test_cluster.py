@@ -232,6 +232,12 @@ def test_a_cluster_that_scales_is_asked_for_machines_and_lets_them_go(workplace:
         deadline = time.monotonic() + 60
         while cluster.total("GPU"):
             assert time.monotonic() < deadline, "idle machines stay"
+        process = launch(*options, "--name", "waits", "--set", "resources.gpus=2", env=cluster.env)
+        assert process.stdout
+        assert any("no room for a trial yet" in line for line in process.stdout)
+        process.terminate()
+        code, output = finish(process, timeout_s=60)
+        assert code == 130 and "go on with: python launch.py --resume" in output, output
     finally:
         cluster.close()
 
