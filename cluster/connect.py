@@ -169,8 +169,7 @@ def check_code(task: str) -> None:
     Raises:
         StudyError: names the machines that can't, and what they lack.
     """
-    nodes = _alive()
-    if len(nodes) < 2:
+    if len(_alive()) < 2:
         return
     module, _, attribute = task.partition(":")
     names = ["cluster", *([module.partition(".")[0]] if attribute else [])]
@@ -180,8 +179,7 @@ def check_code(task: str) -> None:
 
         return [name for name in names if find_spec(name) is None]
 
-    answers = [(node["NodeManagerHostname"], _run_on(node["NodeID"], lacking, names)) for node in nodes]
-    lost = {host: found for host, answer in answers if (found := _answer(answer, []))}
+    lost = {host: found for host, found in _ask_all(lacking, names, otherwise=[]) if found}
     if lost:
         text = "; ".join(f"{host} has no module {', '.join(found)}" for host, found in sorted(lost.items()))
         raise StudyError(
@@ -201,21 +199,17 @@ def check_reachable(study: StudyFolder) -> None:
     Raises:
         StudyError: names the machines that can't.
     """
-    nodes, folder = _alive(), study.path
     if study.mirror:
-        _check_mirror(study.mirror, nodes)
+        _check_mirror(study.mirror)
         return
-    if len(nodes) < 2:
+    if len(_alive()) < 2:
         return
+    folder = study.path
     token = uuid.uuid4().hex
     note = folder.resolve() / f".reach-{token}"
     note.write_text(token, encoding="utf-8")
     try:
-        answers = [
-            (node["NodeManagerHostname"], _run_on(node["NodeID"], _reaches, note, token, node["NodeID"]))
-            for node in nodes
-        ]
-        lost = sorted({host for host, answer in answers if not _answer(answer, False)})
+        lost = sorted({host for host, reached in _ask_all(_reaches, note, token, otherwise=False) if not reached})
     finally:
         for path in folder.glob(f".reach-{token}*"):
             path.unlink(missing_ok=True)
@@ -226,9 +220,8 @@ def check_reachable(study: StudyFolder) -> None:
         )
 
 
-def _check_mirror(uri: str, nodes: list[dict[str, Any]]) -> None:
-    answers = [(node["NodeManagerHostname"], _run_on(node["NodeID"], _stores, uri)) for node in nodes]
-    lost = sorted({host for host, answer in answers if not _answer(answer, False)})
+def _check_mirror(uri: str) -> None:
+    lost = sorted({host for host, stored in _ask_all(_stores, uri, otherwise=False) if not stored})
     if lost:
         raise StudyError(
             f"{uri.partition('?')[0]} can't be written and read from {', '.join(lost)}, where trials would keep their "
@@ -249,15 +242,23 @@ def _stores(uri: str) -> bool:
         return (back / token).read_text(encoding="utf-8") == token
 
 
+def _ask_all(function: Callable[..., Any], *arguments: object, otherwise: Any) -> list[tuple[str, Any]]:
+    """What each machine answers, beside its name; `otherwise` for one that can't, nothing for one that has left."""
+    asked = [(node, _run_on(node["NodeID"], function, *arguments)) for node in _alive()]
+    answered = [(node, _answer(answer, otherwise)) for node, answer in asked]
+    still_there = {node["NodeID"] for node in _alive()}
+    return [(node["NodeManagerHostname"], answer) for node, answer in answered if node["NodeID"] in still_there]
+
+
 def _run_on(node_id: str, function: Callable[..., Any], *arguments: object) -> Any:
     there = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
     return ray.remote(num_cpus=0, scheduling_strategy=there)(function).remote(*arguments)
 
 
-def _reaches(note: Path, token: str, node_id: str) -> bool:
+def _reaches(note: Path, token: str) -> bool:
     """Run on a machine: whether it sees the launcher's note and can leave one beside it."""
     try:
-        note.with_name(f"{note.name}-{node_id}").write_text(token, encoding="utf-8")
+        note.with_name(f"{note.name}-{uuid.uuid4().hex}").write_text(token, encoding="utf-8")
         return note.read_text(encoding="utf-8") == token
     except OSError:
         return False

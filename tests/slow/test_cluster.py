@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -47,7 +47,8 @@ class LocalCluster:
 
     def __init__(self, machine_types: Mapping[str, Mapping[str, object]] | None = None):
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        self.env = {**token, "RAY_health_check_failure_threshold": "2", "RAY_health_check_period_ms": "1000"}
+        soon = {"RAY_health_check_failure_threshold": "2", "RAY_health_check_period_ms": "1000"}  # A lost node is seen.
+        self.env = token | ({} if machine_types else soon)
         self._temporary = tempfile.TemporaryDirectory(prefix="ray-")  # Sockets lie in it: its path must be short.
         self._folder, self._nodes = Path(self._temporary.name), list[subprocess.Popen[bytes]]()
         port, dashboard = free_port(), free_port()
@@ -82,10 +83,11 @@ class LocalCluster:
         path.write_text(json.dumps(config))
         return [f"--autoscaling-config={path}", "--num-cpus=0", "--num-gpus=0"]
 
-    def add(self, *options: str) -> "subprocess.Popen[bytes]":
-        """Another node; comes back when it has joined."""
+    def add(self, *options: str, inside: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+        """Another node, started by the command `inside`; comes back when it has joined."""
         options = options or (f"--address={self.address}",)
         command = [
+            *inside,
             str(RAY),
             "start",
             "--block",
@@ -200,6 +202,36 @@ def test_a_node_is_lost_and_another_one_joins(workplace: Path, launch: Launch, c
     assert any(len(set(nodes)) == 2 for nodes in places.values()), "the trial of the lost node went on elsewhere"
     assert all_nodes(workplace, "nodes") - known, "the node that joined was used"
     assert cluster.held() == {"CPU": 0, "GPU": 0}
+
+
+def test_a_folder_that_a_machine_lacks_is_told_and_a_machine_that_left_is_not_asked(
+    workplace: Path, cluster: LocalCluster
+) -> None:
+    hides_it = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(workplace))
+    if os.geteuid() != 0 or subprocess.run([*hides_it, "true"]).returncode:
+        pytest.skip("needs the right to hide a folder from a process")
+    node = cluster.add(inside=hides_it)
+    code = (
+        "import pathlib, psutil\n"
+        "from cluster.connect import check_reachable, connect\n"
+        "from results.study_folder import StudyError, StudyFolder\n"
+        f"connect('{cluster.address}')\n"
+        "folder = StudyFolder(pathlib.Path('runs'))\n"
+        "folder.path.mkdir()\n"
+        "try: check_reachable(folder)\n"
+        "except StudyError as error: print(error)\n"
+        f"root = psutil.Process({node.pid})\n"
+        "for process in [*root.children(recursive=True), root]: process.kill()\n"
+        "check_reachable(folder)\n"
+        "print('the others reach it')\n"
+    )
+    env = {**os.environ, **cluster.env, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=workplace, env=env, capture_output=True, text=True, timeout=120
+    )
+    assert "runs can't be reached from " in done.stdout, done.stderr
+    assert done.returncode == 0 and "the others reach it" in done.stdout, done.stderr
+    node.wait()
 
 
 def test_machines_without_the_code_are_told(cluster: LocalCluster) -> None:
