@@ -80,6 +80,11 @@ class Confirmation:
     optimism: Optimism | None
 
     @property
+    def winner(self) -> ConfirmedCandidate | None:
+        """The candidate with the best mean; None if no training had a value."""
+        return self.candidates[0] if self.candidates[0].mean is not None else None
+
+    @property
     def optimism_text(self) -> str:
         """How much too good the search's best value was; empty if that isn't known."""
         if self.optimism is None:

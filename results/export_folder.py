@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from results.best import Best, pareto_front
+from results.confirmation import read_confirmation
 from results.export import CONFIG, Export, trial_export
 from results.model_card import model_card
 from results.read import StudyRecord
@@ -68,10 +69,13 @@ def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> li
 
 
 def chosen(record: StudyRecord, top: int | None) -> list[Best]:
-    """The trials to export."""
+    """The trials to export: the one that fresh seeds confirmed, then as the search ranks them; or the Pareto front."""
     bests, objective = record.ranked(), record.description.objective
     if top is None and objective.second:
         return pareto_front(bests, objective)
+    confirmation = read_confirmation(record.folder)
+    winner = confirmation.winner.trial if confirmation and confirmation.winner else None
+    bests.sort(key=lambda best: best.number != winner)
     return bests[: top or DEFAULT_TOP]
 
 

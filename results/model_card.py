@@ -66,13 +66,17 @@ def _front_matter(export: Export) -> str:
 
 def _place(record: StudyRecord, export: Export) -> str:
     bests, objective, count = record.ranked(), record.description.objective, len(record.trials)
+    number = export.best.number
     front = [best.number for best in pareto_front(bests, objective)] if objective.second else []
-    if export.best.number in front:
+    if number in front:
         among = f"One of the {len(front)} of {count} trials than which no other is better in both objectives"
     else:
-        rank = [best.number for best in bests].index(export.best.number) + 1
+        rank = [best.number for best in bests].index(number) + 1
         among = f"{'The best' if rank == 1 else f'Number {rank}'} of {count} trials" if count > 1 else "The only trial"
-    return f"{among} of a hyperparameter search with Rungs."
+    confirmation = read_confirmation(record.folder)
+    winner = confirmation.winner if confirmation else None
+    fresh = ", and the best of those trained again with fresh seeds" if winner and winner.trial == number else ""
+    return f"{among} of a hyperparameter search with Rungs{fresh}."
 
 
 def _task(export: Export, task: Any) -> str:

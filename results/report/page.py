@@ -119,7 +119,7 @@ def _content(facts: Facts, problem: str | None) -> dict[str, Any]:
         "facts": facts,
         "headline": headline(facts),
         "cards": cards(facts),
-        "best": best_table(facts),
+        "best": best_table(facts, confirmation),
         "advice": advice(facts),
         "confirmation": confirmation,
         "pictures": list(pictures(facts)),

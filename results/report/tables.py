@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from results.confirmation import Confirmation
 from results.report.facts import Facts, TrialFacts
 from results.report.scales import place, searched_text, when_text
 from results.report.style import short_names
@@ -47,11 +48,11 @@ class ParameterRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestTable:
-    """The best configuration beside the start points.
+    """The best configuration beside the one that fresh seeds found best, and the start points.
 
     Attributes:
         heads: A head for each column of values.
-        results: Rows of what each reached: value, epoch, state, time.
+        results: Rows of what each reached: value, mean of fresh seeds, epoch, state, time.
         parameters: A row for each parameter.
         metrics: Rows of what else was reported at the best epochs.
     """
@@ -62,19 +63,26 @@ class BestTable:
     metrics: list[tuple[str, list[str]]]
 
 
-def best_table(facts: Facts) -> BestTable:
-    """The best and the start points, whatever became of them."""
-    starts = [trial for trial in facts.trials if trial.start is not None]
-    shown = [facts.trials[facts.best.number]] if facts.best else []
-    shown += [trial for trial in starts if trial not in shown][:MOST_STARTS]
-    heads = [
-        f"best: trial {trial.number}" if facts.best and trial.number == facts.best.number else "" for trial in shown
-    ]
-    heads = [head or f"start point {trial.start}" for head, trial in zip(heads, shown, strict=True)]
-    parameters = [_parameter_row(index, facts, shown) for index in range(len(facts.space.parameters))]
+def best_table(facts: Facts, confirmation: Confirmation | None) -> BestTable:
+    """The best, that on fresh seeds, and the start points, whatever became of them."""
+    heads = _heads(facts, confirmation)
+    shown = [facts.trials[number] for number in heads]
     return BestTable(
-        heads=heads, results=_results(facts, shown), parameters=parameters, metrics=_other_metrics(facts, shown)
+        heads=list(heads.values()),
+        results=_results(facts, shown, confirmation),
+        parameters=[_parameter_row(index, facts, shown) for index in range(len(facts.space.parameters))],
+        metrics=_other_metrics(facts, shown),
     )
+
+
+def _heads(facts: Facts, confirmation: Confirmation | None) -> dict[int, str]:
+    """The trials that are shown, by number, and what to call each."""
+    heads = {facts.best.number: f"best: trial {facts.best.number}"} if facts.best else {}
+    winner = confirmation.winner if confirmation else None
+    if winner and winner.trial in range(len(facts.trials)):
+        heads.setdefault(winner.trial, f"best on fresh seeds: {winner.name}")
+    starts = [trial for trial in facts.trials if trial.start is not None and trial.number not in heads]
+    return heads | {trial.number: f"start point {trial.start}" for trial in starts[:MOST_STARTS]}
 
 
 def _parameter_row(index: int, facts: Facts, shown: list[TrialFacts]) -> ParameterRow:
@@ -89,12 +97,15 @@ def _parameter_row(index: int, facts: Facts, shown: list[TrialFacts]) -> Paramet
     )
 
 
-def _results(facts: Facts, shown: list[TrialFacts]) -> list[tuple[str, list[str]]]:
+def _results(facts: Facts, shown: list[TrialFacts], confirmation: Confirmation | None) -> list[tuple[str, list[str]]]:
     objective, bests = facts.objective, [trial.best for trial in shown]
     rows = [(objective.name, [metric_text(best.value) if best else "none" for best in bests])]
     if objective.second:
         seconds = [metric_text(best.second) if best and best.second is not None else "none" for best in bests]
         rows.append((objective.second.name, seconds))
+    if confirmation:
+        means = {one.trial: metric_text(one.mean) for one in confirmation.candidates if one.mean is not None}
+        rows.append(("mean of fresh seeds", [means.get(trial.number, "") for trial in shown]))
     rows.append(("at epoch", [str(best.epoch) if best else "" for best in bests]))
     rows.append(("state", [_state_text(trial) for trial in shown]))
     rows.append(("trained for", [duration(trial.seconds) if trial.seconds is not None else "" for trial in shown]))

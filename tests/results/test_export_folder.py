@@ -200,6 +200,20 @@ def test_the_card_tells_what_was_confirmed(tmp_path: Path) -> None:
     assert "fresh seeds" not in (second.path / "README.md").read_text()
 
 
+def test_what_fresh_seeds_found_best_is_the_first(tmp_path: Path) -> None:
+    record = user_study(tmp_path / "s", trials=4)
+    best, second, third, _ = [one.number for one in record.ranked()]
+    ranks = (confirmed_candidate(trial=third), confirmed_candidate(trial=best))
+    small_confirmation(candidates=ranks).write(record.folder)
+    assert [one.number for one in chosen(record, 3)] == [third, best, second]
+    assert [one.number for one in chosen(record, 1)] == [third]
+    (one, *_) = export_study(record, tmp_path / "to")
+    card = (one.path / "README.md").read_text()
+    assert "Number 3 of 4 trials" in card and "the best of those trained again with fresh seeds" in card
+    small_confirmation(candidates=(confirmed_candidate(trial=third, values=(), mean=None),)).write(record.folder)
+    assert [one.number for one in chosen(record, 2)] == [best, second]
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
 def test_a_damaged_confirmation_is_refused(tmp_path: Path, text: str) -> None:
     record = user_study(tmp_path / "s")

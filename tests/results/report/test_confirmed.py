@@ -63,6 +63,19 @@ def test_dots_interval_and_table_are_the_files(folder: StudyFolder) -> None:
     assert "95% confidence intervals" in page.words and "trial 7" in page.words and HOSTILE in page.words
 
 
+def test_what_fresh_seeds_found_best_stands_beside_what_the_search_did(folder: StudyFolder) -> None:
+    best, other = [one.number for one in read_study(folder).ranked()][:2]
+    ranks = (
+        confirmed_candidate(name=f"trial {other}", trial=other, mean=0.93),
+        confirmed_candidate(name=f"trial {best}", trial=best, mean=0.5),
+    )
+    page = page_with(folder, small_confirmation(candidates=ranks, verdict="the one is better"))
+    assert f"best: trial {best} best on fresh seeds: trial {other}" in page.words
+    assert "mean of fresh seeds 0.5000 0.9300" in page.words and "Fresh seeds : the one is better." in page.words
+    unknown = small_confirmation(candidates=(confirmed_candidate(trial=-1), *ranks))
+    assert "best on fresh seeds:" not in page_with(folder, unknown).words
+
+
 def test_the_optimism_of_the_search_is_told_in_words(folder: StudyFolder) -> None:
     words = "search's best value was 0.9500, on fresh seeds it is 0.9200: the search was 0.0300 too good"
     assert f"The {words}." in page_with(folder, small_confirmation()).words
