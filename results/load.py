@@ -8,7 +8,6 @@ outputs = loaded.predict(next(loaded.splits.validation.batches(8)))
 ```
 """
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +17,16 @@ import torch
 from torch import nn
 
 from results.export import CONFIG, Export, read_export
+from results.models import fill, task_with_model
 from results.study_folder import StudyError
 from results.weights import WEIGHTS, read_weights
 from search_spaces import SpaceError
 from trainables.accept import import_from
 from trainables.config import TaskError
 from trainables.data import Batch, Splits
-from trainables.task import Task, load_task, make_config
+from trainables.task import Task, make_config
 from trainables.training import autocast, to_device
 from trainables.trial_folder import TrialFolder, read_state
-
-SHOWN_CHARACTERS = 400
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
@@ -86,24 +84,18 @@ def load_exported(folder: str | Path) -> LoadedExport:
         raise StudyError(f"{folder} is no export: it has no {CONFIG}")
     try:
         export = read_export(folder / CONFIG, folder)
-        task, config = _task(export)
+        import_from(export.import_paths)
+        task = task_with_model(export.job)
+        config = make_config(task, export.job.values)
         state, epoch, value = _weights(folder, export)
         splits = task.data(config, export.job.split_seed)
         model = task.model(config, splits)
     except (OSError, SpaceError, TaskError) as error:
         raise StudyError(f"{folder} can't be loaded: {error}") from error
-    _fill(model, state, folder)
+    fill(model, state, folder)
     return LoadedExport(
         model=model.eval(), task=task, config=config, splits=splits, export=export, epoch=epoch, value=value
     )
-
-
-def _task(export: Export) -> tuple[Task, Any]:
-    import_from(export.import_paths)
-    task = load_task(export.job.task)
-    if not isinstance(task, Task):
-        raise TaskError(f"{export.job.task} is a function, which keeps its model itself; only a Task's can be loaded")
-    return task, make_config(task, export.job.values)
 
 
 def _weights(folder: Path, export: Export) -> tuple[dict[str, Any], int, float]:
@@ -121,11 +113,3 @@ def _weights(folder: Path, export: Export) -> tuple[dict[str, Any], int, float]:
     if not isinstance(state.get("model"), Mapping) or not isinstance(metrics, Mapping):
         raise StudyError(f"{again} can't be read; train it again: python launch.py train {folder / CONFIG}")
     return state["model"], state["epoch"], float(metrics.get(export.job.objective.name, "nan"))
-
-
-def _fill(model: nn.Module, state: Mapping[str, Any], folder: Path) -> None:
-    try:
-        model.load_state_dict(state)
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-        why = textwrap.shorten(str(error), SHOWN_CHARACTERS)
-        raise StudyError(f"{folder}: the weights don't fit the model that {CONFIG} describes: {why}") from error

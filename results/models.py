@@ -1,5 +1,8 @@
 """A trial's model as it was at its best epoch."""
 
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -10,21 +13,48 @@ from trainables.job import Job
 from trainables.task import Task, default_device, load_task, make_config
 from trainables.trial_folder import TrialFolder, read_state
 
+SHOWN_CHARACTERS = 400
+
 
 def trained_model(job: Job) -> tuple[Task, Any, Splits, nn.Module]:
     """A trained job's task, config, data and model, which is ready to be evaluated on the default device.
 
     Raises:
-        StudyError: when the task is a bare function, or the model isn't kept.
+        StudyError: when the task is a bare function, or the model isn't kept or doesn't fit.
+    """
+    task = task_with_model(job)
+    config = make_config(task, job.values)
+    best = TrialFolder(job.folder).best
+    state = read_state(best)
+    if state is None:
+        raise StudyError(f"{best} can't be read")
+    splits = task.data(config, job.split_seed)
+    model = task.model(config, splits)
+    fill(model, state["model"], best)
+    return task, config, splits, model.to(default_device()).eval()
+
+
+def task_with_model(job: Job) -> Task:
+    """A job's task.
+
+    Raises:
+        StudyError: when it is a bare function.
+        TaskError: when it can't be imported.
     """
     task = load_task(job.task)
     if not isinstance(task, Task):
-        raise StudyError(f"{job.task} is a function: only a Task keeps its models")
-    config = make_config(task, job.values)
-    splits = task.data(config, job.split_seed)
-    state = read_state(TrialFolder(job.folder).best)
-    if state is None:
-        raise StudyError(f"{TrialFolder(job.folder).best} can't be read")
-    model = task.model(config, splits)
-    model.load_state_dict(state["model"])
-    return task, config, splits, model.to(default_device()).eval()
+        raise StudyError(f"{job.task} is a function, which keeps its model itself; only a Task's can be built here")
+    return task
+
+
+def fill(model: nn.Module, state: Mapping[str, Any], source: Path) -> None:
+    """Give a model its weights, which were read from `source`.
+
+    Raises:
+        StudyError: when they don't fit.
+    """
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        why = textwrap.shorten(str(error), SHOWN_CHARACTERS)
+        raise StudyError(f"{source}: the weights don't fit the configuration's model: {why}") from error

@@ -92,8 +92,6 @@ def chosen(record: StudyRecord, trial: int | None) -> Best:
 
 def task_pictures(job: Job, rows: Sequence[int]) -> "dict[str, Figure]":
     """A task's figures of a job's model, by name."""
-    if not isinstance(load_task(job.task), Task):
-        raise StudyError(f"{job.task} is a function: only a Task can draw pictures")
     task, config, splits, model = trained_model(job)
     outside = [row for row in rows if row >= len(splits.validation)]
     if outside:

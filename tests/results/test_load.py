@@ -158,7 +158,7 @@ def test_another_exports_weights_are_refused(exported: Path) -> None:
 def test_weights_that_do_not_fit_are_refused(exported: Path) -> None:
     text = (exported / CONFIG).read_text()
     (exported / CONFIG).write_text(text.replace("model.width: 4", "model.width: 6"))
-    with pytest.raises(StudyError, match=r"weights don't fit the model that config\.yaml describes: .*size mismatch"):
+    with pytest.raises(StudyError, match=r"weights don't fit the configuration's model: .*size mismatch"):
         load_exported(exported)
 
 

@@ -98,7 +98,7 @@ def test_a_task_without_pictures_says_so(tmp_path: Path) -> None:
         draw(record, trial=None, rows=[0])
     function = replace(record.description.space, task="tests.results.small_study:train")
     record = replace(record, description=replace(record.description, space=function))
-    with pytest.raises(StudyError, match="is a function: only a Task can draw pictures"):
+    with pytest.raises(StudyError, match="is a function, which keeps its model itself"):
         draw(record, trial=None, rows=[0])
 
 
