@@ -239,6 +239,8 @@ def segmentation_figure(image_3HW: Tensor, maps: dict[str, Tensor], classes: Cla
         axes.set_axis_off()
     named = zip(classes.names, classes.colors, strict=True)
     patches = [Patch(color=(red / 255, green / 255, blue / 255), label=name) for name, (red, green, blue) in named]
+    if any((map_HW == IGNORED).any() for map_HW in maps.values()):
+        patches.append(Patch(facecolor="white", edgecolor="gray", label="ignored"))
     figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)))
     return figure
 

@@ -17,10 +17,11 @@ from trainables.config import TaskError, build_config
 from trainables.data import Batch, Splits
 from trainables.images import normalized
 from trainables.optim import adamw, parameter_groups
+from trainables.segmentation.classes import Classes
 from trainables.segmentation.config import TRAINABLE_LEVELS, SegmentationConfig
 from trainables.segmentation.losses import IGNORED, focal_map_loss, soft_dice_loss
 from trainables.segmentation.models import Segmenter
-from trainables.segmentation.task import Segmentation, SegmentationTally
+from trainables.segmentation.task import Segmentation, SegmentationTally, segmentation_figure
 from trainables.training import train
 
 CLASSES = 5
@@ -303,4 +304,13 @@ def test_pictures_show_image_label_and_prediction_in_the_classes_colors() -> Non
     assert torch.equal(shown[0], image_3HW.movedim(0, -1))
     assert torch.equal(shown[1], colors[label_HW.long()])
     assert torch.equal(shown[2], colors[predicted_HW])
+    named = [text.get_text() for text in figures["validation_2"].legends[0].get_texts()]
+    assert named == [*classes.names, "ignored"][: CLASSES + bool((label_HW == IGNORED).any())]
     figures["validation_2"].savefig(io.BytesIO(), format="png")
+
+
+def test_ignored_pixels_are_in_the_legend_where_there_are_some() -> None:
+    classes = Classes(names=("sea",), colors=((0, 0, 255),))
+    for label_HW, names in ((torch.zeros(2, 2), ["sea"]), (torch.tensor([[0, IGNORED]]), ["sea", "ignored"])):
+        figure = segmentation_figure(torch.zeros(3, 2, 2, dtype=torch.uint8), {"label": label_HW}, classes)
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == names
