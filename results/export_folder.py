@@ -52,10 +52,7 @@ def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> li
         raise StudyError(f"{record.folder.path} has nothing to export: no trial has reported a value yet")
     record.folder.fetch()
     try:
-        folders = [
-            _write_folder(record, trial_export(record, best), to / f"{rank}-trial-{best.number:04d}")
-            for rank, best in enumerate(bests, start=1)
-        ]
+        folders = [_write_folder(record, trial_export(record, best), to / f"trial-{best.number:04d}") for best in bests]
         write_csv(record, to / CSV)
         write_json(record, to / JSON)
     except OSError as error:

@@ -3,7 +3,7 @@
 ```python
 from results.load import load_exported
 
-loaded = load_exported("exports/1-trial-0003")
+loaded = load_exported("exports/trial-0003")
 outputs = loaded.predict(next(loaded.splits.validation.batches(8)))
 ```
 """

@@ -39,13 +39,14 @@ def test_each_of_the_best_has_a_folder_and_all_trials_have_a_table(tmp_path: Pat
     to = tmp_path / "to 'ü'" / "new"
     written = export_study(record, to, top=2)
     numbers = [best.number for best in record.ranked()][:2]
-    folders = [f"{rank}-trial-{number:04d}" for rank, number in enumerate(numbers, start=1)]
-    assert [one.path.name for one in written] == [*folders, "trials.csv", "trials.json"]
-    assert sorted(path.relative_to(to).as_posix() for path in to.rglob("*") if path.is_file()) == [
-        *(f"{folder}/{name}" for folder in folders for name in ("README.md", "config.json", "config.yaml", WEIGHTS)),
+    folders = [f"trial-{number:04d}" for number in numbers]
+    assert [one.path.name for one in written] == [*folders, "trials.csv", "trials.json"], "the best first"
+    inside = ("README.md", "config.json", "config.yaml", WEIGHTS)
+    assert {path.relative_to(to).as_posix() for path in to.rglob("*") if path.is_file()} == {
+        *(f"{folder}/{name}" for folder in folders for name in inside),
         "trials.csv",
         "trials.json",
-    ]
+    }
     for one in written[:2]:
         assert "no weights" not in one.text and "of tiny, full budget)" in one.text
         assert json.loads((one.path / "config.json").read_text()) == read_yaml(one.path / "config.yaml")

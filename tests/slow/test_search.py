@@ -90,8 +90,8 @@ def test_best_is_trained_again_to_the_same_value_and_exported(workplace: Path, l
     code, output = finish(launch("export", "runs/tiny", "--top", "2", "--to", "best of"))
     assert code == 0 and f"{study.ranked()[0].value:.4f}" in output
     exported = sorted((workplace / "best of").iterdir())
-    assert [path.name[:2] for path in exported[:2]] == ["1-", "2-"]
-    assert [path.name for path in exported[2:]] == ["trials.csv", "trials.json"]
+    bests = sorted(f"trial-{best.number:04d}" for best in study.ranked()[:2])
+    assert [path.name for path in exported] == [*bests, "trials.csv", "trials.json"]
     assert {path.name for path in exported[0].iterdir()} == {
         "README.md",
         "config.json",
