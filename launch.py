@@ -1,6 +1,7 @@
 """The command line of Rungs: searches a space, and looks after what comes out."""
 
 import argparse
+import gc
 import re
 import sys
 from collections.abc import Sequence
@@ -368,4 +369,6 @@ def study_name(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # Else the interpreter looks for garbage in all of torch and Ray before it ends, for a second.
+    sys.exit(code)
