@@ -137,13 +137,14 @@ def judged(
     found = sorted(found, key=lambda one: -math.inf if one.mean is None else sign * one.mean, reverse=True)
     known = [Optimism(searched=one.searched_value, fresh_mean=one.mean) for one in found if one.mean is not None]
     reads = earlier.test_split_read if earlier else ()
+    by = f", by {objective.name} alone" if objective.second else ""
     return Confirmation(
         trainings=trainings.folder.path.name,
         objective=objective.name,
         direction=objective.direction,
         seeds=seeds,
         confidence=CONFIDENCE,
-        verdict=verdict(found),
+        verdict=verdict(found) + by,
         test_split_read=(*reads, now) if any(one.test_metrics for one in found) else reads,
         candidates=tuple(found),
         optimism=max(known, key=lambda one: sign * one.searched, default=None),

@@ -127,6 +127,15 @@ def test_nothing_is_known_of_trainings_that_all_failed(tmp_path: Path) -> None:
     assert read_confirmation(record.folder) == confirmation
 
 
+def test_of_two_objectives_the_verdict_names_the_one_it_is_by(tmp_path: Path) -> None:
+    record = read_study(drive(open_study(tmp_path / "s")).folder)
+    both = replace(OBJECTIVE, second=LOSS)
+    record = replace(record, description=replace(record.description, objective=both))
+    found = [one("trial 3", 0.9, 0.91), one("trial 5", 0.1, 0.11)]
+    expected = f"trial 3 is better than all others, at 95% confidence, by {OBJECTIVE.name} alone"
+    assert judged(record, found, 2, None).verdict == expected
+
+
 def test_a_confirmation_is_told_in_words() -> None:
     console = Console(file=StringIO(), width=120)
     tell(small_confirmation(test_split_read=("then", "now")), console)
