@@ -260,7 +260,7 @@ def test_the_time_limit_ends_the_search_and_more_trials_follow(workplace: Path, 
     code, output = finish(launch("--space", "line.yaml", "--time", "25s"))
     assert code == 0 and "--resume runs/line" in output, output
     early = record(workplace, "line")
-    assert early.condition() == "interrupted" and not all(trial.state.is_finished() for trial in early.trials)
+    assert early.condition() == "interrupted" and sum(trial.state.is_finished() for trial in early.trials) < 30
     code, output = finish(launch("--resume", "runs/line", "--max-epochs", "20"))
     assert code == 2 and "--max-epochs" in output
     (workplace / "line.yaml").write_text(LINE.format(trials=31, epoch_s=0.5).replace("max_epochs: 9", "max_epochs: 12"))
