@@ -1,6 +1,6 @@
 """Proves that a browser shows a report's sections, answers hover, filter, sort and click, and complains of nothing.
 
-pytest -m slow tests/slow/test_report_page.py
+pytest -m slow tests/results/report/test_in_a_browser.py
 """
 
 import shutil
@@ -18,6 +18,7 @@ from results.report.watch import make_server
 from results.study_folder import StudyFolder
 from tests.results.report.studies import drive, open_study, space
 
+pytestmark = pytest.mark.slow
 SECTIONS = {
     "best": "Best configuration",
     "warnings": "Warnings",
