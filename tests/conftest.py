@@ -13,7 +13,7 @@ from tests.postgresql import postgresql
 
 
 class SlowOneByOne(LoadScopeScheduling):
-    """With `pytest -n` one process has all tests that start Ray, each of which takes the whole machine."""
+    """With `pytest -n` one process has all of tests/slow, each of which takes the whole machine; the rest is shared."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "slow" if nodeid.startswith("tests/slow/") else nodeid

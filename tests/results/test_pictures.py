@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
@@ -89,6 +90,14 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     record = studied(tmp_path)
     record.folder.trial(1).best.write_bytes(b"no checkpoint")
     with pytest.raises(StudyError, match=r"best\.pt can't be read"):
+        draw(record, trial=None, rows=[0])
+
+
+def test_a_model_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    record = studied(tmp_path)
+    best = record.folder.trial(1).best
+    torch.save(torch.load(best, weights_only=True) | {"model": {"another": torch.ones(1)}}, best)
+    with pytest.raises(StudyError, match=r"best\.pt: the weights don't fit the configuration's model: .*another"):
         draw(record, trial=None, rows=[0])
 
 

@@ -21,7 +21,6 @@ from optuna.trial import TrialState
 
 from tests.slow.conftest import ROOT, Launch, finish, record, wait_until
 
-pytestmark = pytest.mark.slow
 RAY = Path(sys.executable).with_name("ray")
 
 NODES = """\

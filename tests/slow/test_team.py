@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -16,7 +15,6 @@ from trainables.task import load_task
 from trainables.team import ProcessTeam
 from trainables.trial_folder import TrialFolder
 
-pytestmark = pytest.mark.slow
 WORKERS = 2
 GPT2: dict[str, Any] = {
     "model.layers": 1,
