@@ -1,7 +1,6 @@
 """The command line of Rungs: searches a space, and looks after what comes out."""
 
 import argparse
-import gc
 import re
 import sys
 from collections.abc import Sequence
@@ -369,6 +368,4 @@ def study_name(name: str) -> str:
 
 
 if __name__ == "__main__":
-    code = main()
-    gc.freeze()  # Else the interpreter looks for garbage in all of torch and Ray before it ends, for a second.
-    sys.exit(code)
+    sys.exit(main())
