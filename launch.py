@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.text import Text
 
+from results.console import Console
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import SpaceError, parse_duration
 from trainables.config import TaskError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = Console()
 
 
 def search(args: argparse.Namespace) -> int:
@@ -96,7 +97,7 @@ def spaces(args: argparse.Namespace) -> int:
 
     for path in builtin_spaces():
         for line in space_lines(load_space(path)):
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            console.say(line)
     return EXIT_DONE
 
 
@@ -110,12 +111,10 @@ def check(args: argparse.Namespace) -> int:
     objective = accept(space)
     locate_files(space)
     budget = space.budget
-    console.print(
+    console.say(
         f"{space.file.name}: ok. {space.task}, {objective.text}; "
         f"{len(space.parameters)} parameters, {len(space.start)} start points, "
-        f"{budget.trials} trials of up to {budget.max_epochs} epochs",
-        highlight=False,
-        soft_wrap=True,
+        f"{budget.trials} trials of up to {budget.max_epochs} epochs"
     )
     return EXIT_DONE
 
@@ -137,7 +136,7 @@ def status(args: argparse.Namespace) -> int:
     from results.summary import print_summary
 
     record = read_study(StudyFolder(Path(args.study)))
-    console.print(f"[bold]{record.description.space.name}[/bold]: {record.condition()}", highlight=False)
+    console.say(Text.assemble((record.description.space.name, "bold"), f": {record.condition()}"))
     print_summary(record, console)
     return EXIT_DONE
 
@@ -149,7 +148,7 @@ def export(args: argparse.Namespace) -> int:
 
     record = read_study(StudyFolder(Path(args.study)))
     for written in export_study(record, Path(args.to or record.folder.exports), top=args.top):
-        console.print(f"{written.path}: {written.text}", highlight=False, soft_wrap=True, markup=False)
+        console.say(f"{written.path}: {written.text}")
     return EXIT_DONE
 
 
@@ -184,8 +183,8 @@ def report(args: argparse.Namespace) -> int:
     except (SpaceError, StudyError) as error:
         problem = str(error)
     if problem:
-        console.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
-    console.print(str(path), highlight=False, soft_wrap=True, markup=False)
+        console.say(problem, style="red")
+    console.say(str(path))
     return EXIT_DONE
 
 
@@ -204,7 +203,7 @@ def compare(args: argparse.Namespace) -> int:
 
     folders = [StudyFolder(Path(study)) for study in args.studies]
     print_comparison([read_study(folder) for folder in folders], console)
-    console.print(str(compare(folders, Path(args.to))), highlight=False, soft_wrap=True, markup=False)
+    console.say(str(compare(folders, Path(args.to))))
     return EXIT_DONE
 
 
@@ -214,7 +213,7 @@ def pictures(args: argparse.Namespace) -> int:
     from results.read import read_study
 
     for path in draw(read_study(StudyFolder(Path(args.study))), trial=args.trial, rows=args.rows):
-        console.print(str(path), highlight=False, soft_wrap=True, markup=False)
+        console.say(str(path))
     return EXIT_DONE
 
 

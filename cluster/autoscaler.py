@@ -11,10 +11,10 @@ from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.experimental.internal_kv import _internal_kv_get, internal_kv_get_gcs_client
-from rich.console import Console
 
 from cluster.connect import Cluster, look
 from cluster.tuning import Halt
+from results.console import Console
 from results.study_folder import StudyError
 from search_spaces import Resources
 
@@ -41,7 +41,7 @@ def machines_for(
     try:
         if not cluster.places(resources):
             ask_for(cluster, resources, wanted or 1)
-            console.print("no room for a trial yet; waiting for machines (`ray status` says which come)")
+            console.say("no room for a trial yet; waiting for machines (`ray status` says which come)")
             cluster = _with_room(resources, halt)
         if wanted:
             ask_for(cluster, resources, wanted)

@@ -4,11 +4,10 @@ import json
 from dataclasses import replace
 from hashlib import sha256
 
-from rich.console import Console
-
 from cluster.runner import EXIT_DONE, RunOptions, run_trials, tell_end
 from results.confirm import Candidate, candidates, confirmed, tell
 from results.confirmation import read_confirmation
+from results.console import Console
 from results.description import Description
 from results.export import trial_export
 from results.read import StudyRecord, read_study
@@ -42,7 +41,7 @@ def confirm(record: StudyRecord, *, top: int, seeds: int, options: RunOptions, c
     tell(known, console)
     winner = next(one for one in chosen if one.name == known.candidates[0].name)
     trial_export(record, winner.best).write(record.folder.best)
-    console.print(f"{record.folder.best} is now {winner.name}'s", highlight=False, soft_wrap=True)
+    console.say(f"{record.folder.best} is now {winner.name}'s")
     return EXIT_DONE
 
 

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 
 from cluster.study import Study
 from results.best import trial_best
+from results.console import Console
 from results.description import Description
 from results.journal_replay import REASON_KEY, START_KEY
 from results.study_folder import StudyError
@@ -81,7 +81,7 @@ class MlflowMirror:
     def following(self, study: Study) -> Iterator[None]:
         """Meanwhile a thread brings MLflow up to date every few seconds, and for the last time on leaving."""
         shown = f"shown in MLflow, experiment {self._tracking.experiment}, at {self._tracking.uri}"
-        self._console.print(shown, highlight=False, markup=False, soft_wrap=True)
+        self._console.say(shown)
         over = threading.Event()
         thread = threading.Thread(target=self._follow, args=(study, over), name="mlflow", daemon=True)
         with quick_and_quiet():
@@ -134,7 +134,7 @@ class MlflowMirror:
     def _tell(self, what: str, text: str) -> None:
         if what not in self._told:
             self._told.add(what)
-            self._console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+            self._console.say(text, style="yellow")
 
     def _known(self) -> dict[int, _Sent]:
         """What MLflow has of the study. Trials whose runs were deleted there are left alone."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 import ray
-from rich.console import Console
+from rich.text import Text
 
 from cluster.autoscaler import machines_for
 from cluster.connect import check_code, check_reachable, connect, look
@@ -20,6 +20,7 @@ from cluster.search import search
 from cluster.study import Study
 from cluster.tuning import Halt
 from cluster.view import open_view
+from results.console import Console
 from results.description import Description, first_origin
 from results.read import read_study
 from results.study_folder import StudyError, StudyFolder, StudyLock
@@ -68,15 +69,14 @@ def run_trials(folder: StudyFolder, description: Description, options: RunOption
     with StudyLock(folder):
         study = _open_study(folder, description)
         done = sum(trial.state.is_finished() for trial in study.trials())
-        console.print(
-            f"[bold]{space.name}[/bold]: {space.task}, {space.budget.trials} trials of up to "
-            f"{space.budget.max_epochs} epochs; writes {folder.path}",
-            highlight=False,
-            soft_wrap=True,
+        about = (
+            f": {space.task}, {space.budget.trials} trials of up to {space.budget.max_epochs} epochs; "
+            f"writes {folder.path}"
         )
+        console.say(Text.assemble((space.name, "bold"), about))
         if done < space.budget.trials:
             if done or len(study.trials()) > len(space.start):
-                console.print(f"going on: {done} trials are finished", highlight=False)
+                console.say(f"going on: {done} trials are finished")
             _search(study, mirror, halt, options, console)
         else:
             with following(mirror, study):
@@ -119,10 +119,8 @@ def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunO
             check_reachable(study.folder)
             cluster = look(dashboard)
             slots = cluster.slots(resources, concurrent)
-            console.print(
-                f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; {dashboard_text(dashboard)}",
-                highlight=False,
-                soft_wrap=True,
+            console.say(
+                f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; {dashboard_text(dashboard)}"
             )
             with open_view(study, halt, console, quiet=options.quiet) as view:
                 search(study, cluster, concurrent=concurrent, view=view, halt=halt, after_last=after_last)
@@ -150,7 +148,7 @@ def _signals_halt(halt: Halt, console: Console) -> Iterator[None]:
         if halt.reason:
             os._exit(EXIT_INTERRUPTED)
         halt.request("interrupted")
-        console.print("stopping; once more to leave at once", style="yellow")
+        console.say("stopping; once more to leave at once", style="yellow")
 
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -163,13 +161,13 @@ def _signals_halt(halt: Halt, console: Console) -> Iterator[None]:
 def tell_end(halt: Halt, again: str, console: Console) -> int:
     """Say why it ended early, if it did, and by which command it goes on; gives the exit code."""
     if halt.reason == "interrupted":
-        console.print(f"interrupted; go on with: {again}", style="yellow", soft_wrap=True)
+        console.say(f"interrupted; go on with: {again}", style="yellow")
         return EXIT_INTERRUPTED
     if halt.reason == "time":
-        console.print(f"the time is over; go on with: {again}", style="yellow", soft_wrap=True)
+        console.say(f"the time is over; go on with: {again}", style="yellow")
     elif halt.reason:
-        console.print(f"ended early: {halt.reason}", style="red", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"once that is mended: {again}", highlight=False, soft_wrap=True)
+        console.say(f"ended early: {halt.reason}", style="red")
+        console.say(f"once that is mended: {again}")
         return EXIT_FAILED
     return EXIT_DONE
 
@@ -179,13 +177,11 @@ def _conclude(folder: StudyFolder, halt: Halt, console: Console) -> int:
     path = folder.path
     code = tell_end(halt, f"python launch.py --resume {path}", console)
     if code == EXIT_DONE and folder.best.exists():
-        console.print(
+        console.say(
             f"look at it:            python launch.py report {path}\n"
             f"confirm the best:      python launch.py confirm {path}\n"
             f"train the best again:  python launch.py train {folder.best}\n"
             f"export the best:       python launch.py export {path} --top 3\n"
-            f"more trials:           python launch.py --resume {path} --trials N",
-            highlight=False,
-            soft_wrap=True,
+            f"more trials:           python launch.py --resume {path} --trials N"
         )
     return code

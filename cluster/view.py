@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from cluster.study import Study
 from cluster.tuning import Halt
+from results.console import Console
 from results.text import duration, metric_text, values_text
 
 REFRESH_S = 0.5
@@ -44,7 +44,7 @@ class LineView:
         """Print a line when it is time."""
         if time.monotonic() - self._shown >= LINE_S:
             self._shown = time.monotonic()
-            self._console.print(headline(self._study, self._halt, self._started), highlight=False, soft_wrap=True)
+            self._console.say(headline(self._study, self._halt, self._started))
 
 
 class TableView:
@@ -63,7 +63,7 @@ class TableView:
 
     def _draw(self) -> Group:
         running = [trial for trial in self._study.trials() if trial.state == TrialState.RUNNING]
-        return Group(Text(headline(self._study, self._halt, self._started)), running_table(self._study, running))
+        return Group(headline(self._study, self._halt, self._started), running_table(self._study, running))
 
 
 @contextmanager

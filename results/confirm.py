@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from statistics import fmean, stdev, variance
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
 from results.best import Best, trial_best
 from results.confirmation import Confirmation, ConfirmedCandidate, Optimism
+from results.console import Console
 from results.export import trial_export
 from results.models import trained_model
 from results.read import StudyRecord
@@ -201,8 +201,8 @@ def tell(confirmation: Confirmation, console: Console) -> None:
     """The table, the verdict, and how much too good the search's value was."""
     console.print(confirmation_table(confirmation))
     for text in filter(None, (confirmation.verdict, confirmation.optimism_text)):
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.say(text)
     reads = len(confirmation.test_split_read)
     if reads > 1:
         text = f"the test split has been read {reads} times now; what was chosen by it is no longer unseen"
-        console.print(text, style="yellow", highlight=False, soft_wrap=True)
+        console.say(text, style="yellow")

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
+from results.console import Console
 from results.export import Export, read_export
 from results.text import metric_text
 from trainables.accept import import_from
@@ -40,25 +39,23 @@ def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[
     job = replace(export.job, seed=seed, folder=path.parent / f"{path.stem}-seed-{seed}")
     import_from(export.import_paths)
     make_config(load_task(job.task), job.values)
-    console.print(f"{path}: {export.summary()}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"training with seed {seed}; writes {job.folder}", highlight=False, soft_wrap=True, markup=False)
+    console.say(f"{path}: {export.summary()}")
+    console.say(f"training with seed {seed}; writes {job.folder}")
     _prepare(job, replace(export, job=job))
     name, objective, best = job.objective.name, job.objective, None
     values: list[float] = []
     for report in train(job):
         if report.warning:
-            console.print(report.warning, style="yellow")
+            console.say(report.warning, style="yellow")
         shown = "  ".join(f"{name} {metric_text(value)}" for name, value in report.metrics.items() if name != "lr")
-        console.print(f"epoch {report.epoch}/{job.max_epochs}  {shown}", highlight=False, soft_wrap=True)
+        console.say(f"epoch {report.epoch}/{job.max_epochs}  {shown}")
         value = report.metrics[name]
         best = (value, report.epoch) if is_best(value, values, objective) else best
         values.append(value)
     if best is None:
-        console.print(f"no finite {name} was reached", style="red")
+        console.say(f"no finite {name} was reached", style="red")
         return EXIT_FAILED
-    console.print(
-        f"best {name} {metric_text(best[0])} at epoch {best[1]}{_verdict(export, job, best[0])}", highlight=False
-    )
+    console.say(f"best {name} {metric_text(best[0])} at epoch {best[1]}{_verdict(export, job, best[0])}")
     return EXIT_DONE
 
 

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.table import Table
 
 from results.best import Best, pareto_front, trial_best
+from results.console import Console
 from results.read import StudyRecord
 from results.text import metric_text, values_text
 from trainables.config import TaskError
@@ -27,22 +27,19 @@ SHOWN_FAILURES = 5
 
 def print_summary(record: StudyRecord, console: Console) -> None:
     """States, the best trials and the start points, failures with their reasons."""
-    console.print(states_text(record), highlight=False)
+    console.say(states_text(record))
     if record.ranked():
         if record.description.objective.second:
-            console.print("no other trial is better than these in both objectives:", highlight=False)
+            console.say("no other trial is better than these in both objectives:")
         console.print(best_table(record))
     for trial in record.trials:
         if "warning" in trial.user_attrs:
-            text = f"trial {trial.number}: {trial.user_attrs['warning']}"
-            console.print(text, style="yellow", highlight=False, markup=False)
+            console.say(f"trial {trial.number}: {trial.user_attrs['warning']}", style="yellow")
     failures = [trial for trial in record.trials if trial.state == TrialState.FAIL]
     for trial in failures[:SHOWN_FAILURES]:
-        console.print(
-            f"trial {trial.number} failed: {trial.user_attrs.get('reason')}", style="red", highlight=False, markup=False
-        )
+        console.say(f"trial {trial.number} failed: {trial.user_attrs.get('reason')}", style="red")
     if len(failures) > SHOWN_FAILURES:
-        console.print(f"... and {len(failures) - SHOWN_FAILURES} more failed", style="red")
+        console.say(f"... and {len(failures) - SHOWN_FAILURES} more failed", style="red")
 
 
 def states_text(record: StudyRecord) -> str:
@@ -121,5 +118,5 @@ def _row(best: Best, record: StudyRecord, beside: list[str]) -> tuple[str, ...]:
         *(metric_text(metrics[name]) if name in metrics else "" for name in beside),
         f"{best.epoch}/{record.description.space.budget.max_epochs}",
         state,
-        note.replace("[", r"\[") + values_text(trial.params),
+        note + values_text(trial.params),
     )

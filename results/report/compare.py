@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from results.console import Console
 from results.read import StudyRecord, read_study
 from results.report.facts import Facts, Step
 from results.report.figures import step_line, time_unit
@@ -65,16 +65,11 @@ def print_comparison(records: list[StudyRecord], console: Console) -> None:
     for title, rows in tables:
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for head in ("", *(name for name, _ in studies)):
-            table.add_column(plain_cell(head), overflow="fold")
+            table.add_column(head, overflow="fold")
         for name, cells in rows:
-            table.add_row(plain_cell(name), *map(plain_cell, cells))
+            table.add_row(name, *cells)
         if rows:
-            console.print(table, highlight=False)
-
-
-def plain_cell(text: str) -> str:
-    """A user's text for a table of rich's, which would read [brackets] as markup."""
-    return text.replace("[", r"\[")
+            console.print(table)
 
 
 def _named(records: list[StudyRecord]) -> Named:

@@ -1,8 +1,7 @@
 """The report for the terminal: the same facts in brief."""
 
-from rich.console import Console
-
 from results.confirmation import read_confirmation
+from results.console import Console
 from results.read import StudyRecord
 from results.report.advice import advice
 from results.report.facts import Facts
@@ -18,24 +17,24 @@ SHOWN_PARAMETERS = 5
 def print_report(record: StudyRecord, console: Console) -> None:
     """What came out, the best trials, what it cost, what mattered and what to mind."""
     facts = Facts.of(record)
-    _say(console, f"{facts.space.name}: {record.condition()}", style="bold")
-    _say(console, headline(facts))
+    console.say(f"{facts.space.name}: {record.condition()}", style="bold")
+    console.say(headline(facts))
     print_summary(record, console)
-    _say(console, f"cost: {facts.epochs} epochs, {_hours(facts)}")
-    _say(console, _importance_line(facts))
+    console.say(f"cost: {facts.epochs} epochs, {_hours(facts)}")
+    console.say(_importance_line(facts))
     _confirmation(console, record.folder)
     for one in advice(facts):
-        _say(console, f"mind: {one.title}. {one.detail}", style="yellow")
+        console.say(f"mind: {one.title}. {one.detail}", style="yellow")
 
 
 def _confirmation(console: Console, folder: StudyFolder) -> None:
     try:
         confirmation = read_confirmation(folder)
     except StudyError as error:
-        _say(console, str(error), style="yellow")
+        console.say(str(error), style="yellow")
         return
     if confirmation:
-        _say(console, f"fresh seeds: {'; '.join(filter(None, (confirmation.verdict, confirmation.optimism_text)))}")
+        console.say(f"fresh seeds: {'; '.join(filter(None, (confirmation.verdict, confirmation.optimism_text)))}")
 
 
 def _hours(facts: Facts) -> str:
@@ -48,7 +47,3 @@ def _importance_line(facts: Facts) -> str:
     shares = ", ".join(f"{one.name} {one.share:.0%}" for one in found)
     where = f"at epoch {comparison.epoch}, {len(comparison.values)} trials"
     return f"what mattered ({where}): {shares}" if found else "what mattered: too few trials to tell"
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -9,8 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rich.console import Console
-
+from results.console import Console
 from results.report.page import report_html
 from results.study_folder import StudyError, StudyFolder, lock_holder
 
@@ -34,7 +33,7 @@ def watch(folder: StudyFolder, port: int) -> None:
     """
     with make_server(folder, port) as server:
         url = f"http://{LOOPBACK}:{server.server_address[1]}"
-        Console().print(f"{folder.path}: watch it at {url}; Ctrl-C ends this", highlight=False, markup=False)
+        Console().say(f"{folder.path}: watch it at {url}; Ctrl-C ends this")
         try:
             server.serve_forever()
         except KeyboardInterrupt:

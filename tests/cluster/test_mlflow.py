@@ -17,12 +17,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
-from rich.console import Console
 from werkzeug.serving import make_server
 
 from cluster import mlflow_mirror
 from cluster.mlflow_mirror import MlflowMirror
 from cluster.study import Study
+from results.console import Console
 from results.description import Description, mlflow_of, read_description
 from results.study_folder import StudyError, StudyFolder
 from results.tracking import Tracking

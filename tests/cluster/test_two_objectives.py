@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from rich.console import Console
 
 from cluster.asha import Asha
 from cluster.sampler import weighed
 from cluster.study import Study
 from results.best import SECOND_KEY, Best, pareto_front, ranked, second_at
+from results.console import Console
 from results.description import Description, read_description
 from results.export import read_export, study_exports
 from results.read import read_study
@@ -192,9 +193,9 @@ def test_the_best_is_exported_with_both_values_and_the_front_is_shown(tmp_path: 
     assert (export.best, export.job.objective) == (study.best, BOTH)
     record = read_study(folder)
     assert study_exports(record)[0].best == study.best
-    console = Console(width=200, record=True, file=(tmp_path / "out").open("w"))
-    print_summary(record, console)
-    text = console.export_text()
+    shown = StringIO()
+    print_summary(record, Console(shown, width=200))
+    text = shown.getvalue()
     assert "better than these in both objectives" in text
     for best in pareto_front(record.ranked(), BOTH)[:SHOWN_FRONT]:
         assert f"{best.second:.4f}" in text

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from scipy import stats
 
 from results.best import Best
 from results.confirm import Candidate, candidates, confirmed_candidate, interval, judged, tell, verdict
 from results.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
+from results.console import Console
 from results.read import read_study
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Objective

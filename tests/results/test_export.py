@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from results.best import Best
+from results.console import Console
 from results.export import KEYS, Export, read_export, study_exports
 from results.read import read_study
 from results.retrain import retrain

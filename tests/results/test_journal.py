@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 
 from cluster.study import Study
+from results.console import Console
 from results.description import Description, read_description
 from results.export import study_exports
 from results.journal import read_journal

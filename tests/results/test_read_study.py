@@ -4,9 +4,9 @@ import io
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from cluster.study import Study
+from results.console import Console
 from results.description import Description, origin, read_description
 from results.identity import differences, identity
 from results.read import read_study

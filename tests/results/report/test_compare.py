@@ -7,8 +7,8 @@ import io
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from results.console import Console
 from results.read import read_study
 from results.report import compare, print_comparison
 from results.study_folder import StudyError, StudyFolder

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from results.confirmation import Confirmation
+from results.console import Console
 from results.read import read_study
 from results.report import print_report, write_report
 from results.study_folder import StudyFolder

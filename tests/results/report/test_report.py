@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from results.console import Console
 from results.read import read_study
 from results.report import print_report, write_report
 from results.report.page import plotly_js
