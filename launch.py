@@ -13,6 +13,7 @@ from results.console import Console
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import SpaceError, parse_duration
 from trainables.config import TaskError
+from trainables.terminal import be_utf8, keep_output, outlive_terminal
 
 if TYPE_CHECKING:
     from results.description import Description
@@ -219,7 +220,10 @@ def pictures(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake becomes one message on standard error and exit code 2."""
+    keep_output()
     args = parse(list(sys.argv[1:] if argv is None else argv))
+    if args.command is not watch:  # Which nobody could end any more by Ctrl-C.
+        outlive_terminal()
     try:
         return args.command(args)
     except KeyboardInterrupt:
@@ -367,4 +371,5 @@ def study_name(name: str) -> str:
 
 
 if __name__ == "__main__":
+    be_utf8()
     sys.exit(main())

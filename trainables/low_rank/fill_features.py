@@ -20,6 +20,7 @@ from torch import Tensor
 from trainables.config import TaskError
 from trainables.images import image_files, read_image
 from trainables.task import default_device
+from trainables.terminal import keep_output, outlive_terminal
 from trainables.trial_folder import write_atomically
 
 MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
@@ -131,6 +132,8 @@ def _read(files: Sequence[Path]) -> Tensor:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; gives the exit code: 0 done, 2 the user's mistake."""
+    keep_output()
+    outlive_terminal()
     parser = argparse.ArgumentParser(
         prog="python -m trainables.low_rank.fill_features", description=__doc__.split("\n")[0]
     )
