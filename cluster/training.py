@@ -96,7 +96,8 @@ class LocalTrainer:
     def _keep_traceback(self, error: Exception) -> None:
         self._job.folder.mkdir(parents=True, exist_ok=True)
         text = "".join(traceback.format_exception(error))
-        (self._job.folder / TRIAL_ERRORS).write_text(text, encoding="utf-8")
+        # It may quote a file name that is no text.
+        (self._job.folder / TRIAL_ERRORS).write_bytes(text.encode("utf-8", "backslashreplace"))
         mirror_at(self._job.mirror).push(self._job.folder)
 
 
