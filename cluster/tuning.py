@@ -16,7 +16,7 @@ from cluster.metrics import Metrics
 from cluster.slots import Slots
 from cluster.study import Study
 from results.database import DATABASE_ERRORS
-from results.text import values_text
+from results.text import short_names, values_text
 
 
 class View(Protocol):
@@ -87,6 +87,7 @@ class StudySearcher(Unpickled, Searcher):
         super().__init__(metric="value", mode="max")
         self._study, self._slots, self._metrics, self._halt = study, slots, metrics, halt
         self._after_last = after_last
+        self._names = short_names(one.name for one in study.space.parameters)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's job; None while all slots are taken."""
@@ -102,10 +103,10 @@ class StudySearcher(Unpickled, Searcher):
                 return None
             self._after_last()
             return Searcher.FINISHED
-        job = self._study.job(trial)
+        job, values = self._study.job(trial), values_text(self._study.searched(trial), self._names)
         return {
             "number": trial.number,
-            "title": f"trial {trial.number} {values_text(self._study.searched(trial))}",
+            "title": f"trial {trial.number} {values}",
             "slot": f"{self._study.space.name}, slot {self._slots.place_of(trial_id)}",
             "job": job,
             "bundle": bundle,

@@ -13,7 +13,7 @@ from rich.table import Table
 from cluster.study import Study
 from cluster.tuning import Halt
 from results.console import Console
-from results.text import duration, metric_text, values_text
+from results.text import duration, metric_text, short_names, values_text
 
 REFRESH_S = 0.5
 LINE_S = 10.0
@@ -114,8 +114,10 @@ def running_table(study: Study, running: list[FrozenTrial]) -> Table:
     for column in ("trial", "epoch", study.objective.name):
         table.add_column(column, justify="right", style="dim" if column == "trial" else None)
     table.add_column("configuration", overflow="ellipsis", no_wrap=True)
+    names = short_names(one.name for one in study.space.parameters)
     for trial in running:
         epoch, value = max(trial.intermediate_values.items(), default=(0, None))
         shown = "" if value is None else metric_text(value)
-        table.add_row(str(trial.number), f"{epoch}/{study.space.budget.max_epochs}", shown, values_text(trial.params))
+        epochs = f"{epoch}/{study.space.budget.max_epochs}"
+        table.add_row(str(trial.number), epochs, shown, values_text(trial.params, names))
     return table

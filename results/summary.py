@@ -9,7 +9,7 @@ from rich.table import Table
 from results.best import Best, pareto_front, trial_best
 from results.console import Console
 from results.read import StudyRecord
-from results.text import metric_text, values_text
+from results.text import metric_text, short_names, values_text
 from trainables.config import TaskError
 from trainables.task import Task, load_task
 
@@ -72,8 +72,9 @@ def best_table(record: StudyRecord) -> Table:
     shown = shown_bests(record)
     starts = [trial for trial in record.trials if "start" in trial.user_attrs]
     others = [best for trial in starts if (best := trial_best(trial, objective)) and best not in shown]
+    names = short_names(one.name for one in record.description.space.parameters)
     for best in [*shown, *others]:
-        table.add_row(*_row(best, record, beside))
+        table.add_row(*_row(best, record, beside, names))
     return table
 
 
@@ -102,7 +103,12 @@ def metrics_at(record: StudyRecord, best: Best) -> Mapping[str, float]:
     return next((line["metrics"] for line in lines if line["epoch"] == best.epoch), {})
 
 
-def _row(best: Best, record: StudyRecord, beside: list[str]) -> tuple[str, ...]:
+def _row(
+    best: Best,
+    record: StudyRecord,
+    beside: list[str],
+    names: Mapping[str, str],
+) -> tuple[str, ...]:
     trial = record.trials[best.number]
     start = trial.user_attrs.get("start")
     note = f"[start point {start}] " if start is not None else ""
@@ -118,5 +124,5 @@ def _row(best: Best, record: StudyRecord, beside: list[str]) -> tuple[str, ...]:
         *(metric_text(metrics[name]) if name in metrics else "" for name in beside),
         f"{best.epoch}/{record.description.space.budget.max_epochs}",
         state,
-        note + values_text(trial.params),
+        note + values_text(trial.params, names),
     )

@@ -1,6 +1,7 @@
 """Small texts that people read: durations, values, configurations."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from search_spaces import Space
@@ -25,9 +26,23 @@ def metric_text(value: float) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= 0.01 else f"{value:.4g}"
 
 
-def values_text(values: Mapping[str, Any]) -> str:
-    """A configuration on one line, groups left out of the names: `lr=0.0003 cls_strategy=attn_pool`."""
-    return " ".join(f"{name.rsplit('.', 1)[-1]}={value_text(value)}" for name, value in values.items())
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """For each dotted name its shortest ending that no other one has: `gen.lr`, `depth`."""
+    endings = {name: _endings(name) for name in names}
+    counts = Counter(ending for ends in endings.values() for ending in ends)
+    alone = {name: (e for e in ends if counts[e] == 1) for name, ends in endings.items()}
+    return {name: next(found, name) for name, found in alone.items()}
+
+
+def _endings(name: str) -> list[str]:
+    """`a.b.c` becomes `c`, `b.c`, `a.b.c`."""
+    parts = name.split(".")
+    return [".".join(parts[i:]) for i in reversed(range(len(parts)))]
+
+
+def values_text(values: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """A configuration on one line, its parameters called by `names`: `lr=0.0003 depth=3`."""
+    return " ".join(f"{names[name]}={value_text(value)}" for name, value in values.items())
 
 
 def space_lines(space: Space) -> list[str]:

@@ -18,7 +18,7 @@ from results.report.page import rendered
 from results.report.style import STUDY_COLOURS, Figure, axis, plain
 from results.report.words import stamp, versions_text
 from results.study_folder import StudyFolder
-from results.text import duration, metric_text, value_text
+from results.text import duration, metric_text, short_names, value_text
 from trainables.trial_folder import write_atomically
 
 Named = list[tuple[str, Facts]]
@@ -154,7 +154,8 @@ def configurations(studies: Named) -> Rows:
     names = list(dict.fromkeys(name for each in values for name in each))
     searched = {one.name for _, facts in studies for one in facts.space.parameters}
     rows = [(name, [value_text(each[name]) if name in each else "–" for each in values]) for name in names]
-    return [(name, cells) for name, cells in rows if name in searched or len(set(cells)) > 1]
+    shown = short_names({*names, *searched})
+    return [(shown[name], cells) for name, cells in rows if name in searched or len(set(cells)) > 1]
 
 
 def _best_values(facts: Facts) -> dict[str, Any]:

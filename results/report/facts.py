@@ -13,6 +13,7 @@ from results.best import Best, pareto_front, trial_best
 from results.read import StudyRecord
 from results.report.runs import Reported, Run, packed, read_runs, reported, seconds_by_epoch
 from results.summary import shown_state
+from results.text import short_names
 from search_spaces import Objective, Space
 from search_spaces.rungs import rung_epochs
 
@@ -83,6 +84,7 @@ class Facts:
         rows: For each run, its row of the timeline.
         reports: Every value, in the order of time.
         ranked: The trials' best epochs, the best trial first.
+        names: What each parameter is called where there is little room.
         now: When this was computed.
     """
 
@@ -92,6 +94,7 @@ class Facts:
     rows: list[int]
     reports: list[Reported]
     ranked: list[Best]
+    names: Mapping[str, str]
     now: datetime
 
     @classmethod
@@ -111,6 +114,7 @@ class Facts:
             rows=packed(runs),
             reports=reports,
             ranked=record.ranked(),
+            names=short_names(one.name for one in record.description.space.parameters),
             now=now,
         )
 

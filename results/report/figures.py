@@ -65,13 +65,13 @@ def _history_points(group: list[TrialFacts], facts: Facts, state: str) -> Trace:
         x=[trial.number for trial, _ in bests],
         y=[rounded(best.value) for _, best in bests],
         customdata=[trial.number for trial, _ in bests],
-        text=[hover(trial, facts.objective) for trial, _ in bests],
+        text=[hover(trial, facts) for trial, _ in bests],
     )
 
 
 def _no_value(group: list[TrialFacts], facts: Facts, state: str) -> Trace:
     numbers = [trial.number for trial in group]
-    text = [hover(trial, facts.objective) for trial in group]
+    text = [hover(trial, facts) for trial in group]
     return points(state, x=numbers, y=[0.5] * len(numbers), yaxis="y2", text=text)
 
 
@@ -194,5 +194,5 @@ def _pareto_points(group: list[TrialFacts], facts: Facts, state: str) -> Trace:
         x=[rounded(best.value) for _, best, _ in bests],
         y=[rounded(second) for _, _, second in bests],
         customdata=[trial.number for trial, _, _ in bests],
-        text=[hover(trial, facts.objective) for trial, _, _ in bests],
+        text=[hover(trial, facts) for trial, _, _ in bests],
     )

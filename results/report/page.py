@@ -107,7 +107,7 @@ def _content(facts: Facts, problem: str | None) -> dict[str, Any]:
         "curves": [curves(facts)],
         "pareto": [pareto(facts)],
         "parallel": [parallel(facts, found)],
-        "importance": [importance_figure(found), contour(facts, comparison, found)],
+        "importance": [importance_figure(facts, found), contour(facts, comparison, found)],
         "slices": [*slices(facts, comparison, found)],
         "timeline": [timeline(facts)],
     }

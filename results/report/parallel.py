@@ -5,7 +5,7 @@ from itertools import pairwise
 from results.report.facts import Facts, TrialFacts
 from results.report.importance import Importance
 from results.report.scales import place, ticks
-from results.report.style import RULE, Figure, Trace, by_state, plain, points, selected, short_names
+from results.report.style import RULE, Figure, Trace, by_state, plain, points, selected
 from results.text import value_text
 from search_spaces import Parameter
 
@@ -21,7 +21,6 @@ def parallel(facts: Facts, found: list[Importance]) -> Figure | None:
         return None
     order = {one.name: i for i, one in enumerate(sorted(found, key=lambda one: -one.share))}
     parameters = sorted(facts.space.parameters, key=lambda one: order.get(one.name, len(order)))
-    names = short_names(one.name for one in parameters)
     data: list[Trace] = []
     for band, (first, last) in reversed(list(enumerate(bands(len(ranked))))):
         for number, (state, group) in enumerate(by_state(ranked[first - 1 : last]).items()):
@@ -32,7 +31,7 @@ def parallel(facts: Facts, found: list[Importance]) -> Figure | None:
     layout = {
         "xaxis": {
             "tickvals": list(range(columns)),
-            "ticktext": [plain(names[one.name], 20) for one in parameters],
+            "ticktext": [plain(facts.names[one.name], 20) for one in parameters],
             "range": [-0.08, columns - 1 + 0.5],
             "showgrid": False,
             "zeroline": False,

@@ -20,8 +20,6 @@ from results.report.style import (
     points,
     rounded,
     selected,
-    short,
-    short_names,
     view,
 )
 from results.text import metric_text, value_text
@@ -35,13 +33,12 @@ FEWEST_PAIRS = 12
 JITTER = 0.06
 
 
-def importance_figure(found: list[Importance]) -> Figure | None:
+def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
     """The shares as bars, with the range that leaving out a quarter of the trials gives."""
     if not found:
         return None
     shown = found[::-1]
-    names = short_names(one.name for one in found)
-    label = [plain(names[one.name] + (f" ({one.trials} trials)" if one.conditional else "")) for one in shown]
+    label = [_bar_name(one, facts) for one in shown]
     data: Trace = {
         "type": "bar",
         "orientation": "h",
@@ -77,6 +74,10 @@ def importance_figure(found: list[Importance]) -> Figure | None:
         },
         height=110 + 26 * len(shown),
     )
+
+
+def _bar_name(one: Importance, facts: Facts) -> str:
+    return plain(facts.names[one.name] + (f" ({one.trials} trials)" if one.conditional else ""))
 
 
 def slices(facts: Facts, comparison: Comparison, found: list[Importance]) -> list[Figure]:
@@ -164,7 +165,7 @@ def contour(facts: Facts, comparison: Comparison, found: list[Importance]) -> Fi
     span = [-0.05, 1.05]
     return Figure(
         name="contour",
-        title=f"{short(first.name)} and {short(second.name)}",
+        title=f"{facts.names[first.name]} and {facts.names[second.name]}",
         alt=f"{facts.objective.name} at epoch {comparison.epoch} over {first.name} and {second.name}.",
         caption=f"The mean of {len(trials)} trials at epoch {comparison.epoch}, weighted by a Gaussian of {WIDTH:.0%} "
         "of each range; choices are kept apart. Blank where no trial is near.",

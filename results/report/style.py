@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from results.report.facts import TrialFacts
+from results.report.facts import Facts, TrialFacts
 from results.text import metric_text, value_text
 from search_spaces import Objective
 
@@ -119,20 +119,9 @@ def selected(**more: Any) -> Trace:
     }
 
 
-def short(name: str) -> str:
-    """A parameter's name without its group."""
-    return name.rsplit(".", 1)[-1]
-
-
-def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Names without their groups, where that leaves them different."""
-    names = list(names)
-    shorts = [short(name) for name in names]
-    return {name: one if shorts.count(one) == 1 else name for name, one in zip(names, shorts, strict=True)}
-
-
-def hover(trial: TrialFacts, objective: Objective, *, params: bool = True) -> str:
+def hover(trial: TrialFacts, facts: Facts) -> str:
     """What a tooltip says of a trial."""
+    objective, params = facts.objective, list(trial.params.items())
     start = "" if trial.start is None else f", start point {trial.start}"
     lines = [f"<b>trial {trial.number}</b>: {trial.state}{start}"]
     if trial.best:
@@ -141,10 +130,9 @@ def hover(trial: TrialFacts, objective: Objective, *, params: bool = True) -> st
         lines.append(f"{plain(objective.second.name)} {metric_text(trial.best.second)}")
     if trial.reason:
         lines.append(plain(trial.reason, 80))
-    if params:
-        shown = list(trial.params.items())
-        lines += [f"{plain(short(name))} = {plain(value_text(value))}" for name, value in shown[:SHOWN_PARAMS]]
-        lines += [f"and {len(shown) - SHOWN_PARAMS} more"] if len(shown) > SHOWN_PARAMS else []
+    for name, value in params[:SHOWN_PARAMS]:
+        lines.append(f"{plain(facts.names[name])} = {plain(value_text(value))}")
+    lines += [f"and {len(params) - SHOWN_PARAMS} more"] if len(params) > SHOWN_PARAMS else []
     return "<br>".join(lines)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from results.confirmation import Confirmation
 from results.report.facts import Facts, TrialFacts
 from results.report.scales import place, searched_text, when_text
-from results.report.style import short_names
 from results.summary import metrics_at
 from results.text import duration, metric_text, value_text
 
@@ -143,11 +142,10 @@ class TrialTable:
 
 def trial_table(facts: Facts) -> TrialTable:
     """Every trial with its numbers and its configuration, the best first."""
-    names = short_names(one.name for one in facts.space.parameters)
     second = [(facts.objective.second.name,) * 2] if facts.objective.second else []
     heads = [("trial", "trial"), ("state", "state"), (facts.objective.name, facts.objective.name), *second]
     heads += [("best epoch", "best epoch"), ("epochs", "epochs trained"), ("time", "time"), ("start", "start point")]
-    heads += [(text, name) for name, text in names.items()]
+    heads += [(text, name) for name, text in facts.names.items()]
     heads += [("note", "reason or warning")]
     ranks = {best.number: rank for rank, best in enumerate(facts.ranked)}
     trials = sorted(facts.trials, key=lambda trial: ranks.get(trial.number, len(ranks)))

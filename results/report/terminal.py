@@ -44,6 +44,6 @@ def _hours(facts: Facts) -> str:
 def _importance_line(facts: Facts) -> str:
     comparison = compare_at_epoch(facts)
     found = [one for one in importances(facts, comparison) if not one.conditional][:SHOWN_PARAMETERS]
-    shares = ", ".join(f"{one.name} {one.share:.0%}" for one in found)
+    shares = ", ".join(f"{facts.names[one.name]} {one.share:.0%}" for one in found)
     where = f"at epoch {comparison.epoch}, {len(comparison.values)} trials"
     return f"what mattered ({where}): {shares}" if found else "what mattered: too few trials to tell"

@@ -1,6 +1,13 @@
-"""Proves that what Tune calls keeps nothing of finished trials: pytest tests/cluster/test_tuning.py."""
+"""Proves that Tune's hooks keep nothing of finished trials, and name those that train.
 
+pytest tests/cluster/test_tuning.py
+"""
+
+import re
 import weakref
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +15,8 @@ from ray.tune.experiment import Trial
 from ray.tune.utils.callback import _create_default_callbacks
 
 from cluster.search import TUNE_SETTINGS
-from cluster.tuning import Halt, StudyCallback
+from cluster.tuning import Halt, StudyCallback, StudySearcher
+from tests.results.report.studies import open_study, space
 
 
 @pytest.fixture
@@ -31,3 +39,13 @@ def test_a_finished_trial_is_let_go(callback: StudyCallback, capsys: pytest.Capt
     del trial
     assert known() is None
     assert capsys.readouterr().out == ""
+
+
+def test_a_process_is_named_by_what_it_trains(tmp_path: Path) -> None:
+    x: dict[str, Any] = {"float": [0, 1]}
+    study = open_study(tmp_path, space(parameters={"gen.x": x, "disc.x": x, "gen.depth": x}, start=[]))
+    slots: Any = SimpleNamespace(take=lambda trial: {}, place_of=lambda trial: 0, group=None)
+    metrics: Any = SimpleNamespace(suggesting=nullcontext)
+    suggested = StudySearcher(study, slots, metrics, Halt(None), lambda: None).suggest("any")
+    assert isinstance(suggested, dict)
+    assert re.fullmatch(r"trial 0 gen\.x=\S+ disc\.x=\S+ depth=\S+", suggested["title"])

@@ -20,7 +20,8 @@ PROMPT, METRIC = "[INST] {q} [/INST] :smile:", "val/acc [top]"
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     """A trial runs whose texts all look like markup."""
-    parameters = {"prompt": {"choice": [PROMPT, "[/red]"]}, "x": {"float": [0, 1]}}
+    x = {"float": [0, 1]}
+    parameters = {"prompt": {"choice": [PROMPT, "[/red]"]}, "gen.x": x, "disc.x": x}
     objective, start = {"maximize": METRIC}, [{"prompt": PROMPT}]
     searched = space("[bold]", objective=objective, parameters=parameters, start=start)
     study = open_study(tmp_path / "[exp]", searched)
@@ -57,4 +58,5 @@ def test_the_table_shows_them(study: Study, clock: Callable[[float], None]) -> N
     head, columns, row = file.getvalue().splitlines()
     assert f"best {METRIC} 0.5000" in head
     assert columns.split("  ")[:3] == ["trial", "epoch", METRIC]
-    assert f"prompt={PROMPT} x=" in row
+    assert f"prompt={PROMPT} gen.x=" in row
+    assert " disc.x=" in row

@@ -76,4 +76,4 @@ def test_the_terminal_shows_the_same_tables(folders: list[StudyFolder]) -> None:
     text = io.StringIO()
     print_comparison([read_study(folder) for folder in folders], Console(file=text, width=160))
     assert "one [bold] <b>" in text.getvalue()
-    assert "search.scheduler" in text.getvalue() and "optim.lr" in text.getvalue()
+    assert "search.scheduler" in text.getvalue() and "\nlr " in text.getvalue()
