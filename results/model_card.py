@@ -48,6 +48,11 @@ def code(value: Any) -> str:
     return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
 
+def literal(text: str) -> str:
+    """A text that Markdown is to take for one, also inside a table."""
+    return re.sub(r"[\\`*_{}\[\]<>|#~&$!]", r"\\\g<0>", text)
+
+
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table."""
     lines = [header, tuple("---" for _ in header), *rows]
@@ -95,9 +100,9 @@ def _doc(described: Any) -> str:
 def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
     job, best = export.job, export.best
     of, second = " on the validation split" if isinstance(task, Task) else "", job.objective.second
-    rows = [(f"**{job.objective.name}**{of} ({job.objective.direction}d)", f"**{metric_text(best.value)}**")]
+    rows = [(f"**{literal(job.objective.name)}**{of} ({job.objective.direction}d)", f"**{metric_text(best.value)}**")]
     if second and best.second is not None:
-        rows += [(f"**{second.name}**{of} ({second.direction}d)", f"**{metric_text(best.second)}**")]
+        rows += [(f"**{literal(second.name)}**{of} ({second.direction}d)", f"**{metric_text(best.second)}**")]
     told = {objective.name for objective in (job.objective, second) if objective}
     others = {name: value for name, value in metrics_at(record, best).items() if name not in told}
     rows += [(code(name), metric_text(value)) for name, value in others.items() if isinstance(value, int | float)]
@@ -133,14 +138,14 @@ def _confirmed(record: StudyRecord, number: int) -> str:
 
 
 def _fresh(confirmation: Confirmation, one: ConfirmedCandidate) -> str:
-    name, texts = confirmation.objective, []
+    name, texts = literal(confirmation.objective), []
     if one.mean is not None:
         count = f"{confirmation.seeds} fresh seed{'' if confirmation.seeds == 1 else 's'}"
         interval = f", {confirmation.confidence:.0%} interval {one.interval}" if one.interval else ""
         texts.append(f"Trained again with {count}: mean {name} {metric_text(one.mean)}{interval}.")
     if one.test_value is not None:
         texts.append(f"On the test split: {name} {metric_text(one.test_value)}.")
-    return " ".join([*texts, f"Verdict on the candidates: {confirmation.verdict}."])
+    return " ".join([*texts, f"Verdict on the candidates: {literal(confirmation.verdict)}."])
 
 
 def _configuration(record: StudyRecord, export: Export) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from trainables.task import Report, Task, TrainFunction, default_device, load_ta
 from trainables.team import ALONE, Team
 from trainables.training import train
 from trainables.trial_folder import TrialFolder
+
+OTHER_CHARACTERS = re.compile(r"[^-/\w.]")  # than those that a tag may have
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,8 +104,13 @@ def _written(
 def _write_values(events: SummaryWriter, job: Job) -> None:
     """The configuration, for TensorBoard's page of hyperparameters."""
     values = {name: value if isinstance(value, str | int | float) else str(value) for name, value in job.values.items()}
-    for summary in hparams(values, {job.objective.name: None})[:2]:
+    for summary in hparams(values, {tag(job.objective.name): None})[:2]:
         events.file_writer.add_summary(summary)
+
+
+def tag(name: str) -> str:
+    """A metric's name as TensorBoard takes it, on the page of hyperparameters too."""
+    return OTHER_CHARACTERS.sub("_", name).lstrip("/")
 
 
 def reports(job: Job, state: dict[str, Any] | None = None, team: Team = ALONE) -> Iterator[Report]:
@@ -169,7 +177,7 @@ def _write(folder: TrialFolder, events: SummaryWriter, report: Report, *, second
     line = {"epoch": report.epoch, "seconds": round(seconds, 4), "metrics": report.metrics, "details": report.details}
     folder.append_metrics(line)
     for name, value in report.metrics.items():
-        events.add_scalar(name, value, report.epoch)
+        events.add_scalar(tag(name), value, report.epoch)
     events.flush()
     if report.state is None:
         return

@@ -19,8 +19,8 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
     shares = [[count / max(1, sum(row)) for count in row] for row in confusion]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(size), classes, rotation=90)
-    axes.set_yticks(range(size), classes)
+    axes.set_xticks(range(size), classes, rotation=90, parse_math=False)
+    axes.set_yticks(range(size), classes, parse_math=False)
     if size <= MOST_NUMBERED_CLASSES:
         for i, row in enumerate(confusion):
             for j, count in enumerate(row):

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from results.best import pareto_front
 from results.description import Description
 from results.export_folder import chosen, export_study
+from results.model_card import literal
 from results.read import read_study
 from results.study_folder import StudyError, StudyFolder
 from results.weights import WEIGHTS
@@ -199,6 +200,12 @@ def test_the_card_tells_what_was_confirmed(tmp_path: Path) -> None:
     )
     assert text in (first.path / "README.md").read_text()
     assert "fresh seeds" not in (second.path / "README.md").read_text()
+
+
+def test_markdown_takes_a_users_text_for_a_text() -> None:
+    assert literal("val/acc [top] <b>") == r"val/acc \[top\] \<b\>"
+    assert literal("a_b|*c*") == r"a\_b\|\*c\*"
+    assert literal("error, 0.5 (max.)") == "error, 0.5 (max.)"
 
 
 def test_what_fresh_seeds_found_best_is_the_first(tmp_path: Path) -> None:

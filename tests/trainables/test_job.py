@@ -254,6 +254,18 @@ def test_tensorboard_is_told_the_configuration(task: Task, tmp_path: Path) -> No
     assert told == {name: value if isinstance(value, str) else float(value) for name, value in job.values.items()}
 
 
+def test_tensorboard_finds_the_objective_on_both_pages(function_job: Any) -> None:
+    job = function_job("def train(config):\n  yield {'val/acc [top]': 1.0}\n")
+    objective = Objective(name="val/acc [top]", direction="maximize")
+    list(run(replace(job, objective=objective)))
+    (file,) = job.folder.glob("events.out.tfevents*")
+    values = [value for event in events_of(file.read_bytes()) for value in event.summary.value]
+    pages = [HParamsPluginData.FromString(value.metadata.plugin_data.content) for value in values]
+    named = [info.name.tag for page in pages for info in page.experiment.metric_infos]
+    assert named == ["val/acc__top_"]
+    assert "val/acc__top_" in [value.tag for value in values]
+
+
 def events_of(content: bytes) -> Iterator[Event]:
     """The records of an event file: length, checksum, content, checksum."""
     at = 0

@@ -44,7 +44,10 @@ def image_grid(batch: Batch, probabilities_BC: Tensor, classes: Sequence[str]) -
 def _caption(axes: "Axes", true: str, predicted: str, score: float) -> None:
     right = true == predicted
     axes.set_title(
-        f"{true}\n{'✓' if right else '✗ ' + predicted} {score:.2f}", fontsize=8, color="black" if right else "firebrick"
+        f"{true}\n{'✓' if right else '✗ ' + predicted} {score:.2f}",
+        fontsize=8,
+        color="black" if right else "firebrick",
+        parse_math=False,
     )
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():

@@ -241,7 +241,9 @@ def segmentation_figure(image_3HW: Tensor, maps: dict[str, Tensor], classes: Cla
     patches = [Patch(color=(red / 255, green / 255, blue / 255), label=name) for name, (red, green, blue) in named]
     if any((map_HW == IGNORED).any() for map_HW in maps.values()):
         patches.append(Patch(facecolor="white", edgecolor="gray", label="ignored"))
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)))
+    legend = figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)))
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
 
 

@@ -3,6 +3,7 @@
 Shapes: B batch, N samples, C classes, H height, W width.
 """
 
+import io
 import math
 import re
 from typing import Any
@@ -284,3 +285,16 @@ def test_the_confusion_picture_holds_every_count() -> None:
     shares = axes.images[0].get_array()
     assert shares is not None
     assert shares.tolist() == [[0.75, 0.25], [0.0, 0.0]]
+
+
+def test_a_class_name_is_no_formula() -> None:
+    classes = ["$a_{$", "_$b$"]
+    batch = {
+        "images": torch.zeros(2, 3, 4, 4, dtype=torch.uint8),
+        "labels": torch.tensor([0, 1]),
+    }
+    for figure in (
+        image_grid(batch, torch.tensor([[0.75, 0.25], [0.9, 0.1]]), classes),
+        confusion_picture([[3, 1], [0, 0]], classes),
+    ):
+        figure.savefig(io.BytesIO(), format="png")

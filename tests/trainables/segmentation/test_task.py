@@ -312,3 +312,9 @@ def test_ignored_pixels_are_in_the_legend_where_there_are_some() -> None:
     for label_HW, names in ((torch.zeros(2, 2), ["sea"]), (torch.tensor([[0, IGNORED]]), ["sea", "ignored"])):
         figure = segmentation_figure(torch.zeros(3, 2, 2, dtype=torch.uint8), {"label": label_HW}, classes)
         assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+
+
+def test_a_class_name_is_no_formula() -> None:
+    classes = Classes(names=("$a_{$",), colors=((0, 0, 255),))
+    image, label_HW = torch.zeros(3, 2, 2, dtype=torch.uint8), torch.zeros(2, 2)
+    segmentation_figure(image, {"label": label_HW}, classes).savefig(io.BytesIO(), format="png")
