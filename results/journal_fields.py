@@ -5,9 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from search_spaces.problems import is_whole
+from search_spaces.problems import MAX_WHOLE, is_whole
 
-MAX_WHOLE = 2**53
 MAX_DEPTH = 50
 
 
@@ -42,7 +41,7 @@ def _parts(value: object) -> list[Any]:
 
 def _is_value(value: object) -> bool:
     """Whether it is a number that a training may report: of any size, and not a number at that."""
-    return isinstance(value, float) or (is_whole(value) and abs(value) < MAX_WHOLE)
+    return isinstance(value, float) or (is_whole(value) and abs(value) <= MAX_WHOLE)
 
 
 TEXT = Kind(lambda value: isinstance(value, str), "a text")

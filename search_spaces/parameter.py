@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any, Literal, TypeGuard
 
 from search_spaces.problems import (
+    MAX_WHOLE,
     Problem,
     Scalar,
     SpaceError,
@@ -108,6 +109,9 @@ class Parameter:
             yield Problem(text=f"low and high must each be {_KIND_WORDS[self.kind]}, got {got}", path=(self.kind,))
             return
         low, high = _numbers(self.low, self.high)
+        if self.kind == "int" and max(abs(low), abs(high)) > MAX_WHOLE:
+            text = f"whole numbers must be within -2^53 and 2^53, which are exact everywhere, got {got}"
+            yield Problem(text=text, path=(self.kind,))
         if low >= high:
             hint = "; a single value belongs in fixed" if low == high else ""
             yield Problem(text=f"low must be below high, got {got}{hint}", path=(self.kind,))

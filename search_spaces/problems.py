@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 Scalar = str | int | float | bool | None
+MAX_WHOLE = 2**53  # Beyond it JSON's readers and floats have no exact whole numbers.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
