@@ -34,7 +34,6 @@ class _Trial:
     state: TrialState
     start: Mapping[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
-    asked: int = 0
     reports: dict[int, float] = field(default_factory=dict)
     failed_for: str | None = None
     second_noted: bool = False
@@ -60,7 +59,7 @@ class Replay:
         self.begun = self.space_noted = False
         self.starts = 0
         self.trials: list[_Trial] = []
-        self.searched = [_searched(parameter) for parameter in space.parameters]
+        self.searched = {parameter.name: _searched(parameter) for parameter in space.parameters}
 
     def create_study(self, record: Record) -> None:
         """The first line: whose study it is."""
@@ -99,21 +98,20 @@ class Replay:
         self._add(_Trial(TrialState.WAITING, start=point))
 
     def set_param(self, record: Record) -> None:
-        """The next parameter in the space's order, with a value that it can take."""
-        trial = self._running(record)
-        due = self._due(trial)
-        if due is None:
-            raise ValueError(f"the trial must have each parameter once, got {show(record['param_name'])} beyond them")
-        name, value = due.parameter.name, record["param_value_internal"]
-        if record["param_name"] != name:
-            raise ValueError(f"param_name must be {name}, which is next, got {show(record['param_name'])}")
-        _check_spelling(due, record["distribution"])
-        if not _inside(due.distribution, value):
-            raise ValueError(f"param_value_internal must be in {due.distribution}, got {show(value)}")
+        """A parameter that takes part, in whichever order the space had them then, with a value that it can take."""
+        trial, name, value = self._running(record), record["param_name"], record["param_value_internal"]
+        asked = self.searched.get(name)
+        if asked is None or not _takes_part(asked.parameter, trial.values):
+            raise ValueError(f"param_name must be one of {', '.join(self._lacking(trial)) or 'none'}, got {show(name)}")
+        if name in trial.values:
+            raise ValueError(f"the trial must have each parameter once, got {show(name)} again")
+        _check_spelling(asked, record["distribution"])
+        if not _inside(asked.distribution, value):
+            raise ValueError(f"param_value_internal must be in {asked.distribution}, got {show(value)}")
         if name in trial.start:
-            pinned = due.distribution.to_internal_repr(trial.start[name])
+            pinned = asked.distribution.to_internal_repr(trial.start[name])
             _require(value == pinned, f"param_value_internal must be the start point's, {show(pinned)}", value)
-        trial.values[name] = due.parameter.cast(due.distribution.to_external_repr(value))
+        trial.values[name] = asked.parameter.cast(asked.distribution.to_external_repr(value))
 
     def run(self, record: Record) -> None:
         """A waiting trial begins, or goes on."""
@@ -128,8 +126,8 @@ class Replay:
     def report(self, record: Record) -> None:
         """A value at an epoch that has none yet."""
         trial, epoch = self._running(record), record["step"]
-        if (due := self._due(trial)) is not None:
-            raise ValueError(f"a trial must have all its parameters before it reports, got none for {due[0].name}")
+        if not trial.reports and (lacking := self._lacking(trial)):
+            raise ValueError(f"a trial must have all its parameters before it reports, got none for {lacking[0]}")
         _require(epoch not in trial.reports, "step must be an epoch that was not reported before", epoch)
         second = self.objective.second
         if second and not trial.second_noted and math.isfinite(record["intermediate_value"]):
@@ -193,14 +191,13 @@ class Replay:
             raise ValueError(f"trial {record['trial_id']} must be RUNNING to be updated, got {trial.state.name}")
         return trial
 
-    def _due(self, trial: _Trial) -> _Searched | None:
-        """The parameter that is suggested next; None when the trial has all that take part."""
-        while trial.asked < len(self.searched):
-            due = self.searched[trial.asked]
-            if due.parameter.name not in trial.values and _takes_part(due.parameter, trial.values):
-                return due
-            trial.asked += 1
-        return None
+    def _lacking(self, trial: _Trial) -> list[str]:
+        """The parameters that take part and that the trial has not yet."""
+        return [
+            name
+            for name, asked in self.searched.items()
+            if name not in trial.values and _takes_part(asked.parameter, trial.values)
+        ]
 
 
 def _takes_part(parameter: Parameter, values: Mapping[str, Any]) -> bool:
