@@ -24,16 +24,31 @@ class Asha:
         self.reduction = reduction
         self.objective = objective
 
-    def record(self, number: int, epoch: int, value: float, second: float | None = None) -> None:
-        """Remember a finite value, if `epoch` is a rung's."""
-        if epoch in self.rungs and math.isfinite(value):
-            self.rungs[epoch][number] = self.objective.scores(value, second)
+    def record(
+        self, number: int, epoch: int, value: float, second: float | None = None, *, after: int | None = None
+    ) -> None:
+        """Remember a finite value for each rung that a trial came to at `epoch`.
 
-    def goes_on(self, number: int, epoch: int) -> bool:
+        Its report before was at epoch `after` (default: the one before): whoever reports now and then is judged at the
+        first report beyond a rung.
+        """
+        if math.isfinite(value):
+            for rung in self._reached(after, epoch):
+                self.rungs[rung][number] = self.objective.scores(value, second)
+
+    def goes_on(self, number: int, epoch: int, *, after: int | None = None) -> bool:
         """Whether a trial whose value at `epoch` was recorded may train on."""
-        if epoch not in self.rungs:
-            return True
-        rung = self.rungs[epoch]
+        return all(self._is_good(number, self.rungs[rung]) for rung in self._reached(after, epoch))
+
+    def asks(self, epoch: int, *, after: int | None = None) -> bool:
+        """Whether trials are compared at `epoch`."""
+        return bool(self._reached(after, epoch))
+
+    def _reached(self, after: int | None, epoch: int) -> list[int]:
+        before = epoch - 1 if after is None else after
+        return [rung for rung in self.rungs if before < rung <= epoch]
+
+    def _is_good(self, number: int, rung: dict[int, tuple[float, ...]]) -> bool:
         if number not in rung:
             return False
         return better_than(rung[number], list(rung.values())) < max(1, len(rung) // self.reduction)

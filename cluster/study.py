@@ -23,6 +23,7 @@ from results.journal import read_journal
 from results.journal_replay import PASSED_KEY, REASON_KEY, START_KEY, WARNING_KEY
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Space
+from search_spaces.problems import MAX_WHOLE, is_whole
 from search_spaces.rungs import rung_epochs
 from search_spaces.space import Objective
 from search_spaces.suggest import suggest
@@ -54,6 +55,7 @@ class Study:
         import_paths: Folders that the task's module may be imported from.
         database: What holds the trials in the place of the journal file.
         split_seed: Of the data's splits; default: the space's seed.
+        working_folder: What the user's code takes for the current folder; default: the current one.
 
     Raises:
         StudyError: when the journal is another space's, or damaged; names the line.
@@ -67,8 +69,10 @@ class Study:
         import_paths: Sequence[str] = (),
         database: Database | None = None,
         split_seed: int | None = None,
+        working_folder: Path | None = None,
     ):
         self._split_seed = space.seed if split_seed is None else split_seed
+        self.working_folder = working_folder or Path.cwd()
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
         search, budget = space.search, space.budget
@@ -107,7 +111,12 @@ class Study:
     def job(self, trial: Trial) -> Job:
         """What a process needs to train a trial."""
         job = trial_job(self.folder, self.space, self.objective, trial.number, trial.values)
-        return replace(job, split_seed=self._split_seed)
+        return replace(
+            job,
+            split_seed=self._split_seed,
+            import_paths=self.import_paths,
+            working_folder=self.working_folder,
+        )
 
     def searched(self, trial: Trial) -> dict[str, Any]:
         """A trial's values without the fixed ones."""
@@ -118,21 +127,27 @@ class Study:
 
         If it may not, it is finished.
 
-        An epoch that the journal has already (a resumed trial may report it again) changes nothing, and neither does
-        a trial that isn't running any more.
+        An epoch that is not beyond those that the journal has (a resumed trial may report some again) changes nothing,
+        and neither does a trial that isn't running any more.
+
+        Raises:
+            ValueError: when the epoch is no whole number from 1 that the journal can hold.
         """
+        if not (is_whole(epoch) and 1 <= epoch <= MAX_WHOLE):
+            raise ValueError(f"epoch must be a whole number from 1, got {epoch!r}")
         trial = self._trial(number)
         if trial.state != TrialState.RUNNING:
             return False
-        if epoch in trial.intermediate_values:
+        if epoch <= (after := last_epoch(trial)):
             return True
+        value, second = float(value), None if second is None else float(second)
         if second is not None:
             value = value if math.isfinite(second) else math.nan
             if math.isfinite(second) and second != second_at(trial, epoch):
                 self._storage.set_trial_user_attr(trial._trial_id, f"{SECOND_KEY}{epoch}", second)
         value = value if math.isfinite(value) else math.nan
         self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
-        self.asha.record(number, epoch, value, second)
+        self.asha.record(number, epoch, value, second, after=after)
         goes_on = self._decide(self._trial(number))
         self._renew_best(self._trial(number))
         return goes_on
@@ -220,8 +235,10 @@ class Study:
     def _put_in_order(self) -> None:
         """Refill ASHA's rungs, take the decisions that a crash cut off, and queue what was running."""
         for trial in self.trials():
-            for epoch, value in trial.intermediate_values.items():
-                self.asha.record(trial.number, epoch, value, second_at(trial, epoch))
+            after = 0
+            for epoch, value in sorted(trial.intermediate_values.items()):
+                self.asha.record(trial.number, epoch, value, second_at(trial, epoch), after=after)
+                after = epoch
         for trial in self._in_state(TrialState.RUNNING):
             if trial.intermediate_values:
                 self._decide(trial)
@@ -249,9 +266,10 @@ class Study:
 
     def _passes(self, trial: FrozenTrial, epoch: int) -> bool:
         """ASHA's decision, noted in the journal: a rung that a trial has passed is not asked again after a crash."""
-        if epoch not in self.asha.rungs or trial.user_attrs.get(PASSED_KEY) == epoch:
+        after = max((earlier for earlier in trial.intermediate_values if earlier < epoch), default=0)
+        if not self.asha.asks(epoch, after=after) or trial.user_attrs.get(PASSED_KEY) == epoch:
             return True
-        passes = self.asha.goes_on(trial.number, epoch)
+        passes = self.asha.goes_on(trial.number, epoch, after=after)
         if passes:
             self._storage.set_trial_user_attr(trial._trial_id, PASSED_KEY, epoch)
         return passes
@@ -291,6 +309,11 @@ class Study:
 
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return [trial for trial in self.trials() if trial.state == state]
+
+
+def last_epoch(trial: FrozenTrial) -> int:
+    """The last epoch that a trial reported; 0 before its first."""
+    return max(trial.intermediate_values, default=0)
 
 
 def cut_torn_line(journal: Path) -> None:

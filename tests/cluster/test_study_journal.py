@@ -1,13 +1,21 @@
 """Proves that a journal survives a crash at any moment, and only a journal is taken: pytest tests/cluster."""
 
+import contextlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from cluster.study import Study
+from results.journal import read_journal
 from results.study_folder import StudyError, StudyFolder
-from tests.cluster.toy_study import Open, drive, make_checkpoint, open_study, told, toy_space
+from tests.cluster.toy_study import Open, drive, make_checkpoint, open_study, told, toy_objective, toy_space
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 
@@ -69,3 +77,59 @@ def test_what_is_no_journal_is_refused(opened: Open, folder: StudyFolder, conten
     folder.journal.write_text(content)
     with pytest.raises(StudyError, match=r"journal\.log:1: "):
         opened()
+
+
+# What a study accepts, its readers accept
+
+EPOCHS = st.one_of(st.integers(-2, 12), st.just(2**53), st.just(2**54))
+VALUES = st.one_of(st.floats(), st.integers(-(2**60), 2**60), st.sampled_from([np.float32(0.5), True]))
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=20)
+CALLS = st.one_of(
+    st.tuples(st.just("report"), st.integers(0, 2), EPOCHS, VALUES, VALUES),
+    st.tuples(st.just("report"), st.integers(0, 2), st.integers(1, 4), st.floats(-1, 1), st.floats(-1, 1)),
+    st.tuples(st.sampled_from(["fail", "warn"]), st.integers(0, 2), TEXTS),
+    st.tuples(st.just("end"), st.integers(0, 2)),
+    st.tuples(st.sampled_from(["release", "reopen", "next_trial"])),
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls=st.lists(CALLS, max_size=25), two=st.booleans(), grace=st.integers(1, 2))
+def test_whatever_a_study_accepted_can_be_read(folder: StudyFolder, calls: list[Any], two: bool, grace: int) -> None:
+    shutil.rmtree(folder.path, ignore_errors=True)
+    second = {"minimize": "size"}
+    objective = [{"maximize": "score"}, second] if two else {"maximize": "score"}
+    space = toy_space(objective=objective, start=[], search={"grace_epochs": grace}, budget={"trials": 3})
+    study = open_study(folder, space)
+    for _ in range(2):
+        study.next_trial()
+    for name, *arguments in calls:
+        if name == "reopen":
+            study = open_study(folder, space)
+        elif not arguments or arguments[0] < len(study.trials()):
+            if name == "report" and not two:
+                arguments.pop()
+            if name == "end" and study.trials()[arguments[0]].state != TrialState.RUNNING:
+                continue
+            with contextlib.suppress(ValueError):
+                getattr(study, name)(*arguments)
+    read_journal(folder.journal, space, toy_objective(space))
+    assert told(open_study(folder, space)) == told(study_after_release(study))
+
+
+def study_after_release(study: Study) -> Study:
+    study.release()
+    return study
+
+
+def test_parameters_in_another_order_are_the_same_space(folder: StudyFolder) -> None:
+    space = toy_space()
+    drive(open_study(folder, space), 4)
+    turned = replace(space, parameters=tuple(reversed(space.parameters)))
+    assert [parameter.name for parameter in turned.parameters] != [parameter.name for parameter in space.parameters]
+    study = open_study(folder, turned)
+    drive(study)
+    assert open_study(folder, space).states() == study.states()
+    whole = open_study(StudyFolder(folder.path.with_name("whole")), space)
+    drive(whole)
+    assert told(whole) == told(study), "what is suggested doesn't depend on the order"
