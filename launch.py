@@ -28,7 +28,8 @@ def search(args: argparse.Namespace) -> int:
     """Begin a study of a space, or go on with it if it was begun."""
     from results.description import Description, checkpoints_of, database_of, mlflow_of, origin
     from search_spaces import load_space
-    from trainables.accept import accept, import_from, locate_files
+    from trainables.accept import accept, locate_files
+    from trainables.importing import import_from
 
     budget = {"trials": args.trials, "max_epochs": args.max_epochs, "time": args.time}
     seed = [] if args.seed is None else [f"seed={args.seed}"]
@@ -54,7 +55,8 @@ def resume(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from results.description import read_description
-    from trainables.accept import accept, import_from, locate_files
+    from trainables.accept import accept, locate_files
+    from trainables.importing import import_from
 
     fixed = {"--max-epochs": args.max_epochs, "--set": args.set, "--seed": args.seed, "--name": args.name}
     fixed |= {"--storage": args.storage, "--checkpoints": args.checkpoints, "--mlflow": args.mlflow}
@@ -105,7 +107,8 @@ def spaces(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     """Validate a space without starting anything."""
     from search_spaces import load_space
-    from trainables.accept import accept, import_from, locate_files
+    from trainables.accept import accept, locate_files
+    from trainables.importing import import_from
 
     space = load_space(args.space)
     import_from([str(Path.cwd()), str(space.file.parent.resolve())])
@@ -156,7 +159,8 @@ def export(args: argparse.Namespace) -> int:
 def confirm(args: argparse.Namespace) -> int:
     """Train the best configurations again on fresh seeds, read the test split, and say which is the best."""
     from results.read import read_study
-    from trainables.accept import accept, import_from, locate_files
+    from trainables.accept import accept, locate_files
+    from trainables.importing import import_from
 
     record = read_study(StudyFolder(Path(args.study)))
     import_from(record.description.import_paths)

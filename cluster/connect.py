@@ -1,10 +1,11 @@
 """Connecting to Ray, and working out how many trials fit."""
 
+import contextlib
 import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,27 +131,30 @@ def amounts_text(amounts: Mapping[str, float], names: Mapping[str, float]) -> st
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
-def connect(address: str | None, import_paths: Iterable[str] = ()) -> Cluster:
+def connect(address: str | None) -> Cluster:
     """Start Ray on this machine, or join the cluster at `address` (`auto`, or HOST:PORT).
 
-    Worker processes can import this project and what lies in `import_paths`.
+    Worker processes can import this project; where the user's modules are looked for, each job says. Ray is started
+    from the project's folder, as it has all its processes look for modules in the folder that it is started from
+    before anywhere else: a file `token.py` there would break them.
 
     Raises:
         StudyError: when there is no cluster at the address.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    python_path = os.pathsep.join([str(ROOT), *import_paths, *filter(None, [os.environ.get("PYTHONPATH")])])
+    python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     if not address:
         listen_on_loopback()
     local = {"include_dashboard": True, "dashboard_host": LOOPBACK}
     try:
-        context = ray.init(
-            address=address or "local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": python_path, "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}},
-            **({} if address else local),
-        )
+        with contextlib.chdir(ROOT):
+            context = ray.init(
+                address=address or "local",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                runtime_env={"env_vars": {"PYTHONPATH": python_path, "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}},
+                **({} if address else local),
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         hint = "" if os.environ.get("RAY_AUTH_MODE") == "token" else "; if it asks for a token: RAY_AUTH_MODE=token"
         raise StudyError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}{hint}") from error
@@ -163,7 +167,7 @@ def look(dashboard: str = "") -> Cluster:
     return Cluster(nodes=nodes, dashboard=dashboard)
 
 
-def check_code(task: str) -> None:
+def check_code(task: str, import_paths: Sequence[str]) -> None:
     """Make sure that every machine can import this project, and the task. With one machine that goes without saying.
 
     Raises:
@@ -175,9 +179,10 @@ def check_code(task: str) -> None:
     names = ["cluster", *([module.partition(".")[0]] if attribute else [])]
 
     def lacking(names: list[str]) -> list[str]:  # Within: so it is sent itself, and not where to import it from.
-        from importlib.util import find_spec
+        import sys
+        from importlib.machinery import PathFinder
 
-        return [name for name in names if find_spec(name) is None]
+        return [name for name in names if PathFinder.find_spec(name, [*import_paths, *sys.path]) is None]
 
     lost = {host: found for host, found in _ask_all(lacking, names, otherwise=[]) if found}
     if lost:

@@ -106,7 +106,7 @@ def _open_study(folder: StudyFolder, description: Description) -> Study:
 
 def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunOptions, console: Console) -> None:
     resources, concurrent = study.space.resources, options.concurrent
-    dashboard = connect(options.address, study.import_paths).dashboard
+    dashboard = connect(options.address).dashboard
     try:
         with (
             _signals_halt(halt, console),
@@ -115,7 +115,7 @@ def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunO
         ):
             if halt.stop_all():
                 return
-            check_code(study.space.task)
+            check_code(study.space.task, study.import_paths)
             check_reachable(study.folder)
             cluster = look(dashboard)
             slots = cluster.slots(resources, concurrent)

@@ -1,7 +1,6 @@
 """One configuration trained by several workers, outside of any search."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,9 +22,9 @@ def train_together(workers: int) -> Callable[[Job], Iterator[Report]]:
     """
 
     def train(job: Job) -> Iterator[Report]:
-        job = replace(job, folder=job.folder.resolve())  # workers have working folders of their own
+        job = replace(job, folder=job.folder.resolve(), working_folder=Path.cwd())
         resources = Resources(cpus=job.cpus, workers=workers)
-        cluster = connect(os.environ.get("RAY_ADDRESS"), [path for path in sys.path if path])
+        cluster = connect(os.environ.get("RAY_ADDRESS"))
         try:
             cluster.slots(resources)
             with tempfile.TemporaryDirectory(dir=job.folder, prefix=".scratch-") as scratch:

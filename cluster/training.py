@@ -1,5 +1,6 @@
 """Training one job after another in a process that stays warm."""
 
+import contextlib
 import errno
 import gc
 import traceback
@@ -9,12 +10,13 @@ from typing import Protocol, TypeGuard
 
 import torch
 
+from trainables.importing import describe
 from trainables.job import Job, run
 from trainables.mirror import mirror_at
+from trainables.surroundings import Surroundings
 from trainables.task import Report
 from trainables.team import ALONE, Team
-
-TRIAL_ERRORS = "error.txt"
+from trainables.trial_folder import TrialFolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +55,7 @@ class LocalTrainer:
 
     def __init__(self, team: Team = ALONE):
         self._team = team
+        self._surroundings = Surroundings()
         self._reports: Iterator[Report] = iter(())
         gc.freeze()  # The imported libraries stay: later collections need not look at them.
 
@@ -60,6 +63,7 @@ class LocalTrainer:
         """Begin with another job."""
         self.drop()
         self._job = job
+        self._surroundings.enter(job)
         self._reports = run(job, self._team)
 
     def step(self) -> Outcome:
@@ -72,7 +76,7 @@ class LocalTrainer:
             report = next(self._reports, None)
         except torch.AcceleratorError:
             raise
-        except Exception as error:
+        except BaseException as error:  # The user's code may also exit, or raise an interrupt.
             self.drop()
             if is_disk_full(error):
                 return Outcome(halt=f"{error.strerror}: {self._job.folder}")
@@ -93,21 +97,14 @@ class LocalTrainer:
         """End the training at hand."""
         self.drop()
 
-    def _keep_traceback(self, error: Exception) -> None:
-        self._job.folder.mkdir(parents=True, exist_ok=True)
+    def _keep_traceback(self, error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
-        # It may quote a file name that is no text.
-        (self._job.folder / TRIAL_ERRORS).write_bytes(text.encode("utf-8", "backslashreplace"))
-        mirror_at(self._job.mirror).push(self._job.folder)
+        with contextlib.suppress(OSError):  # The reason is told in any case.
+            self._job.folder.mkdir(parents=True, exist_ok=True)
+            TrialFolder(self._job.folder).error.write_text(text, encoding="utf-8", errors="backslashreplace")
+            mirror_at(self._job.mirror).push(self._job.folder)
 
 
-def is_disk_full(error: Exception) -> TypeGuard[OSError]:
+def is_disk_full(error: BaseException) -> TypeGuard[OSError]:
     """Whether the trial is not to blame: there is no room to write."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line, with the place where it was raised."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    first_line = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first_line} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"

@@ -24,7 +24,7 @@ from results.read import StudyRecord
 from results.study_folder import StudyError
 from results.text import metric_text
 from search_spaces.space import Objective
-from trainables.accept import import_from
+from trainables.importing import import_from
 from trainables.task import Task, load_task
 from trainables.training import evaluate
 

@@ -14,7 +14,7 @@ from results.read import StudyRecord
 from results.study_folder import StudyError
 from results.table import write_csv, write_json
 from results.weights import WEIGHTS, are_written, write_weights
-from trainables.accept import import_from
+from trainables.importing import import_from
 from trainables.task import Task, load_task
 from trainables.trial_folder import read_state, write_atomically
 

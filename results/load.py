@@ -21,9 +21,9 @@ from results.models import fill, task_with_model
 from results.study_folder import StudyError
 from results.weights import WEIGHTS, read_weights
 from search_spaces import SpaceError
-from trainables.accept import import_from
 from trainables.config import TaskError
 from trainables.data import Batch, Splits
+from trainables.importing import import_from
 from trainables.task import Task, make_config
 from trainables.training import autocast, to_device
 from trainables.trial_folder import TrialFolder, read_state

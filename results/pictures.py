@@ -11,7 +11,7 @@ from results.export import trial_export
 from results.models import trained_model
 from results.read import StudyRecord, read_study
 from results.study_folder import StudyError, StudyFolder
-from trainables.accept import import_from
+from trainables.importing import import_from
 from trainables.job import Job
 from trainables.task import Task, load_task
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from results.console import Console
 from results.export import Export, read_export
 from results.text import metric_text
-from trainables.accept import import_from
+from trainables.importing import import_from
 from trainables.job import Job, is_best, run
 from trainables.task import Report, load_task, make_config
 from trainables.trial_folder import TrialFolder
@@ -36,7 +36,8 @@ def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[
     """
     export = read_export(path, path.parent)
     seed = export.job.seed if seed is None else seed
-    job = replace(export.job, seed=seed, folder=path.parent / f"{path.stem}-seed-{seed}")
+    folder = path.parent / f"{path.stem}-seed-{seed}"
+    job = replace(export.job, seed=seed, folder=folder, import_paths=export.import_paths)
     import_from(export.import_paths)
     make_config(load_task(job.task), job.values)
     console.say(f"{path}: {export.summary()}")

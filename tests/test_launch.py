@@ -17,7 +17,8 @@ from results.description import Description, read_description
 from results.study_folder import StudyFolder
 from results.tracking import Tracking
 from search_spaces import load_space
-from trainables.accept import accept, import_from
+from trainables.accept import accept
+from trainables.importing import import_from
 from trainables.job import run
 
 TASK = """

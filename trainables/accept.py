@@ -1,21 +1,14 @@
 """Whether a task accepts a space: names, types, rules, corners and files; in milliseconds, before anything starts."""
 
 import dataclasses
-import sys
 import typing
-from collections.abc import Iterable
 from pathlib import Path
 
 from search_spaces import Objective, Space, SpaceError
 from search_spaces.suggest import corners
 from trainables.config import TaskError, flat_fields
-from trainables.job import accepted
+from trainables.signature import accepted, first_argument
 from trainables.task import Task, load_task, make_config
-
-
-def import_from(paths: Iterable[str]) -> None:
-    """Let modules be imported from these folders too, after the places where Python looks anyway."""
-    sys.path.extend(path for path in paths if path not in sys.path)
 
 
 def accept(space: Space) -> Objective:
@@ -42,6 +35,14 @@ def accept(space: Space) -> Objective:
             [
                 f"{space.file.name}: objective: {space.task} is a function, so the space must name what to compare by: "
                 "objective: {maximize: accuracy} or {minimize: loss}"
+            ]
+        )
+    argument, names = first_argument(task), {*(parameter.name for parameter in space.parameters), *space.fixed}
+    if argument in names:
+        raise SpaceError(
+            [
+                f"{space.file.name}: {space.task} takes the whole configuration, a dict, as its first argument, got "
+                f"one that is named as the parameter {argument}: def train(config), then config[{argument!r}]"
             ]
         )
     return space.objective

@@ -1,10 +1,11 @@
 """One training job, from its configuration to its files: the same under a test, `launch.py train` and a Tune actor."""
 
-import inspect
+import json
 import math
+import multiprocessing
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -15,12 +16,12 @@ from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
 from search_spaces.space import Objective
-from trainables.config import TaskError
+from trainables.function import function_reports
 from trainables.mirror import NoMirror, mirror_at
-from trainables.task import Report, Task, TrainFunction, default_device, load_task, make_config
+from trainables.task import Report, Task, default_device, load_task, make_config
 from trainables.team import ALONE, Team
 from trainables.training import train
-from trainables.trial_folder import TrialFolder
+from trainables.trial_folder import TrialFolder, write_atomically
 
 OTHER_CHARACTERS = re.compile(r"[^-/\w.]")  # than those that a tag may have
 
@@ -39,6 +40,8 @@ class Job:
         folder: Where the trial writes.
         cpus: Threads to compute with.
         mirror: URI of the folder's copy, where machines share no file system.
+        import_paths: Folders that the task's modules are looked for in, before installed packages.
+        working_folder: What the user's code takes for the current folder, where it is there.
     """
 
     task: str
@@ -50,6 +53,8 @@ class Job:
     folder: Path
     cpus: float = 1
     mirror: str | None = None
+    import_paths: tuple[str, ...] = ()
+    working_folder: Path | None = None
 
 
 def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
@@ -57,40 +62,79 @@ def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
 
     Where the folder holds a checkpoint, the epochs that it contains are reported again from the metrics file and
     training goes on after them; so whoever lost some of the reports gets them all. If the last checkpoint can't be
-    read, the one before it is used, or training starts over; the first report then carries a warning.
+    read, the one before it is used, or training starts over; the first report then carries a warning. A function keeps
+    its state itself, so of it all epochs in the metrics file are reported again.
 
     Of several workers the leader alone reads and writes the folder; all yield the same reports.
     """
     torch.set_num_threads(max(1, int(job.cpus)))
+    is_task = isinstance(load_task(job.task), Task)
     folder, mirror = TrialFolder(job.folder), mirror_at(job.mirror)
     if team.rank == 0:
         mirror.pull(job.folder)
-    state, warning = team.from_leader(folder.load_state() if team.rank == 0 else (None, None))
-    past = team.from_leader(list(_past(folder, state)) if team.rank == 0 else [])
-    new = _written(job, folder, mirror, state, team) if team.rank == 0 else reports(job, state, team)
-    for report in chain(past, new):
+        _take_folder(job, folder)
+    state, warning = team.from_leader(folder.load_state() if team.rank == 0 and is_task else (None, None))
+    past = team.from_leader(list(_past(job, folder, state, is_task)) if team.rank == 0 else [])
+    new = _written(job, folder, mirror, state, past, team) if team.rank == 0 else reports(job, state, past, team)
+    for report in chain(past, new if _goes_on(job, past) else ()):
         yield replace(report, warning=warning) if warning else report
         warning = None
 
 
-def _past(folder: TrialFolder, state: dict[str, Any] | None) -> Iterator[Report]:
-    """The epochs that a state contains."""
-    for line in folder.read_metrics()[: state["epoch"] if state else 0]:
+def _take_folder(job: Job, folder: TrialFolder) -> None:
+    """Leave word of whose folder this is; what another configuration reported there is no past of this one."""
+    values = {name: value for name, value in job.values.items() if not _is_absolute(value)}  # They may be moved.
+    mine = json.dumps({"task": job.task, "values": values, "seed": job.seed}, sort_keys=True, default=str)
+    if folder.owner.exists() and folder.owner.read_text(encoding="utf-8") != mine:
+        folder.keep_metrics_until(0)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder.owner, lambda path: path.write_text(mine, encoding="utf-8"))
+
+
+def _is_absolute(value: object) -> bool:
+    return isinstance(value, str) and Path(value).is_absolute()
+
+
+def _past(job: Job, folder: TrialFolder, state: dict[str, Any] | None, is_task: bool) -> Iterator[Report]:
+    """The epochs that a state contains; of a function, which keeps its state itself, all that it reported."""
+    lines, last = folder.read_metrics(), 0
+    if is_task:
+        lines = lines[: state["epoch"] if state else 0]
+    for line in lines:
+        if line["epoch"] <= last or job.objective.name not in line.get("metrics", {}):
+            return  # It is damaged from here on.
+        last = line["epoch"]
         yield Report(epoch=line["epoch"], metrics=line["metrics"], details=line["details"])
 
 
+def _goes_on(job: Job, past: Sequence[Report]) -> bool:
+    """Whether there is more to train after these epochs."""
+    if not past:
+        return True
+    return past[-1].epoch < job.max_epochs and math.isfinite(past[-1].metrics[job.objective.name])
+
+
 def _written(
-    job: Job, folder: TrialFolder, mirror: NoMirror, state: dict[str, Any] | None, team: Team
+    job: Job,
+    folder: TrialFolder,
+    mirror: NoMirror,
+    state: dict[str, Any] | None,
+    past: Sequence[Report],
+    team: Team,
 ) -> Iterator[Report]:
     """New epochs, each written before it is told."""
+    last = past[-1].epoch if past else 0
     values: list[float] | None = None
-    with SummaryWriter(str(job.folder), purge_step=state["epoch"] + 1 if state else None) as events:
+    with event_writer(job.folder, purge_step=last + 1 if past else None) as events:
         _write_values(events, job)
         started = time.monotonic()
-        for report in reports(job, state, team):
+        for report in reports(job, state, past, team):
+            if report.epoch <= last:  # It was written; there is just more to say of it.
+                yield report
+                continue
             if values is None:
                 values = [line["metrics"][job.objective.name] for line in folder.keep_metrics_until(report.epoch - 1)]
-            value = report.metrics[job.objective.name]
+            value, last = report.metrics[job.objective.name], report.epoch
             best = is_best(value, values, job.objective)
             values.append(value)
             _write(folder, events, report, seconds=time.monotonic() - started, best=best)
@@ -99,6 +143,17 @@ def _written(
             started = time.monotonic()
             if not math.isfinite(value):
                 return
+
+
+def event_writer(folder: Path, purge_step: int | None) -> SummaryWriter:
+    """A writer of TensorBoard events that leaves the choice of multiprocessing's start method to the user's code.
+
+    Its queue would fix it: `multiprocessing.set_start_method` may be called once, and before any such thing is made.
+    """
+    method = multiprocessing.get_start_method(allow_none=True)
+    writer = SummaryWriter(str(folder), purge_step=purge_step)
+    multiprocessing.set_start_method(method, force=True)
+    return writer
 
 
 def _write_values(events: SummaryWriter, job: Job) -> None:
@@ -113,15 +168,16 @@ def tag(name: str) -> str:
     return OTHER_CHARACTERS.sub("_", name).lstrip("/")
 
 
-def reports(job: Job, state: dict[str, Any] | None = None, team: Team = ALONE) -> Iterator[Report]:
-    """The bare reports of a job: nothing is written."""
+def reports(
+    job: Job, state: dict[str, Any] | None = None, past: Sequence[Report] = (), team: Team = ALONE
+) -> Iterator[Report]:
+    """The bare reports of a job, those that are `past` left out: nothing is written."""
     task = load_task(job.task)
-    config = make_config(task, job.values)
     device = default_device()
     if isinstance(task, Task):
         return train(
             task,
-            config,
+            make_config(task, job.values),
             seed=job.seed,
             split_seed=job.split_seed,
             device=device,
@@ -130,39 +186,18 @@ def reports(job: Job, state: dict[str, Any] | None = None, team: Team = ALONE) -
             resume_from=state,
             team=team,
         )
-    return function_reports(task, config, job, device, team)
-
-
-def function_reports(
-    function: TrainFunction, config: dict[str, Any], job: Job, device: torch.device, team: Team = ALONE
-) -> Iterator[Report]:
-    """What a bare generator function yields, as reports; epochs are counted from 1 unless it says its own `epoch`.
-
-    Raises:
-        TaskError: when it yields no dict, or one without the objective.
-    """
     context = {"seed": job.seed, "max_epochs": job.max_epochs, "device": device, "folder": job.folder}
     context |= {"rank": team.rank, "workers": team.size}
-    epoch = 0
-    for line in function(config, **accepted(function, context)):
-        if not isinstance(line, Mapping):
-            raise TaskError(f"{job.task} must yield a dict of metrics for each epoch, got {line!r}")
-        for objective in (job.objective, job.objective.second):
-            if objective and objective.name not in line:
-                raise TaskError(f"{job.task} must yield the objective {objective.name!r}, got {', '.join(line)}")
-        epoch = int(line.get("epoch", epoch + 1))
-        yield Report(epoch=epoch, metrics={k: float(v) for k, v in line.items() if k != "epoch"})
-        if epoch >= job.max_epochs:
+    new = function_reports(task, job.values, task=job.task, objective=job.objective, context=context, past=past)
+    return _within_budget(new, job.max_epochs)
+
+
+def _within_budget(reports: Iterator[Report], max_epochs: int) -> Iterator[Report]:
+    """The reports up to the last epoch of the budget; whoever trains on is not asked for more."""
+    for report in reports:
+        yield report
+        if report.epoch >= max_epochs:
             return
-
-
-def accepted(function: Any, context: dict[str, Any]) -> dict[str, Any]:
-    """Those of the context's entries that the function takes by name."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return context
-    names = {parameter.name for parameter in list(parameters)[1:]}
-    return {name: value for name, value in context.items() if name in names}
 
 
 def is_best(value: float, earlier: list[float], objective: Objective) -> bool:

@@ -1,6 +1,5 @@
 """What a task is, and how its name becomes one."""
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 from search_spaces.space import Objective
 from trainables.config import TaskError, build_config
 from trainables.data import Batch, Splits
+from trainables.importing import describe, import_attribute
+from trainables.signature import function_problem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,33 +130,24 @@ def load_task(name: str) -> Task | TrainFunction:
         raise TaskError(
             f"task must be a built-in name ({', '.join(sorted(BUILTIN_TASKS))}) or module:attribute, got {name!r}"
         )
-    found = _import(module_name, attribute, name)
+    found = import_attribute(module_name, attribute, name)
     if isinstance(found, type) and issubclass(found, Task):
         missing = [part for part in ("Config", "objective") if not hasattr(found, part)]
         if missing:
             raise TaskError(f"task {name!r}: a Task class has Config and objective, got no {' and no '.join(missing)}")
-        return found()
+        return _made(found, name)
     if callable(found) and not isinstance(found, type):
+        if problem := function_problem(found):
+            raise TaskError(f"task {name!r} {problem}")
         return found
     raise TaskError(f"task {name!r} must be a subclass of trainables.task.Task or a generator function, got {found!r}")
 
 
-def _import(module_name: str, attribute: str, name: str) -> Any:
+def _made(task_class: type[Task], name: str) -> Task:
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
-            raise TaskError(
-                f"task {name!r}: there is no module {error.name!r} beside the space file, in the current folder or "
-                "among the installed packages"
-            ) from error
-        raise TaskError(f"task {name!r}: importing {module_name} failed: {error}") from error
-    except Exception as error:
-        raise TaskError(f"task {name!r}: importing {module_name} failed: {type(error).__name__}: {error}") from error
-    if not hasattr(module, attribute):
-        functions = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module_name]
-        raise TaskError(f"task {name!r}: {module_name} has no {attribute!r}; it has {', '.join(sorted(functions))}")
-    return getattr(module, attribute)
+        return task_class()
+    except Exception as error:  # It is anyone's code.
+        raise TaskError(f"task {name!r}: making one of its class failed: {describe(error)}") from error
 
 
 def make_config(task: Task | TrainFunction, values: Mapping[str, Any]) -> Any:

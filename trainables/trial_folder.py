@@ -26,6 +26,16 @@ class TrialFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def error(self) -> Path:
+        """The traceback of what ended it, if it failed."""
+        return self.path / "error.txt"
+
+    @property
+    def owner(self) -> Path:
+        """Of which task, configuration and seed all this is."""
+        return self.path / "trained.json"
+
+    @property
     def checkpoint(self) -> Path:
         """Holds `last.pt`, `previous.pt` (both: all that is needed to go on) and `best.pt` (the model alone)."""
         return self.path / "checkpoint"
@@ -91,6 +101,7 @@ class TrialFolder:
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one epoch's line."""
+        self.path.mkdir(parents=True, exist_ok=True)  # Training code that tidies up may have removed it.
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from results.report.facts import Facts, TrialFacts
 from results.text import duration, metric_text, value_text
-from trainables.accept import import_from
 from trainables.config import TaskError
+from trainables.importing import import_from
 from trainables.task import load_task
 
 

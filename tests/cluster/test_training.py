@@ -1,32 +1,163 @@
-"""Proves that a trial's traceback is kept: pytest tests/cluster/test_training.py."""
+"""Proves that a process outlives what its jobs do to it: pytest tests/cluster/test_training.py."""
 
+import multiprocessing
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from cluster.training import TRIAL_ERRORS, LocalTrainer
+import pytest
+import torch
+
+from cluster.training import LocalTrainer, Outcome
 from search_spaces import Objective
 from trainables.job import Job
+from trainables.trial_folder import TrialFolder
+
+LOSS = Objective(name="loss", direction="minimize")
+SOURCE = """
+import argparse, multiprocessing, os, signal, sys, threading
+import torch
+from pathlib import Path
+
+{setup}
+
+def train(config, folder):
+    yield {{"loss": 1.0}}
+    exec(config["code"])
+    yield {{"loss": len(os.listdir())}}
+"""
 
 
-def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
-    """Quotes a file name that is no text."""
-    yield {"score": 1.0}
-    raise FileNotFoundError("\udcff.png")
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that the search was started from; what a process is made of stays as it was."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    method, handlers = multiprocessing.get_start_method(allow_none=True), signal.getsignal(signal.SIGTERM)
+    before = Path.cwd()
+    yield home
+    os.chdir(before)
+    multiprocessing.set_start_method(method, force=True)
+    signal.signal(signal.SIGTERM, handlers)
+    torch.set_default_dtype(torch.float32)
 
 
-def test_its_traceback_is_kept_whatever_it_quotes(tmp_path: Path) -> None:
-    job = Job(
-        task=f"{__name__}:train",
-        objective=Objective(name="score", direction="maximize"),
-        values={},
+def write(home: Path, setup: str = "") -> str:
+    name = f"surrounded_{len(sys.modules)}"
+    (home / f"{name}.py").write_text(SOURCE.format(setup=setup), encoding="utf-8")
+    return name
+
+
+def job(home: Path, module: str, code: str, number: int = 0) -> Job:
+    return Job(
+        task=f"{module}:train",
+        objective=LOSS,
+        values={"code": code},
         seed=0,
         split_seed=0,
-        max_epochs=3,
-        folder=tmp_path,
+        max_epochs=2,
+        folder=home.parent / f"{number:04d}",
+        import_paths=(str(home),),
+        working_folder=home,
     )
-    trainer = LocalTrainer()
+
+
+def outcomes(trainer: LocalTrainer, job: Job) -> list[Outcome]:
+    """All that a job gives, to its end."""
     trainer.take(job)
-    assert trainer.step().report is not None
-    assert str(trainer.step().failed).startswith("FileNotFoundError: \udcff.png")
-    assert "FileNotFoundError: \\udcff.png" in (tmp_path / TRIAL_ERRORS).read_text()
+    found = []
+    while True:
+        outcome = trainer.step()
+        found.append(outcome)
+        if outcome.report is None:
+            return found
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("sys.exit('no data')", "SystemExit: no data"),
+        ("sys.exit(3)", "SystemExit: 3"),
+        ("argparse.ArgumentParser().parse_args(['--x'])", "SystemExit: 2"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise BaseException('mine')", "BaseException: mine"),
+        ("torch.zeros(2) @ torch.zeros(3)", "RuntimeError: inconsistent tensor size"),
+        ("raise ValueError('\\udc80')", "ValueError: \udc80"),
+        ("raise StopIteration", "RuntimeError: generator raised StopIteration"),
+    ],
+)
+def test_whatever_a_function_raises_is_a_failure_with_its_line_and_traceback(
+    home: Path, code: str, reason: str
+) -> None:
+    module, trainer = write(home), LocalTrainer()
+    first, last = outcomes(trainer, job(home, module, code))
+    assert first.report is not None
+    assert last.failed is not None
+    assert last.failed.startswith(reason)
+    assert last.failed.endswith(f"({module}.py:10)")
+    error = TrialFolder(home.parent / "0000").error.read_text(encoding="utf-8")
+    assert "Traceback" in error and f'{module}.py", line 10' in error
+    assert len(outcomes(trainer, job(home, module, "pass", number=1))) == 3, "the process trains on"
+
+
+def test_a_trial_sees_the_folder_that_the_search_was_started_from(home: Path) -> None:
+    module = write(home)
+    found = outcomes(LocalTrainer(), job(home, module, "Path('notes.txt').write_text('hello')"))
+    assert (home / "notes.txt").read_text() == "hello"
+    assert found[1].report is not None
+    assert found[1].report.metrics["loss"] == len(list(home.iterdir()))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.chdir(folder)",
+        "os.chdir(folder); Path('x').touch(); os.remove('x'); os.chdir('/'); import shutil; shutil.rmtree(folder)",
+        "multiprocessing.set_start_method('spawn')",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        "torch.set_default_dtype(torch.float64)",
+        "torch.set_num_threads(3)",
+        "import logging; logging.disable(logging.CRITICAL); logging.basicConfig(force=True)",
+    ],
+)
+def test_what_one_trial_changes_of_the_process_the_next_does_not_see(home: Path, code: str) -> None:
+    module, trainer = write(home), LocalTrainer()
+    seen = (
+        "assert Path.cwd().name == 'home', Path.cwd()\n"
+        "multiprocessing.set_start_method('spawn')\n"
+        "assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN\n"
+        "assert torch.zeros(1).dtype == torch.float32\n"
+        "assert torch.get_num_threads() == 1\n"
+    )
+    for number, each in enumerate((seen, code, seen)):
+        assert [outcome.failed for outcome in outcomes(trainer, job(home, module, each, number))] == [None] * 3
+
+
+def test_what_the_import_set_up_stays_from_trial_to_trial(home: Path) -> None:
+    (home / "code").mkdir()
+    module, trainer = write(home, "os.chdir('code'); multiprocessing.set_start_method('spawn')"), LocalTrainer()
+    seen = "assert Path.cwd().name == 'code'; assert multiprocessing.get_start_method() == 'spawn'"
+    for number, each in enumerate((seen, "os.chdir('/')", seen)):
+        assert [outcome.failed for outcome in outcomes(trainer, job(home, module, each, number))] == [None] * 3
+
+
+def test_a_module_that_exits_is_told_by_each_trial(home: Path) -> None:
+    module, trainer = write(home, "sys.exit(0)"), LocalTrainer()
+    for number in range(2):
+        (outcome,) = outcomes(trainer, job(home, module, "", number))
+        assert outcome.failed is not None
+        assert f"importing {module} called sys.exit(0) ({module}.py:6)" in outcome.failed
+
+
+def test_a_folder_that_is_not_there_is_no_reason_to_fail(home: Path) -> None:
+    module = write(home)
+    elsewhere = Job(
+        **{
+            **{name: getattr(job(home, module, "pass"), name) for name in Job.__slots__},
+            "working_folder": home / "not there",
+        }
+    )
+    assert [outcome.failed for outcome in outcomes(LocalTrainer(), elsewhere)] == [None] * 3

@@ -11,7 +11,8 @@ from results.description import Description
 from results.read import StudyRecord, read_study
 from results.study_folder import StudyFolder
 from search_spaces import space_from_mapping
-from trainables.accept import accept, import_from
+from trainables.accept import accept
+from trainables.importing import import_from
 from trainables.job import run
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from search_spaces import Space, SpaceError, space_from_mapping
-from trainables.accept import accept, import_from, locate_files
+from trainables.accept import accept, locate_files
 from trainables.config import TaskError
 from trainables.gpt2_classifier.task import GPT2Classifier
 
@@ -139,9 +139,9 @@ def test_without_files_the_space_stays_as_it_is(tmp_path: Path, function: str) -
     assert locate_files(of_function) is of_function
 
 
-def test_folders_to_import_from_are_added_once_and_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = ["first"]
-    monkeypatch.setattr("sys.path", path)
-    import_from([str(tmp_path), "first", str(tmp_path)])
-    import_from([str(tmp_path)])
-    assert path == ["first", str(tmp_path)]
+def test_a_functions_first_argument_is_the_whole_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "import_me_unpacked.py").write_text("def train(lr, seed):\n    yield {'loss': lr}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    parts = {"task": "import_me_unpacked:train", "objective": {"minimize": "loss"}}
+    (problem,) = problems_of(space_of(tmp_path, **parts, parameters={"lr": {"float": [0, 1]}}))
+    assert "got one that is named as the parameter lr: def train(config), then config['lr']" in problem

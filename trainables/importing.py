@@ -1,0 +1,190 @@
+"""Anyone's modules: where they are looked for, which names are taken, and what importing them did.
+
+One order holds everywhere, in the launcher, in workers and in `train`: Python's own library, the space's folder, the
+current one, then installed packages and Rungs' own. So nobody's `random.py` can break Python, and a `docker.py` beside
+the space is found before an installed package of that name. A name that can't be had is refused, with the reason.
+"""
+
+import contextlib
+import importlib
+import inspect
+import linecache
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
+from modulefinder import ModuleFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from trainables.config import TaskError
+
+ROOT = Path(__file__).resolve().parent.parent
+OWN_NAMES = ("launch", "search_spaces", "trainables", "cluster", "results")
+PYTHONS = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("DESTSHARED")}
+INSTALLED = ("site-packages", "dist-packages")
+
+_folders: list[str] = []
+
+
+def import_from(paths: Iterable[str]) -> None:
+    """Let the task's modules be imported from these folders, before installed packages.
+
+    Modules of other folders that were imported as somebody's task before are forgotten: another study may have modules
+    of the same names.
+    """
+    folders = list(dict.fromkeys(str(Path(path).absolute()) for path in paths))
+    if folders != _folders:
+        for name in [name for name, _ in _users_modules()]:
+            del sys.modules[name]
+    _folders[:] = folders
+    pythons = [path for path in sys.path if path in PYTHONS or path.endswith(".zip")]
+    sys.path[:] = [*pythons, *folders, *(path for path in sys.path if path not in {*pythons, *folders})]
+    importlib.invalidate_caches()
+
+
+def import_attribute(module_name: str, attribute: str, task: str) -> Any:
+    """What stands at `module:attribute`.
+
+    Raises:
+        TaskError: when the module isn't there, its name or that of a module that it imports is taken, importing it
+            raises or exits, or it has no such attribute. The message begins with the task's name.
+    """
+    _check_names(module_name, tuple(_folders), task)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
+            raise TaskError(
+                f"task {task!r}: there is no module {error.name!r} beside the space file, in the current folder or "
+                "among the installed packages"
+            ) from error
+        raise TaskError(f"task {task!r}: importing {module_name} failed: {error}") from error
+    except SystemExit as error:
+        raise TaskError(
+            f"task {task!r}: importing {module_name} called sys.exit({error.code!r}) ({place_of(error)}); does it read "
+            "sys.argv? Guard what a script does with: if __name__ == '__main__':"
+        ) from error
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not _is_raised_by_name(error):
+            raise  # It was the user's Ctrl-C.
+        raise TaskError(f"task {task!r}: importing {module_name} failed: {describe(error)}") from error
+    if not hasattr(module, attribute):
+        found = ", ".join(sorted(_defined_in(module))) or "nothing that could be one"
+        raise TaskError(f"task {task!r}: {module_name} has no {attribute!r}; it has {found}")
+    return getattr(module, attribute)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, with the last place in the user's own code that led to it.
+
+    A `TaskError` says by itself what is wrong, and where.
+    """
+    try:
+        first_line = (str(error).splitlines() or [""])[0]
+    except Exception:  # An exception's text is anyone's code, too.
+        first_line = ""
+    if isinstance(error, TaskError) and first_line:
+        return first_line
+    text = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+    place = place_of(error)
+    return f"{text} ({place})" if place else text
+
+
+def place_of(error: BaseException) -> str:
+    """`mine.py:6`: the last line of the user's own code, else of Rungs', else the last one; empty if there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    cause = error.__cause__ or error.__context__
+    frames += traceback.extract_tb(cause.__traceback__) if cause else []
+    for is_wanted in (_is_users, _is_own, bool):
+        for frame in reversed(frames):
+            if is_wanted(frame.filename):
+                return f"{Path(frame.filename).name}:{frame.lineno}"
+    return ""
+
+
+def task_files() -> dict[str, Path]:
+    """The files of the user's that were imported so far, by their paths seen from the folder that they lie in."""
+    return {
+        str(file.relative_to(folder)): file
+        for _, file in _users_modules()
+        for folder in [next(folder for folder in _folders if file.is_relative_to(folder))]
+    }
+
+
+def _users_modules() -> Iterator[tuple[str, Path]]:
+    """Names and files of modules in the folders that tasks are imported from."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and name != "__main__" and _is_users(file) and any(Path(file).is_relative_to(f) for f in _folders):
+            yield name, Path(file)
+
+
+def _is_users(file: str) -> bool:
+    path = Path(file)
+    if file.startswith("<") or any(part in INSTALLED for part in path.parts) or _is_own(file):
+        return False
+    return not any(path.is_relative_to(folder) for folder in PYTHONS if folder)
+
+
+def _is_own(file: str) -> bool:
+    path = Path(file)
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0].removesuffix(".py") in OWN_NAMES
+
+
+def _is_raised_by_name(error: BaseException) -> bool:
+    """Whether the line that raised it names it; an interrupt from outside comes at any other line."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return type(error).__name__ in linecache.getline(frame.filename, frame.lineno or 0)
+
+
+def _defined_in(module: ModuleType) -> list[str]:
+    members = vars(module).items()
+    return [name for name, value in members if callable(value) and inspect.getmodule(value) is module]
+
+
+@lru_cache
+def _check_names(module_name: str, folders: tuple[str, ...], task: str) -> None:
+    """Refuse a module of the user's, or one that it imports, whose name leads Python to another module."""
+    searched = [folder for folder in folders if Path(folder).resolve() != ROOT]
+    if module_name.partition(".")[0] in OWN_NAMES and _find(module_name.partition(".")[0], searched) is None:
+        return
+    finder = _UsersModules(path=searched)
+    with contextlib.suppress(ImportError, SyntaxError, ValueError, UnicodeError, RecursionError):
+        finder.import_hook(module_name)  # Importing it for real tells what is wrong.
+    for name in [*finder.modules, module_name]:
+        file = _find(name, searched) if "." not in name else None
+        if file is not None and (holder := _holder(name, file)):
+            raise TaskError(f"task {task!r}: the name {name!r} is taken by {holder}; rename {file}")
+
+
+class _UsersModules(ModuleFinder):
+    """Follows imports, without carrying them out, as far as they lead to files in the user's folders."""
+
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
+        if _find(name, path or self.path) is None:
+            raise ImportError(name)
+        return super().find_module(name, path, parent)
+
+
+def _find(name: str, folders: Iterable[str]) -> Path | None:
+    """The file of a module in these folders; None for a mere folder, which any module of that name comes before."""
+    spec: ModuleSpec | None = PathFinder.find_spec(name, list(folders))
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def _holder(name: str, file: Path) -> str:
+    """Who has taken a module's name; empty if nobody has."""
+    if name in OWN_NAMES:
+        return "Rungs itself"
+    if name in sys.stdlib_module_names:
+        return "Python's own library"
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    if name in sys.modules and (loaded is None or Path(loaded).resolve() != file.resolve()):
+        return f"an installed package that Rungs uses ({loaded})"
+    return ""
