@@ -50,10 +50,23 @@ def write_weights(state: Mapping[str, Any], export: Export, path: Path) -> None:
             if isinstance(value, Tensor)
         }
         rest = {name: value for name, value in state.items() if name not in tensors}
-        content = save(tensors, weights_notes(export) | _rest_note(rest))
+        content = in_one_order(save(tensors, weights_notes(export) | _rest_note(rest)))
     except (KeyError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
         raise ValueError(f"safetensors can't hold all of its state: {type(error).__name__}: {error}") from error
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def in_one_order(content: bytes) -> bytes:
+    """A safetensors file whose notes are sorted: the library writes them in an order that differs from run to run.
+
+    The format: eight bytes that tell the header's length, the header (JSON, filled up by blanks), the tensors.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def _rest_note(rest: dict[str, Any]) -> dict[str, str]:
