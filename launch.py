@@ -26,7 +26,7 @@ console = Console()
 
 def search(args: argparse.Namespace) -> int:
     """Begin a study of a space, or go on with it if it was begun."""
-    from results.description import Description, checkpoints_of, database_of, mlflow_of, origin
+    from results.description import Description, checkpoints_of, database_of, mlflow_of, origin, with_first_paths
     from search_spaces import load_space
     from trainables.accept import accept, locate_files
     from trainables.importing import import_from
@@ -34,12 +34,12 @@ def search(args: argparse.Namespace) -> int:
     budget = {"trials": args.trials, "max_epochs": args.max_epochs, "time": args.time}
     seed = [] if args.seed is None else [f"seed={args.seed}"]
     space = load_space(args.space, overrides=[*args.set, *seed], budget=budget)
-    import_paths = tuple(dict.fromkeys([str(Path.cwd()), str(space.file.parent.resolve())]))
+    import_paths = (str(space.file.parent.resolve()), str(Path.cwd()))
     import_from(import_paths)
     objective = accept(space)
     folder = StudyFolder(Path(args.out) / study_name(space.name if args.name is None else args.name))
     description = Description(
-        space=locate_files(space),
+        space=with_first_paths(locate_files(space), folder),
         objective=objective,
         import_paths=import_paths,
         origin=origin(),
@@ -54,7 +54,7 @@ def resume(args: argparse.Namespace) -> int:
     """Go on with a study; only its budgets may change."""
     from dataclasses import replace
 
-    from results.description import read_description
+    from results.description import lying_here, read_description
     from trainables.accept import accept, locate_files
     from trainables.importing import import_from
 
@@ -65,6 +65,7 @@ def resume(args: argparse.Namespace) -> int:
         raise StudyError(f"--resume goes on with the same study: {', '.join(given)} would make it another one")
     folder = StudyFolder(Path(args.resume))
     description = read_description(folder)
+    folder = replace(folder, begun_in=description.begun_in)
     budget = description.space.budget
     if args.trials is not None and args.trials < budget.trials:
         raise StudyError(
@@ -81,7 +82,7 @@ def resume(args: argparse.Namespace) -> int:
         raise StudyError(
             f"{folder.description} names the objective {description.objective.name}, which isn't the task's"
         )
-    locate_files(description.space)
+    locate_files(lying_here(description.space, folder))
     return run(folder, description, args)
 
 
@@ -111,7 +112,7 @@ def check(args: argparse.Namespace) -> int:
     from trainables.importing import import_from
 
     space = load_space(args.space)
-    import_from([str(Path.cwd()), str(space.file.parent.resolve())])
+    import_from([str(space.file.parent.resolve())])
     objective = accept(space)
     locate_files(space)
     budget = space.budget
@@ -158,6 +159,7 @@ def export(args: argparse.Namespace) -> int:
 
 def confirm(args: argparse.Namespace) -> int:
     """Train the best configurations again on fresh seeds, read the test split, and say which is the best."""
+    from results.description import lying_here
     from results.read import read_study
     from trainables.accept import accept, locate_files
     from trainables.importing import import_from
@@ -165,7 +167,7 @@ def confirm(args: argparse.Namespace) -> int:
     record = read_study(StudyFolder(Path(args.study)))
     import_from(record.description.import_paths)
     accept(record.description.space)
-    locate_files(record.description.space)
+    locate_files(lying_here(record.description.space, record.folder))
 
     from cluster.confirm import confirm
     from cluster.runner import RunOptions

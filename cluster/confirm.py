@@ -50,7 +50,16 @@ def confirming(parent: Description, chosen: list[Candidate], seeds: int) -> Desc
     split_seed = parent.space.seed if parent.split_seed is None else parent.split_seed
     space = confirming_space(parent.space, chosen, seeds)
     checkpoints = inside(parent.checkpoints, f"confirm/{digest(space)}") if parent.checkpoints else None
-    return replace(parent, space=space, database=None, checkpoints=checkpoints, mlflow=None, split_seed=split_seed)
+    begun_in = f"{parent.begun_in}/confirm/{digest(space)}" if parent.begun_in else None
+    return replace(
+        parent,
+        space=space,
+        database=None,
+        checkpoints=checkpoints,
+        mlflow=None,
+        split_seed=split_seed,
+        begun_in=begun_in,
+    )
 
 
 def confirming_space(space: Space, chosen: list[Candidate], seeds: int) -> Space:

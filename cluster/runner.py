@@ -5,7 +5,8 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,7 +22,7 @@ from cluster.study import Study
 from cluster.tuning import Halt
 from cluster.view import open_view
 from results.console import Console
-from results.description import Description, first_origin
+from results.description import Description, as_begun
 from results.read import read_study
 from results.study_folder import StudyError, StudyFolder, StudyLock
 from results.summary import print_summary
@@ -37,11 +38,13 @@ class RunOptions:
         address: Of a Ray cluster; None starts Ray on this machine.
         concurrent: Trials at once, at most; None: as many as fit.
         quiet: Show no progress.
+        working_folder: What the trials take for the current folder.
     """
 
     address: str | None = None
     concurrent: int | None = None
     quiet: bool = False
+    working_folder: Path = field(default_factory=Path.cwd)
 
 
 def run_study(folder: StudyFolder, description: Description, options: RunOptions, console: Console) -> int:
@@ -67,7 +70,7 @@ def run_trials(folder: StudyFolder, description: Description, options: RunOption
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     mirror = MlflowMirror(description, console) if description.mlflow else None
     with StudyLock(folder):
-        study = _open_study(folder, description)
+        study = _open_study(folder, description, options.working_folder)
         done = sum(trial.state.is_finished() for trial in study.trials())
         about = (
             f": {space.task}, {space.budget.trials} trials of up to {space.budget.max_epochs} epochs; "
@@ -84,21 +87,22 @@ def run_trials(folder: StudyFolder, description: Description, options: RunOption
     return halt
 
 
-def _open_study(folder: StudyFolder, description: Description) -> Study:
+def _open_study(folder: StudyFolder, description: Description, working_folder: Path | None = None) -> Study:
     """Open the journal, begun or not, beside a description that stays true to how the study began."""
     try:
-        first = replace(description, origin=first_origin(folder, description))
+        begun = as_begun(folder, description)
         if not folder.journal.exists():
-            first.write(folder)  # Before the journal, so that a crash between the two leaves a study.
+            begun.write(folder)  # Before the journal, so that a crash between the two leaves a study.
         study = Study(
-            replace(folder, mirror=description.checkpoints),
+            replace(folder, mirror=description.checkpoints, begun_in=begun.begun_in),
             description.space,
             description.objective,
             description.import_paths,
             description.database,
             description.split_seed,
+            working_folder,
         )
-        first.write(folder)
+        begun.write(folder)
     except OSError as error:
         raise StudyError(f"{folder.path} can't be written: {error}") from error
     return study

@@ -6,18 +6,20 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from results.database import Database
+from results.journal_fields import OBJECTIVE
+from results.moves import moved_folders
 from results.study_folder import StudyError, StudyFolder
 from results.tracking import Tracking
 from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
 from search_spaces.problems import is_whole
-from search_spaces.space import DIRECTIONS, Objective
+from search_spaces.space import Objective
 from trainables.mirror import Mirror, inside
 from trainables.trial_folder import write_atomically
 
@@ -37,6 +39,7 @@ class Description:
         checkpoints: URI of a copy of the trials' files; None: all machines reach the folder.
         mlflow: Where the trials are shown as MLflow's runs; None: nowhere.
         split_seed: Of the data's splits; None: the space's seed.
+        begun_in: Where the study lay when it began; None: that isn't known.
     """
 
     space: Space
@@ -47,6 +50,7 @@ class Description:
     checkpoints: str | None = None
     mlflow: Tracking | None = None
     split_seed: int | None = None
+    begun_in: str | None = None
 
     def write(self, folder: StudyFolder) -> None:
         """Write the file, or renew it."""
@@ -54,6 +58,7 @@ class Description:
             "name": self.space.name,
             "objective": self.objective.to_yaml(),
             "import_paths": list(self.import_paths),
+            "folder": self.begun_in,
             "origin": dict(self.origin),
             "split_seed": self.split_seed,
             "checkpoints": self.checkpoints,
@@ -68,12 +73,65 @@ class Description:
 
 
 def read_description(folder: StudyFolder) -> Description:
-    """Read a study's `study.yaml`.
+    """Read a study's `study.yaml`; folders to import from are told as they lie now, if the study was moved with them.
 
     Raises:
         StudyError: when there is no study, or the file lacks something.
         SpaceError: when its space was edited into a wrong one.
     """
+    content = _read_content(folder)
+    objective = read_objective(content["objective"])
+    space = space_from_mapping(content["space"], name=content["name"], file=folder.description)
+    if space.objective not in (None, objective):
+        raise StudyError(f"{folder.description} is damaged: objective must be the space's, got {objective.text}")
+    database, mlflow, begun_in = content.get("database"), content.get("mlflow"), content.get("folder")
+    return Description(
+        space=space,
+        objective=objective,
+        import_paths=moved_folders(tuple(content["import_paths"]), written_in=begun_in, lies_in=folder.path),
+        origin=content["origin"],
+        database=Database(**database) if database else None,
+        checkpoints=content.get("checkpoints"),
+        mlflow=Tracking(**mlflow) if mlflow else None,
+        split_seed=content.get("split_seed"),
+        begun_in=begun_in,
+    )
+
+
+def as_begun(folder: StudyFolder, new: Description) -> Description:
+    """The description to keep: origin and places of a study that lies in the folder stay those of its beginning."""
+    try:
+        content = _read_content(folder)
+    except (StudyError, SpaceError):
+        return replace(new, begun_in=new.begun_in or str(folder.path.resolve()))
+    return replace(
+        new,
+        origin=content["origin"],
+        import_paths=tuple(content["import_paths"]),
+        begun_in=content.get("folder") or str(folder.path.resolve()),
+    )
+
+
+def with_first_paths(space: Space, folder: StudyFolder) -> Space:
+    """The space with the paths that the study in the folder began with, where they are of the same files, just moved.
+
+    So a study that was moved is not taken for another space's.
+    """
+    try:
+        begun = read_description(folder)
+    except (StudyError, SpaceError):
+        return space
+    now = replace(folder, begun_in=begun.begun_in).here(begun.space.fixed)
+    same = {name: begun.space.fixed[name] for name, value in space.fixed.items() if now.get(name) == value}
+    return replace(space, fixed={**space.fixed, **same})
+
+
+def lying_here(space: Space, folder: StudyFolder) -> Space:
+    """The space with paths as they are now, if the study in the folder was moved together with its files."""
+    return replace(space, fixed=folder.here(space.fixed))
+
+
+def _read_content(folder: StudyFolder) -> dict[str, Any]:
     if not folder.description.exists():
         raise StudyError(f"{folder.path} is no study: it has no {folder.description.name}")
     content = read_yaml(folder.description)
@@ -81,29 +139,7 @@ def read_description(folder: StudyFolder) -> Description:
     wrong += [f"{key} is not known" for key in content if key not in _SECTIONS]
     if wrong:
         raise StudyError(f"{folder.description} is damaged: {'; '.join(wrong)}")
-    objective = read_objective(content["objective"])
-    space = space_from_mapping(content["space"], name=content["name"], file=folder.description)
-    if space.objective not in (None, objective):
-        raise StudyError(f"{folder.description} is damaged: objective must be the space's, got {objective.text}")
-    database, mlflow = content.get("database"), content.get("mlflow")
-    return Description(
-        space=space,
-        objective=objective,
-        import_paths=tuple(content["import_paths"]),
-        origin=content["origin"],
-        database=Database(**database) if database else None,
-        checkpoints=content.get("checkpoints"),
-        mlflow=Tracking(**mlflow) if mlflow else None,
-        split_seed=content.get("split_seed"),
-    )
-
-
-def _is_objective(value: object) -> bool:
-    try:
-        read_objective(value)
-    except SpaceError:
-        return False
-    return True
+    return content
 
 
 def _has_texts(value: object, *keys: str) -> bool:
@@ -116,8 +152,9 @@ def _is_text(value: object) -> bool:
 
 _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_is_text, "a text"),
-    "objective": (_is_objective, f"{' or '.join(DIRECTIONS)} with a metric's name"),
+    "objective": OBJECTIVE,
     "import_paths": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of folders"),
+    "folder": (lambda value: value is None or _is_text(value), "null, or a folder"),
     "origin": (lambda value: isinstance(value, dict), "a mapping"),
     "split_seed": (lambda value: value is None or is_whole(value), "null, or a whole number"),
     "checkpoints": (lambda value: value is None or _is_text(value), "null, or a URI"),
@@ -195,14 +232,6 @@ def mlflow_of(folder: StudyFolder, uri: str | None, space: Space) -> Tracking | 
         shown = f"shown in MLflow at {kept.uri}" if kept else "not shown in MLflow"
         raise StudyError(f"{folder.path} is {shown}, got --mlflow {new.uri}; give this one another --name")
     return kept
-
-
-def first_origin(folder: StudyFolder, new: Description) -> Mapping[str, Any]:
-    """Where a study that lies in the folder came from, if that can be read; else where the new description does."""
-    try:
-        return read_description(folder).origin
-    except (StudyError, SpaceError):
-        return new.origin
 
 
 def _hardware() -> dict[str, str]:

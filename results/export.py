@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from results.best import Best
+from results.journal_fields import OBJECTIVE, TEXT, Kind
+from results.moves import moved, moved_folders
 from results.read import StudyRecord
 from results.study_folder import StudyError, StudyFolder
 from results.text import metric_text
-from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml
+from search_spaces import Space, dump_yaml, read_objective, read_yaml
+from search_spaces.problems import MAX_WHOLE, is_number, is_whole, show
 from search_spaces.space import Objective
 from trainables.config import flatten
 from trainables.job import Job
@@ -19,6 +22,7 @@ from trainables.trial_folder import write_atomically
 
 CONFIG = "config.yaml"  # an export's name in its folder
 KEYS = ("task", "objective", "config", "max_epochs", "seed", "split_seed", "cpus", "import_paths", "result")
+FOLDER_KEY = "folder"  # where the file was written; not in those of earlier versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +31,7 @@ class Export:
 
     Attributes:
         job: What to train; its folder is where it trained.
-        import_paths: Folders that the task's module may be imported from.
+        import_paths: Folders that the task's modules are looked for in.
         study: The study's name.
         best: The value it reached, and where.
     """
@@ -37,8 +41,8 @@ class Export:
     study: str
     best: Best
 
-    def content(self) -> dict[str, Any]:
-        """As plain values, every setting written out."""
+    def content(self, folder: Path | None = None) -> dict[str, Any]:
+        """As plain values, every setting written out; for a file in a folder, if one is given."""
         job, best = self.job, self.best
         return {
             "task": job.task,
@@ -49,6 +53,7 @@ class Export:
             "split_seed": job.split_seed,
             "cpus": job.cpus,
             "import_paths": list(self.import_paths),
+            **({FOLDER_KEY: str(folder.resolve())} if folder else {}),
             "result": {
                 "study": self.study,
                 "trial": best.number,
@@ -74,7 +79,7 @@ class Export:
         """Write it as YAML that `launch.py train` reads."""
         about = (self.summary(), f"Train it again: python launch.py train {path.name}")
         text = "".join(f"# {' '.join(line.split())}\n" for line in about)
-        text += dump_yaml(self.content())
+        text += dump_yaml(self.content(path.parent))
         write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
@@ -101,35 +106,48 @@ def read_export(path: Path, folder: Path) -> Export:
     """
     content = read_yaml(path)
     wrong = [f"has no {key!r}" for key in KEYS if key not in content]
-    wrong += [f"has {key!r}, which no export has" for key in content if key not in KEYS]
+    wrong += [f"has {key!r}, which no export has" for key in content if key not in (*KEYS, FOLDER_KEY)]
+    wrong = [f"it {'; '.join(wrong)}"] if wrong else [*_wrong(content, _EXPORT), *_wrong(content["result"], _RESULT)]
     if wrong:
-        raise StudyError(f"{path} is no exported configuration: it {'; '.join(wrong)}")
-    try:
-        return _from_content(content, folder)
-    except (AttributeError, KeyError, TypeError, ValueError, SpaceError) as error:
-        raise StudyError(f"{path} is no exported configuration: {type(error).__name__}: {error}") from error
+        raise StudyError(f"{path} is no exported configuration: {'; '.join(wrong)}")
+    return _from_content(content, folder, path.parent)
 
 
-def _from_content(content: Mapping[str, Any], folder: Path) -> Export:
-    result = content["result"]
+def _wrong(content: Any, kinds: Mapping[str, Kind]) -> list[str]:
+    """What is wrong with the fields of a mapping."""
+    if not isinstance(content, Mapping):
+        return ["result must be a mapping"]
+    return [
+        f"{key} must be {words}, got {show(content.get(key))}"
+        for key, (holds, words) in kinds.items()
+        if not holds(content.get(key))
+    ]
+
+
+def _from_content(content: Mapping[str, Any], folder: Path, lies_in: Path) -> Export:
+    result, written_in = content["result"], content.get(FOLDER_KEY)
     job = Job(
-        task=str(content["task"]),
+        task=content["task"],
         objective=read_objective(content["objective"]),
-        values=dict(content["config"]),
-        seed=int(content["seed"]),
-        split_seed=int(content["split_seed"]),
-        max_epochs=int(content["max_epochs"]),
+        values={
+            name: moved(value, written_in=written_in, lies_in=lies_in) for name, value in content["config"].items()
+        },
+        seed=content["seed"],
+        split_seed=content["split_seed"],
+        max_epochs=content["max_epochs"],
         folder=folder,
         cpus=float(content["cpus"]),
     )
+    second = result.get("second")
     best = Best(
-        number=int(result["trial"]),
-        epoch=int(result["epoch"]),
+        number=result["trial"],
+        epoch=result["epoch"],
         value=float(result["value"]),
-        complete=bool(result["complete"]),
-        second=None if result.get("second") is None else float(result["second"]),
+        complete=result["complete"],
+        second=None if second is None else float(second),
     )
-    return Export(job=job, import_paths=tuple(map(str, content["import_paths"])), study=str(result["study"]), best=best)
+    paths = moved_folders(tuple(content["import_paths"]), written_in=written_in, lies_in=lies_in)
+    return Export(job=job, import_paths=paths, study=result["study"], best=best)
 
 
 def study_exports(record: StudyRecord) -> list[Export]:
@@ -152,7 +170,7 @@ def trial_job(folder: StudyFolder, space: Space, objective: Objective, number: i
     return Job(
         task=space.task,
         objective=objective,
-        values=dict(values),
+        values=folder.here(values),
         seed=derive_seed(space.seed, "trial", number),
         split_seed=space.seed,
         max_epochs=space.budget.max_epochs,
@@ -160,3 +178,29 @@ def trial_job(folder: StudyFolder, space: Space, objective: Objective, number: i
         cpus=space.resources.cpus,
         mirror=folder.trial_mirror(number),
     )
+
+
+_FROM_ONE = Kind(lambda value: is_whole(value) and 1 <= value <= MAX_WHOLE, "a whole number from 1")
+_FROM_ZERO = Kind(lambda value: is_whole(value) and 0 <= value <= MAX_WHOLE, "a whole number from 0")
+_FINITE = Kind(is_number, "a finite number")
+_EXPORT = {
+    "task": TEXT,
+    "objective": OBJECTIVE,
+    "config": Kind(lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value), "a mapping"),
+    "max_epochs": _FROM_ONE,
+    "seed": _FROM_ZERO,
+    "split_seed": _FROM_ZERO,
+    "cpus": Kind(lambda value: is_number(value) and value > 0, "a number above 0"),
+    "import_paths": Kind(
+        lambda value: isinstance(value, list) and all(isinstance(path, str) for path in value), "a list of folders"
+    ),
+    FOLDER_KEY: Kind(lambda value: value is None or isinstance(value, str), "a folder"),
+}
+_RESULT = {
+    "study": TEXT,
+    "trial": _FROM_ZERO,
+    "value": _FINITE,
+    "epoch": _FROM_ONE,
+    "complete": Kind(lambda value: isinstance(value, bool), "true or false"),
+    "second": Kind(lambda value: value is None or is_number(value), "a finite number"),
+}

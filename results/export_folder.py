@@ -1,8 +1,9 @@
 """What `export` writes: a folder for each of the best configurations, and beside them tables of all trials."""
 
 import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from results.read import StudyRecord
 from results.study_folder import StudyError
 from results.table import write_csv, write_json
 from results.weights import WEIGHTS, are_written, write_weights
-from trainables.importing import import_from
-from trainables.task import Task, load_task
+from trainables.importing import import_from, task_files
+from trainables.task import BUILTIN_TASKS, Task, load_task
 from trainables.trial_folder import read_state, write_atomically
 
 DEFAULT_TOP = 3
-CONFIG_JSON, CARD = "config.json", "README.md"
+CONFIG_JSON, CARD, CODE = "config.json", "README.md", "code"
 CSV, JSON = "trials.csv", "trials.json"
 
 
@@ -35,7 +36,7 @@ def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> li
     """Write a study's best configurations, the best first, and its tables of all trials.
 
     Each folder has `config.yaml` (which `launch.py train` reads), `config.json`, `model.safetensors` (the weights of
-    the best epoch, where they are kept) and `README.md`.
+    the best epoch, where they are kept), `code/` (the task's modules, if it isn't a built-in one) and `README.md`.
 
     Args:
         record: The study.
@@ -78,14 +79,27 @@ def chosen(record: StudyRecord, top: int | None) -> list[Best]:
 
 def _write_folder(record: StudyRecord, export: Export, folder: Path) -> Written:
     folder.mkdir(parents=True, exist_ok=True)
+    code = _copy_code(export.job.task, folder / CODE)
+    if code:
+        export = replace(export, import_paths=(str((folder / CODE).resolve()), *export.import_paths))
     export.write(folder / CONFIG)
-    _write_text(folder / CONFIG_JSON, json.dumps(export.content(), indent=2) + "\n")
+    _write_text(folder / CONFIG_JSON, json.dumps(export.content(folder), indent=2) + "\n")
     missing = _write_weights(record, export, folder / WEIGHTS)
-    _write_text(folder / CARD, model_card(record, export, folder.name, missing))
+    _write_text(folder / CARD, model_card(record, export, folder.name, missing, code))
     if missing is None:
         return Written(path=folder, text=export.summary())
     again = f"; train it again for them: python launch.py train {folder / CONFIG}" if _is_task(export) else ""
     return Written(path=folder, text=f"{export.summary()}; no weights: {missing}{again}")
+
+
+def _copy_code(task: str, to: Path) -> list[str]:
+    """Copy the user's modules that a task consists of; gives their paths, none for a built-in or installed task."""
+    shutil.rmtree(to, ignore_errors=True)
+    files = {} if task in BUILTIN_TASKS else task_files(task.partition(":")[0])
+    for path, file in files.items():
+        (to / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to / path)
+    return list(files)
 
 
 def _write_weights(record: StudyRecord, export: Export, path: Path) -> str | None:

@@ -1,11 +1,13 @@
-"""What a field of the journal's lines may hold, whatever the lines before say."""
+"""What a field of the journal's lines, or of another file of a study, may hold, whatever stands beside it."""
 
 import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from search_spaces import SpaceError, read_objective
 from search_spaces.problems import MAX_WHOLE, is_whole
+from search_spaces.space import DIRECTIONS as OBJECTIVE_DIRECTIONS
 
 MAX_DEPTH = 50
 
@@ -33,6 +35,14 @@ def _is_attribute(value: object) -> bool:
     return not layer and isinstance(value, dict) and len(value) == 1
 
 
+def _is_objective(value: object) -> bool:
+    try:
+        read_objective(value)
+    except SpaceError:
+        return False
+    return True
+
+
 def _parts(value: object) -> list[Any]:
     if isinstance(value, dict):
         return list(value.values())
@@ -57,3 +67,4 @@ NULL = Kind(lambda value: value is None, "null")
 EMPTY = Kind(lambda value: value == {}, "an empty object")
 ZERO = Kind(lambda value: is_whole(value) and value == 0, "0: a journal holds one study")
 DIRECTIONS = Kind(lambda value: isinstance(value, list) and len(value) == 1 and is_whole(value[0]), "one direction")
+OBJECTIVE = Kind(_is_objective, f"{' or '.join(OBJECTIVE_DIRECTIONS)} with a metric's name")

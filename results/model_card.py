@@ -15,10 +15,11 @@ from results.summary import metrics_at, shown_state, states_text
 from results.text import metric_text
 from results.weights import WEIGHTS
 from search_spaces import dump_yaml
+from trainables.accept import file_settings
 from trainables.task import BUILTIN_TASKS, Task, load_task
 
 
-def model_card(record: StudyRecord, export: Export, folder: str, missing: str | None) -> str:
+def model_card(record: StudyRecord, export: Export, folder: str, missing: str | None, code_files: list[str]) -> str:
     """The card of a trial's export.
 
     Args:
@@ -26,12 +27,14 @@ def model_card(record: StudyRecord, export: Export, folder: str, missing: str | 
         export: The trial's configuration, and what it reached.
         folder: The name of the folder that it is written to.
         missing: Why there are no weights; None if there are.
+        code_files: The task's modules that lie in the folder.
     """
     task = load_task(export.job.task)
     sections = {
         "Task": _task(export, task),
         "Numbers": _numbers(record, export, task),
         "Configuration": _configuration(record, export),
+        "What it needs": _needs(record, export, task, code_files),
         "Train it again": _train_again(task),
         "Load it": _load(task, folder, missing),
         "Made with": _made_with(record),
@@ -158,10 +161,30 @@ def _configuration(record: StudyRecord, export: Export) -> str:
     return table(("setting", "value", ""), sorted(rows, key=lambda row: order.index(row[2])))
 
 
+def _needs(record: StudyRecord, export: Export, task: Any, code_files: list[str]) -> str:
+    """What the next person must have beside this folder."""
+    commit = record.description.origin.get("commit")
+    at = f" (it was made with commit {code(commit)})" if isinstance(commit, str) else ""
+    lines = [f"**Rungs**{at}: in a checkout of it, `pip install -e .`; then run these commands there."]
+    if code_files:
+        lines.append(
+            f"The task's modules are in `code/`: {', '.join(map(code, code_files))}. Files that they read aren't."
+        )
+    elif export.job.task not in BUILTIN_TASKS:
+        module = export.job.task.partition(":")[0]
+        lines.append(
+            f"The module {code(module)}, which was imported from an installed package and is not in this folder."
+        )
+    values = all_values(export.job)
+    files = [(name, values[name]) for name in file_settings(task) if values.get(name) is not None]
+    lines += [f"Data, which are not in this folder: {code(name)} is {code(path)}." for name, path in files]
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def _train_again(task: Any) -> str:
     together = f"\npython launch.py train {CONFIG} --workers 4" if isinstance(task, Task) else ""
     return (
-        f"With Rungs' `launch.py`:\n\n```sh\npython launch.py train {CONFIG}{together}\n```\n\n"
+        f"With the `launch.py` of Rungs:\n\n```sh\npython launch.py train {CONFIG}{together}\n```\n\n"
         "On the same machine and versions the same seed gives the same value again; it says whether it did."
     )
 

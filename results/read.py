@@ -53,7 +53,7 @@ def read_study(folder: StudyFolder) -> StudyRecord:
         SpaceError: when its `study.yaml` was edited into a wrong one.
     """
     description = read_description(folder)
-    folder = replace(folder, mirror=description.checkpoints)
+    folder = replace(folder, mirror=description.checkpoints, begun_in=description.begun_in)
     holder = lock_holder(folder)
     return StudyRecord(folder=folder, description=description, trials=read_trials(folder, description), holder=holder)
 

@@ -1,5 +1,6 @@
 """Training an exported configuration again, in this process, to its full budget."""
 
+import contextlib
 import json
 import math
 import shutil
@@ -10,9 +11,11 @@ from pathlib import Path
 from results.console import Console
 from results.export import Export, read_export
 from results.text import metric_text
-from trainables.importing import import_from
+from trainables.accept import check_job
+from trainables.config import TaskError
+from trainables.importing import import_from, task_folder
 from trainables.job import Job, is_best, run
-from trainables.task import Report, load_task, make_config
+from trainables.task import Report
 from trainables.trial_folder import TrialFolder
 
 EXIT_DONE, EXIT_FAILED = 0, 1
@@ -32,32 +35,42 @@ def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[
 
     Raises:
         StudyError: when the file is no export.
-        TaskError: when its task can't be found or doesn't accept it.
+        TaskError: when its task can't be found or doesn't accept it, or a file isn't there.
     """
     export = read_export(path, path.parent)
     seed = export.job.seed if seed is None else seed
     folder = path.parent / f"{path.stem}-seed-{seed}"
-    job = replace(export.job, seed=seed, folder=folder, import_paths=export.import_paths)
+    job = replace(export.job, seed=seed, folder=folder.absolute(), import_paths=export.import_paths)
     import_from(export.import_paths)
-    make_config(load_task(job.task), job.values)
+    try:
+        check_job(job)
+    except TaskError as error:
+        raise TaskError(*(f"{path}: {problem}" for problem in error.problems)) from error
     console.say(f"{path}: {export.summary()}")
-    console.say(f"training with seed {seed}; writes {job.folder}")
+    console.say(f"training with seed {seed}; writes {folder}")
     _prepare(job, replace(export, job=job))
-    name, objective, best = job.objective.name, job.objective, None
-    values: list[float] = []
-    for report in train(job):
-        if report.warning:
-            console.say(report.warning, style="yellow")
-        shown = "  ".join(f"{name} {metric_text(value)}" for name, value in report.metrics.items() if name != "lr")
-        console.say(f"epoch {report.epoch}/{job.max_epochs}  {shown}")
-        value = report.metrics[name]
-        best = (value, report.epoch) if is_best(value, values, objective) else best
-        values.append(value)
+    with contextlib.chdir(task_folder()):
+        best = _train(job, console, train)
+    name = job.objective.name
     if best is None:
         console.say(f"no finite {name} was reached", style="red")
         return EXIT_FAILED
     console.say(f"best {name} {metric_text(best[0])} at epoch {best[1]}{_verdict(export, job, best[0])}")
     return EXIT_DONE
+
+
+def _train(job: Job, console: Console, train: Callable[[Job], Iterator[Report]]) -> tuple[float, int] | None:
+    """Train, telling of each epoch; gives the best value and its epoch."""
+    best, values = None, list[float]()
+    for report in train(job):
+        if report.warning:
+            console.say(report.warning, style="yellow")
+        shown = "  ".join(f"{name} {metric_text(value)}" for name, value in report.metrics.items() if name != "lr")
+        console.say(f"epoch {report.epoch}/{job.max_epochs}  {shown}")
+        value = report.metrics[job.objective.name]
+        best = (value, report.epoch) if is_best(value, values, job.objective) else best
+        values.append(value)
+    return best
 
 
 def _prepare(job: Job, export: Export) -> None:

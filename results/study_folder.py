@@ -5,11 +5,13 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from results.moves import moved
 from trainables.mirror import Mirror, inside
 from trainables.trial_folder import TrialFolder
 
@@ -27,10 +29,12 @@ class StudyFolder:
     Attributes:
         path: The folder.
         mirror: URI of a copy of the trials' files, where machines share no file system.
+        begun_in: Where it lay when the study began; None: that isn't known.
     """
 
     path: Path
     mirror: str | None = None
+    begun_in: str | None = None
 
     @property
     def description(self) -> Path:
@@ -76,6 +80,10 @@ class StudyFolder:
     def lock(self) -> Path:
         """Held by the launcher that runs the study."""
         return self.path / "launcher.lock"
+
+    def here(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration whose files are where they lie now, if they were moved together with the study."""
+        return {name: moved(value, written_in=self.begun_in, lies_in=self.path) for name, value in values.items()}
 
     def trial(self, number: int) -> TrialFolder:
         """A trial's folder."""

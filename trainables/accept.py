@@ -2,13 +2,15 @@
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 
 from search_spaces import Objective, Space, SpaceError
 from search_spaces.suggest import corners
 from trainables.config import TaskError, flat_fields
+from trainables.job import Job
 from trainables.signature import accepted, first_argument
-from trainables.task import Task, load_task, make_config
+from trainables.task import Task, TrainFunction, load_task, make_config
 
 
 def accept(space: Space) -> Objective:
@@ -20,7 +22,8 @@ def accept(space: Space) -> Objective:
     """
     task = load_task(space.task)
     if isinstance(task, Task):
-        _check_objective(space, task)
+        if problem := _objective_problem(space.objective, task, space.task):
+            raise SpaceError([f"{space.file.name}: {problem}"])
         _check_corners(space, task)
         return space.objective or task.objective
     if space.resources.workers > 1 and "rank" not in accepted(task, {"rank": 0}):
@@ -54,29 +57,57 @@ def locate_files(space: Space) -> Space:
     Raises:
         SpaceError: names each file that isn't there.
     """
-    task = load_task(space.task)
-    if not isinstance(task, Task):
-        return space
     fixed, problems = dict(space.fixed), []
-    for name, kind in flat_fields(task.Config).items():
+    for name in file_settings(load_task(space.task)):
         value = fixed.get(name)
-        if Path in (kind, *typing.get_args(kind)) and isinstance(value, str):
+        if isinstance(value, str):
             found = [base / value for base in (Path.cwd(), space.file.parent.resolve()) if (base / value).exists()]
             fixed[name] = str(found[0]) if found else value
             problems += [] if found else [f"{space.file.name}: {name}: no such file or folder: {value}"]
     if problems:
         raise SpaceError(problems)
-    return dataclasses.replace(space, fixed=fixed)
+    return dataclasses.replace(space, fixed=fixed) if fixed != space.fixed else space
 
 
-def _check_objective(space: Space, task: Task) -> None:
-    valid = {objective.name: objective.direction for objective in (task.objective, *task.other_objectives)}
-    first = space.objective
-    wrong = [each for each in (first, first and first.second) if each and valid.get(each.name) != each.direction]
-    if wrong:
-        named = ", ".join(f"{{{direction}: {name}}}" for name, direction in valid.items())
-        got = ", ".join(f"{{{each.direction}: {each.name}}}" for each in wrong)
-        raise SpaceError([f"{space.file.name}: objective: {space.task} is compared by {named}, got {got}"])
+def file_settings(task: Task | TrainFunction) -> list[str]:
+    """The settings of a task that name files; of a function nobody knows."""
+    if not isinstance(task, Task):
+        return []
+    kinds = flat_fields(task.Config).items()
+    return [name for name, kind in kinds if Path in (kind, *typing.get_args(kind))]
+
+
+def check_job(job: Job) -> None:
+    """Make sure that a configuration that was written down can be trained.
+
+    Raises:
+        TaskError: when its task can't be found, or refuses its values or what it is compared by; or a file isn't there.
+    """
+    task = load_task(job.task)
+    make_config(task, job.values)
+    problems = [
+        f"{name}: no such file or folder: {job.values[name]}"
+        for name in file_settings(task)
+        if isinstance(job.values.get(name), str) and not Path(job.values[name]).exists()
+    ]
+    if isinstance(task, Task) and (problem := _objective_problem(job.objective, task, job.task)):
+        problems.append(problem)
+    if problems:
+        raise TaskError(*problems)
+
+
+def _objective_problem(objective: Objective | None, task: Task, name: str) -> str | None:
+    valid = {each.name: each.direction for each in (task.objective, *task.other_objectives)}
+    wrong = [each for each in (objective, objective and objective.second) if each and _is_other(each, valid)]
+    if not wrong:
+        return None
+    named = ", ".join(f"{{{direction}: {metric}}}" for metric, direction in valid.items())
+    got = ", ".join(f"{{{each.direction}: {each.name}}}" for each in wrong)
+    return f"objective: {name} is compared by {named}, got {got}"
+
+
+def _is_other(objective: Objective, valid: Mapping[str, str]) -> bool:
+    return valid.get(objective.name) != objective.direction
 
 
 def _check_corners(space: Space, task: Task) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import inspect
 import linecache
+import os
 import sys
 import sysconfig
 import traceback
@@ -28,18 +29,23 @@ PYTHONS = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysco
 INSTALLED = ("site-packages", "dist-packages")
 
 _folders: list[str] = []
+_brought_in: set[str] = set()  # The names of the modules that importing tasks has brought in.
+_wanted_folder: list[Path] = []  # At most one.
 
 
 def import_from(paths: Iterable[str]) -> None:
-    """Let the task's modules be imported from these folders, before installed packages.
+    """Let the task's modules be imported from these folders and the current one, before installed packages.
 
-    Modules of other folders that were imported as somebody's task before are forgotten: another study may have modules
-    of the same names.
+    The first folder is the space's, the current one is the second. Modules of other folders that were imported as
+    somebody's task before are forgotten: another study may have modules of the same names.
     """
-    folders = list(dict.fromkeys(str(Path(path).absolute()) for path in paths))
+    first, *rest = (str(Path(path).absolute()) for path in (*paths, "."))
+    folders = list(dict.fromkeys([first, str(Path.cwd()), *rest]))
     if folders != _folders:
-        for name in [name for name, _ in _users_modules()]:
+        for name in _users_modules():
             del sys.modules[name]
+        _brought_in.clear()
+        _wanted_folder.clear()
     _folders[:] = folders
     pythons = [path for path in sys.path if path in PYTHONS or path.endswith(".zip")]
     sys.path[:] = [*pythons, *folders, *(path for path in sys.path if path not in {*pythons, *folders})]
@@ -49,13 +55,17 @@ def import_from(paths: Iterable[str]) -> None:
 def import_attribute(module_name: str, attribute: str, task: str) -> Any:
     """What stands at `module:attribute`.
 
+    A module that changes the current folder as it is imported has its way where its code runs: in `task_folder()`. What
+    a command's relative paths mean doesn't change.
+
     Raises:
         TaskError: when the module isn't there, its name or that of a module that it imports is taken, importing it
             raises or exits, or it has no such attribute. The message begins with the task's name.
     """
     _check_names(module_name, tuple(_folders), task)
     try:
-        module = importlib.import_module(module_name)
+        with _staying_here(), _noting_modules():
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
             raise TaskError(
@@ -76,6 +86,31 @@ def import_attribute(module_name: str, attribute: str, task: str) -> Any:
         found = ", ".join(sorted(_defined_in(module))) or "nothing that could be one"
         raise TaskError(f"task {task!r}: {module_name} has no {attribute!r}; it has {found}")
     return getattr(module, attribute)
+
+
+def task_folder() -> Path:
+    """What the task's modules made the current folder as they were imported; else the current one."""
+    return _wanted_folder[0] if _wanted_folder else Path.cwd()
+
+
+@contextlib.contextmanager
+def _staying_here() -> Iterator[None]:
+    here = Path.cwd()
+    try:
+        yield
+    finally:
+        if Path.cwd() != here:
+            _wanted_folder[:] = [Path.cwd()]
+            os.chdir(here)
+
+
+@contextlib.contextmanager
+def _noting_modules() -> Iterator[None]:
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        _brought_in.update(sys.modules.keys() - before)
 
 
 def describe(error: BaseException) -> str:
@@ -108,21 +143,27 @@ def place_of(error: BaseException) -> str:
     return ""
 
 
-def task_files() -> dict[str, Path]:
-    """The files of the user's that were imported so far, by their paths seen from the folder that they lie in."""
+def task_files(module_name: str) -> dict[str, Path]:
+    """The user's own files that a module consists of, and those that it imports, by their paths as modules."""
+    finder = _followed(module_name, _folders)
+    files = {name: getattr(module, "__file__", None) for name, module in finder.modules.items()}
+    found = {name: Path(file) for name, file in files.items() if file} | _users_modules()
+    return {_path_of(name, file): file for name, file in sorted(found.items()) if _is_users(str(file))}
+
+
+def _path_of(name: str, file: Path) -> str:
+    path = name.replace(".", "/")
+    return f"{path}/{file.name}" if file.stem == "__init__" else f"{path}{file.suffix}"
+
+
+def _users_modules() -> dict[str, Path]:
+    """Names and files of the modules that importing tasks has brought in from their folders."""
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in _brought_in}
     return {
-        str(file.relative_to(folder)): file
-        for _, file in _users_modules()
-        for folder in [next(folder for folder in _folders if file.is_relative_to(folder))]
+        name: Path(file)
+        for name, file in files.items()
+        if file and _is_users(file) and any(Path(file).is_relative_to(folder) for folder in _folders)
     }
-
-
-def _users_modules() -> Iterator[tuple[str, Path]]:
-    """Names and files of modules in the folders that tasks are imported from."""
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and name != "__main__" and _is_users(file) and any(Path(file).is_relative_to(f) for f in _folders):
-            yield name, Path(file)
 
 
 def _is_users(file: str) -> bool:
@@ -154,13 +195,19 @@ def _check_names(module_name: str, folders: tuple[str, ...], task: str) -> None:
     searched = [folder for folder in folders if Path(folder).resolve() != ROOT]
     if module_name.partition(".")[0] in OWN_NAMES and _find(module_name.partition(".")[0], searched) is None:
         return
-    finder = _UsersModules(path=searched)
-    with contextlib.suppress(ImportError, SyntaxError, ValueError, UnicodeError, RecursionError):
-        finder.import_hook(module_name)  # Importing it for real tells what is wrong.
+    finder = _followed(module_name, searched)
     for name in [*finder.modules, module_name]:
         file = _find(name, searched) if "." not in name else None
         if file is not None and (holder := _holder(name, file)):
             raise TaskError(f"task {task!r}: the name {name!r} is taken by {holder}; rename {file}")
+
+
+def _followed(module_name: str, folders: Iterable[str]) -> "_UsersModules":
+    """The modules in these folders that a module leads to."""
+    finder = _UsersModules(path=[folder for folder in folders if Path(folder).resolve() != ROOT])
+    with contextlib.suppress(ImportError, SyntaxError, ValueError, UnicodeError, RecursionError):
+        finder.import_hook(module_name)  # Importing it for real tells what is wrong.
+    return finder
 
 
 class _UsersModules(ModuleFinder):

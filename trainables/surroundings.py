@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from trainables.importing import import_from
+from trainables.importing import import_from, task_folder
 from trainables.job import Job
 from trainables.task import load_task
 
@@ -40,12 +40,13 @@ class Surroundings:
         import_from(job.import_paths)
         with contextlib.suppress(BaseException):  # Why it can't be imported is told by its training.
             load_task(job.task)
+        os.chdir(task_folder())
         self._put_back = _as_they_are()
 
 
 def _as_they_are() -> list[Callable[[], object]]:
     """What brings the things that user code may change back to how they are now."""
-    folder, method = _current_folder(), multiprocessing.get_start_method(allow_none=True)
+    folder, method = Path.cwd(), multiprocessing.get_start_method(allow_none=True)
     kind, with_gradients = torch.get_default_dtype(), torch.is_grad_enabled()
     put_back: list[Callable[[], object]] = [
         lambda: os.chdir(folder),
@@ -57,10 +58,3 @@ def _as_they_are() -> list[Callable[[], object]]:
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
         put_back += [partial(signal.signal, *pair) for pair in handlers.items() if pair[1] is not None]
     return put_back
-
-
-def _current_folder() -> Path:
-    try:
-        return Path.cwd()
-    except FileNotFoundError:  # Somebody has removed it.
-        return Path("/")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from safetensors import safe_open
+from safetensors.torch import load, save
 
 from results.best import pareto_front
 from results.description import Description
@@ -17,7 +18,7 @@ from results.export_folder import chosen, export_study
 from results.model_card import literal
 from results.read import read_study
 from results.study_folder import StudyError, StudyFolder
-from results.weights import WEIGHTS
+from results.weights import WEIGHTS, in_one_order
 from search_spaces import read_yaml
 from tests.cluster import test_two_objectives as two
 from tests.results.small_study import confirmed_candidate, drive, open_study, small_confirmation
@@ -42,7 +43,7 @@ def test_each_of_the_best_has_a_folder_and_all_trials_have_a_table(tmp_path: Pat
     numbers = [best.number for best in record.ranked()][:2]
     folders = [f"trial-{number:04d}" for number in numbers]
     assert [one.path.name for one in written] == [*folders, "trials.csv", "trials.json"], "the best first"
-    inside = ("README.md", "config.json", "config.yaml", WEIGHTS)
+    inside = ("README.md", "config.json", "config.yaml", WEIGHTS, "code/user_task.py")
     assert {path.relative_to(to).as_posix() for path in to.rglob("*") if path.is_file()} == {
         *(f"{folder}/{name}" for folder in folders for name in inside),
         "trials.csv",
@@ -228,3 +229,21 @@ def test_a_damaged_confirmation_is_refused(tmp_path: Path, text: str) -> None:
     record.folder.confirmed.write_text(text)
     with pytest.raises(StudyError, match=r"confirm\.json is damaged: .*; remove it, and confirm again"):
         export_study(record, tmp_path / "to")
+
+
+def test_the_same_export_is_the_same_bytes(tmp_path: Path) -> None:
+    record = user_study(tmp_path / "s", trials=2)
+    seen = []
+    for _ in range(8):  # The library's own order of notes would be the same twice by chance.
+        export_study(record, tmp_path / "to", top=1)
+        seen.append({path.name: path.read_bytes() for path in (tmp_path / "to").rglob("*") if path.is_file()})
+    assert all(one == seen[0] for one in seen)
+
+
+def test_the_notes_in_one_order_leave_the_tensors_as_they_are() -> None:
+    tensors = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([1], dtype=torch.int8)}
+    notes = {"ü": "1", "format": "pt", "a": "x" * 13}
+    content = in_one_order(save(tensors, notes))
+    read = load(content)
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+    assert in_one_order(content) == content == in_one_order(save(tensors, dict(reversed(notes.items()))))

@@ -1,5 +1,6 @@
 """Proves that an export gives its very model in a new process, or one clear message: pytest tests/results."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from results.console import Console
 from results.export import CONFIG
 from results.export_folder import export_study
 from results.load import load_exported
@@ -108,8 +110,7 @@ def test_an_export_without_weights_loads_what_training_again_gave(tmp_path: Path
     folder = export_study(record, tmp_path / "to")[1].path
     with pytest.raises(StudyError, match=rf"has no {WEIGHTS}; train it again.*python launch\.py train .*config\.yaml"):
         load_exported(folder)
-    console: Any = type("Silent", (), {"print": lambda *arguments, **options: None})()
-    retrain(folder / CONFIG, seed=None, console=console)
+    retrain(folder / CONFIG, seed=None, console=Console(file=io.StringIO()))
     loaded = load_exported(folder)
     assert (loaded.epoch, loaded.value) == (record.ranked()[1].epoch, record.ranked()[1].value)
     next(folder.rglob("best.pt")).write_bytes(b"broken")
@@ -162,8 +163,19 @@ def test_weights_that_do_not_fit_are_refused(exported: Path) -> None:
         load_exported(exported)
 
 
+def test_an_export_brings_its_tasks_code_along(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    shutil.rmtree(tmp_path / "my code")
+    moved = exported.rename(tmp_path / "elsewhere")
+    monkeypatch.delitem(sys.modules, "user_task")
+    loaded = load_exported(moved)
+    module = sys.modules[type(loaded.task).__module__]
+    assert Path(str(module.__file__)) == moved / "code" / "user_task.py"
+
+
 def test_a_task_that_is_gone_is_refused(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(tmp_path / "my code")
+    shutil.rmtree(exported / "code")
     monkeypatch.delitem(sys.modules, "user_task")
     with pytest.raises(StudyError, match="can't be loaded: task 'user_task:UserTask': there is no module 'user_task'"):
         load_exported(exported)
