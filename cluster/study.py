@@ -153,7 +153,9 @@ class Study:
         return goes_on
 
     def end(self, number: int) -> None:
-        """A trial's training ended by itself: complete at what it reported, or failed if that is nothing."""
+        """A running trial's training ended by itself: complete at what it reported, or failed if that is nothing."""
+        if self._trial(number).state != TrialState.RUNNING:
+            return
         if trial_best(self._trial(number), self.objective) is None:
             self.fail(number, "the training ended without a report")
         else:
@@ -161,8 +163,8 @@ class Study:
             self._renew_best(self._trial(number))
 
     def fail(self, number: int, reason: str) -> None:
-        """A trial crashed for good; one that is finished already stays as it is."""
-        if self._trial(number).state.is_finished():
+        """A running trial crashed for good; one that is finished, or left to a later launch, stays as it is."""
+        if self._trial(number).state != TrialState.RUNNING:
             return
         self._note(number, REASON_KEY, reason)
         self._finish(number, TrialState.FAIL)

@@ -43,7 +43,7 @@ def test_a_crash_at_any_moment_changes_nothing(folder: StudyFolder, tmp_path: Pa
         where = f"cut after {len(kept)} bytes: ...{kept[-60:]!r}"
         assert told(study) == expected, where
         assert study.asha.rungs == expected_rungs, where
-        assert crashed.best.read_text(encoding="utf-8") == best, where
+        assert crashed.best.read_text(encoding="utf-8").replace(str(crashed.path), str(folder.path)) == best, where
         shutil.rmtree(crashed.path)
 
 
@@ -109,8 +109,6 @@ def test_whatever_a_study_accepted_can_be_read(folder: StudyFolder, calls: list[
         elif not arguments or arguments[0] < len(study.trials()):
             if name == "report" and not two:
                 arguments.pop()
-            if name == "end" and study.trials()[arguments[0]].state != TrialState.RUNNING:
-                continue
             with contextlib.suppress(ValueError):
                 getattr(study, name)(*arguments)
     read_journal(folder.journal, space, toy_objective(space))

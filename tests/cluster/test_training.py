@@ -37,6 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     home.mkdir()
     monkeypatch.setattr(sys, "path", list(sys.path))
     method, handlers = multiprocessing.get_start_method(allow_none=True), signal.getsignal(signal.SIGTERM)
+    multiprocessing.set_start_method(None, force=True)
     before = Path.cwd()
     yield home
     os.chdir(before)
