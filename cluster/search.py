@@ -5,6 +5,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 
 from ray import tune
 
@@ -16,6 +18,7 @@ from cluster.ray_mending import mend_out_of_memory
 from cluster.slots import Slots
 from cluster.study import Study
 from cluster.tuning import Halt, StudyCallback, StudyScheduler, StudySearcher, View
+from results.study_folder import StudyFolder
 
 TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Trials write their own metrics and events.
@@ -51,7 +54,7 @@ def search(
     os.environ.update(TUNE_SETTINGS)
     mend_out_of_memory()
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    scratch = tempfile.mkdtemp(prefix="rungs-tune-")
+    scratch = fresh_scratch(study.folder)
     try:
         tune.Tuner(
             TrialActor,
@@ -78,6 +81,14 @@ def search(
         shutil.rmtree(study.folder.scratch, ignore_errors=True)
     with halt.on_write_error():
         study.release()
+
+
+def fresh_scratch(folder: StudyFolder) -> str:
+    """A folder for what Tune writes, which nobody reads; one that a killed launcher of this study left is removed."""
+    prefix = f"rungs-tune-{sha256(str(folder.path.resolve()).encode()).hexdigest()[:12]}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=prefix)
 
 
 def group_spec(study: Study, cluster: Cluster) -> GroupSpec | None:

@@ -1,6 +1,8 @@
 """Pictures: what a trained model does with validation data, as its task draws it."""
 
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,12 @@ from results.export import trial_export
 from results.models import trained_model
 from results.read import StudyRecord, read_study
 from results.study_folder import StudyError, StudyFolder
-from trainables.importing import import_from
+from search_spaces import SpaceError
+from trainables.config import TaskError
+from trainables.importing import describe, import_from, task_folder
 from trainables.job import Job
 from trainables.task import Task, load_task
+from trainables.trial_folder import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,8 +46,14 @@ def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list
     target.mkdir(parents=True, exist_ok=True)
     paths = [target / f"trial-{best.number:04d}-{name}.png" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
-        figure.savefig(path, dpi=DOTS_PER_INCH, bbox_inches="tight")
+        write_atomically(path, partial(figure.savefig, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight"))
+    _all_drawn(record, best).touch()
     return paths
+
+
+def _all_drawn(record: StudyRecord, best: Best) -> Path:
+    """Is there, and was touched last, when none of a trial's pictures is missing."""
+    return record.folder.pictures / f".trial-{best.number:04d}.drawn"
 
 
 def draw_best(folder: StudyFolder) -> str | None:
@@ -55,8 +66,10 @@ def draw_best(folder: StudyFolder) -> str | None:
         import_from(record.description.import_paths)
         if record.holder is None and draws(record.description.space.task) and not drawn(record):
             draw(record, trial=None, rows=ROWS)
-    except Exception as error:  # The task is anyone's code, and the report is written whatever it raises.
+    except (StudyError, SpaceError, TaskError) as error:
         return f"no new pictures of the best trial: {error}"
+    except (Exception, SystemExit) as error:  # The task is anyone's code; the report is written whatever it raises.
+        return f"no new pictures of the best trial: {describe(error)}"
     return None
 
 
@@ -71,8 +84,8 @@ def drawn(record: StudyRecord) -> bool:
     for best in record.ranked():
         model = record.folder.trial(best.number).best
         if model.exists():
-            made = [path.stat().st_mtime_ns for path in record.folder.pictures.glob(f"trial-{best.number:04d}-*.png")]
-            return bool(made) and min(made) >= model.stat().st_mtime_ns
+            made = _all_drawn(record, best)
+            return made.exists() and made.stat().st_mtime_ns >= model.stat().st_mtime_ns
     return True
 
 
@@ -98,7 +111,7 @@ def task_pictures(job: Job, rows: Sequence[int]) -> "dict[str, Figure]":
         raise StudyError(
             f"rows must be below {len(splits.validation)}, the size of the validation split, got {outside}"
         )
-    with torch.no_grad():
+    with torch.no_grad(), contextlib.chdir(task_folder()):
         figures = task.pictures(config, model, splits, list(rows))
     if not figures:
         raise StudyError(f"{job.task} draws no pictures")

@@ -159,6 +159,24 @@ class _Witness:
         self._file.flush()
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that processes which were killed have left in a folder and all within it."""
+    for path in folder.rglob(".*.tmp"):
+        pid = path.name.split(".")[-2]
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # It is another user's, or no process's number.
+        return True
+    return True
+
+
 def write_atomically(path: Path, write: Callable[[Path], object], *, keep: Path | None = None) -> None:
     """Let `write` fill a temporary file, push it to the disk and put it in the place of `path`.
 

@@ -116,10 +116,27 @@ def test_the_report_has_the_best_trial_drawn_once_for_each_model(tmp_path: Path)
     before = len(DRAWN)
     assert draw_best(folder) is None and draw_best(folder) is None
     assert len(DRAWN) == before + 1
-    assert sorted(path.name for path in folder.pictures.iterdir()) == [f"trial-0001-row {row}.png" for row in ROWS]
+    assert sorted(path.name for path in folder.pictures.glob("*.png")) == [f"trial-0001-row {row}.png" for row in ROWS]
     folder.trial(1).best.touch()
     assert draw_best(folder) is None
     assert len(DRAWN) == before + 2
+
+
+def test_pictures_whose_drawing_was_cut_short_are_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = studied(tmp_path).folder
+    save, before = Figure.savefig, len(DRAWN)
+
+    def killed(figure: Figure, *arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(Figure, "savefig", save)  # The next one is drawn to its end.
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        patch.setattr(Figure, "savefig", killed)
+        draw_best(folder)
+    assert not list(folder.pictures.glob("*.png")), "no file is half a picture"
+    assert draw_best(folder) is None
+    assert len(DRAWN) == before + 2
+    assert len(list(folder.pictures.glob("*.png"))) == len(ROWS)
 
 
 def test_the_report_says_why_a_picture_is_missing_only_where_there_should_be_one(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Proves that a crash at any moment leaves a folder that training can go on from: pytest tests/trainables."""
 
+import os
 import pickle
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from trainables.trial_folder import TrialFolder, read_state, write_atomically
+from trainables.trial_folder import TrialFolder, read_state, remove_leftovers, write_atomically
 
 
 class Bomb:
@@ -172,3 +175,23 @@ def test_metrics_after_an_epoch_are_cut(folder: TrialFolder) -> None:
     assert folder.read_metrics() == kept
     assert TrialFolder(folder.path / "new").keep_metrics_until(0) == []
     assert not temporary_files(folder.path)
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    deep = tmp_path / "trials [x]" / "0001" / "checkpoint"
+    deep.mkdir(parents=True)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = [tmp_path / f".best.yaml.{gone.pid}.tmp", deep / f".last.pt.{gone.pid}.tmp"]
+    stay = [
+        deep / f".last.pt.{os.getpid()}.tmp",  # It is being written.
+        deep / "mine.tmp",
+        deep / ".mine.tmp",
+        deep / ".tmp",
+        deep / "last.pt",
+        tmp_path / f".huge.{10**30}.tmp.keep",
+    ]
+    for path in (*left, *stay):
+        path.write_bytes(b"x" * 100)
+    remove_leftovers(tmp_path)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(stay)
