@@ -1,8 +1,10 @@
 """The command line of Rungs: searches a space, and looks after what comes out."""
 
 import argparse
+import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +15,13 @@ from results.console import Console
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import SpaceError, parse_duration
 from trainables.config import TaskError
+from trainables.importing import describe
 from trainables.terminal import be_utf8, keep_output, outlive_terminal
 
 if TYPE_CHECKING:
     from results.description import Description
 
-EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
+EXIT_DONE, EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 1, 2, 130
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 console = Console()
@@ -42,7 +45,7 @@ def search(args: argparse.Namespace) -> int:
         space=with_first_paths(locate_files(space), folder),
         objective=objective,
         import_paths=import_paths,
-        origin=origin(),
+        origin=origin(space.task),
         database=database_of(folder, args.storage, space),
         checkpoints=checkpoints_of(folder, args.checkpoints),
         mlflow=mlflow_of(folder, args.mlflow, space),
@@ -227,6 +230,7 @@ def pictures(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake becomes one message on standard error and exit code 2."""
     keep_output()
+    os.environ["MPLBACKEND"] = "agg"  # Pictures go to files, whatever a notebook's environment says.
     args = parse(list(sys.argv[1:] if argv is None else argv))
     if args.command is not watch:  # Which nobody could end any more by Ctrl-C.
         outlive_terminal()
@@ -234,6 +238,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.command(args)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except SystemExit as error:  # By code of the user's that runs in this process.
+        traceback.print_exception(error)
+        print(f"error: the task's code ended the process: {describe(error)}", file=sys.stderr)
+        return EXIT_FAILED
     except (SpaceError, StudyError, TaskError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_MISTAKE

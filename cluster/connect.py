@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_TRIALS_PER_GPU = 4
 LOOPBACK = "127.0.0.1"
 REACH_S = 60.0
+FOR_WORKERS = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1", "MPLBACKEND": "agg"}  # Nobody sees a window there.
 BYTES_PER_GB = 1_000_000_000
 
 
@@ -152,7 +153,7 @@ def connect(address: str | None) -> Cluster:
                 address=address or "local",
                 logging_level=logging.ERROR,
                 log_to_driver=False,
-                runtime_env={"env_vars": {"PYTHONPATH": python_path, "RAY_TRAIN_ENABLE_STATE_TRACKING": "1"}},
+                runtime_env={"env_vars": {"PYTHONPATH": python_path, **FOR_WORKERS}},
                 **({} if address else local),
             )
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -5,8 +5,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
@@ -22,10 +21,11 @@ from cluster.study import Study
 from cluster.tuning import Halt
 from cluster.view import open_view
 from results.console import Console
-from results.description import Description, as_begun
-from results.read import read_study
+from results.description import Description, as_begun, changes, origin, with_changes
+from results.read import StudyRecord, read_study
 from results.study_folder import StudyError, StudyFolder, StudyLock
-from results.summary import print_summary
+from results.summary import nothing_found_text, print_summary
+from trainables.trial_folder import remove_leftovers
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -38,13 +38,11 @@ class RunOptions:
         address: Of a Ray cluster; None starts Ray on this machine.
         concurrent: Trials at once, at most; None: as many as fit.
         quiet: Show no progress.
-        working_folder: What the trials take for the current folder.
     """
 
     address: str | None = None
     concurrent: int | None = None
     quiet: bool = False
-    working_folder: Path = field(default_factory=Path.cwd)
 
 
 def run_study(folder: StudyFolder, description: Description, options: RunOptions, console: Console) -> int:
@@ -55,8 +53,9 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
             cluster, or no trial fits into it.
     """
     halt = run_trials(folder, description, options, console)
-    print_summary(read_study(folder), console)
-    return _conclude(folder, halt, console)
+    record = read_study(folder)
+    print_summary(record, console)
+    return _conclude(record, halt, console)
 
 
 def run_trials(folder: StudyFolder, description: Description, options: RunOptions, console: Console) -> Halt:
@@ -70,7 +69,8 @@ def run_trials(folder: StudyFolder, description: Description, options: RunOption
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     mirror = MlflowMirror(description, console) if description.mlflow else None
     with StudyLock(folder):
-        study = _open_study(folder, description, options.working_folder)
+        remove_leftovers(folder.path)
+        study = _open_study(folder, description, console)
         done = sum(trial.state.is_finished() for trial in study.trials())
         about = (
             f": {space.task}, {space.budget.trials} trials of up to {space.budget.max_epochs} epochs; "
@@ -87,10 +87,11 @@ def run_trials(folder: StudyFolder, description: Description, options: RunOption
     return halt
 
 
-def _open_study(folder: StudyFolder, description: Description, working_folder: Path | None = None) -> Study:
+def _open_study(folder: StudyFolder, description: Description, console: Console) -> Study:
     """Open the journal, begun or not, beside a description that stays true to how the study began."""
     try:
         begun = as_begun(folder, description)
+        found = changes(begun.origin, origin(description.space.task))
         if not folder.journal.exists():
             begun.write(folder)  # Before the journal, so that a crash between the two leaves a study.
         study = Study(
@@ -100,11 +101,17 @@ def _open_study(folder: StudyFolder, description: Description, working_folder: P
             description.import_paths,
             description.database,
             description.split_seed,
-            working_folder,
         )
-        begun.write(folder)
+        trials, wanted = len(study.trials()), description.space.budget.trials
+        if trials > wanted:
+            raise StudyError(
+                f"{folder.path} has {trials} trials already: budget.trials must not be below that, got {wanted}"
+            )
+        with_changes(begun, found).write(folder)
     except OSError as error:
         raise StudyError(f"{folder.path} can't be written: {error}") from error
+    for text in found:
+        console.say(f"since this study began, {text}: its trials may not be comparable", style="yellow")
     return study
 
 
@@ -176,15 +183,18 @@ def tell_end(halt: Halt, again: str, console: Console) -> int:
     return EXIT_DONE
 
 
-def _conclude(folder: StudyFolder, halt: Halt, console: Console) -> int:
-    """Say how it ended and what to do next."""
-    path = folder.path
+def _conclude(record: StudyRecord, halt: Halt, console: Console) -> int:
+    """Say how it ended and what to do next; a search that found nothing has failed."""
+    path = record.folder.path
     code = tell_end(halt, f"python launch.py --resume {path}", console)
-    if code == EXIT_DONE and folder.best.exists():
+    if code != EXIT_INTERRUPTED and not record.ranked():
+        console.say(nothing_found_text(record), style="red")
+        return EXIT_FAILED
+    if code == EXIT_DONE:
         console.say(
             f"look at it:            python launch.py report {path}\n"
             f"confirm the best:      python launch.py confirm {path}\n"
-            f"train the best again:  python launch.py train {folder.best}\n"
+            f"train the best again:  python launch.py train {record.folder.best}\n"
             f"export the best:       python launch.py export {path} --top 3\n"
             f"more trials:           python launch.py --resume {path} --trials N"
         )

@@ -55,7 +55,6 @@ class Study:
         import_paths: Folders that the task's module may be imported from.
         database: What holds the trials in the place of the journal file.
         split_seed: Of the data's splits; default: the space's seed.
-        working_folder: What the user's code takes for the current folder; default: the current one.
 
     Raises:
         StudyError: when the journal is another space's, or damaged; names the line.
@@ -69,10 +68,9 @@ class Study:
         import_paths: Sequence[str] = (),
         database: Database | None = None,
         split_seed: int | None = None,
-        working_folder: Path | None = None,
     ):
         self._split_seed = space.seed if split_seed is None else split_seed
-        self.working_folder = working_folder or Path.cwd()
+        self.working_folder = Path.cwd()  # Trials find themselves in the folder that the search is started from.
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
         search, budget = space.search, space.budget

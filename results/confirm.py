@@ -5,6 +5,7 @@ seeds that nothing was chosen by, and is judged by the mean; its model of the be
 split, which nothing else reads.
 """
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from results.read import StudyRecord
 from results.study_folder import StudyError
 from results.text import metric_text
 from search_spaces.space import Objective
-from trainables.importing import import_from
+from trainables.importing import import_from, task_folder
 from trainables.task import Task, load_task
 from trainables.training import evaluate
 
@@ -124,7 +125,8 @@ def test_metrics(record: StudyRecord, best: Best) -> dict[str, float]:
     if not isinstance(load_task(job.task), Task):
         return {}
     task, config, splits, model = trained_model(job)
-    metrics, _ = evaluate(task, config, model, splits, splits.test())
+    with contextlib.chdir(task_folder()):
+        metrics, _ = evaluate(task, config, model, splits, splits.test())
     return {name: value for name, value in metrics.items() if name != "validation_loss"}
 
 

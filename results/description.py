@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from results.tracking import Tracking
 from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
 from search_spaces.problems import is_whole
 from search_spaces.space import Objective
+from trainables.importing import ROOT, task_files
 from trainables.mirror import Mirror, inside
+from trainables.task import BUILTIN_TASKS
 from trainables.trial_folder import write_atomically
 
-PACKAGES = ("ray", "optuna", "torch", "transformers", "numpy")
+PACKAGES = ("ray", "optuna", "torch", "torchvision", "transformers", "timm", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +149,14 @@ def _has_texts(value: object, *keys: str) -> bool:
     return isinstance(value, dict) and set(value) == set(keys) and all(map(_is_text, value.values()))
 
 
+def _are_changes(value: object) -> bool:
+    """Whether it is a list of what was noted to have changed, if it is there."""
+    return value is None or (
+        isinstance(value, list)
+        and all(isinstance(entry, dict) and isinstance(entry.get("changed"), list) for entry in value)
+    )
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
@@ -155,7 +166,7 @@ _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "objective": OBJECTIVE,
     "import_paths": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of folders"),
     "folder": (lambda value: value is None or _is_text(value), "null, or a folder"),
-    "origin": (lambda value: isinstance(value, dict), "a mapping"),
+    "origin": (lambda value: isinstance(value, dict) and _are_changes(value.get("changes")), "a mapping"),
     "split_seed": (lambda value: value is None or is_whole(value), "null, or a whole number"),
     "checkpoints": (lambda value: value is None or _is_text(value), "null, or a URI"),
     "database": (
@@ -170,15 +181,50 @@ _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def origin() -> dict[str, Any]:
-    """Where a study comes from: command, time, commit, versions, and the launcher's machine."""
+def origin(task: str) -> dict[str, Any]:
+    """Where a study comes from: command, time, commit, versions, the task's code, and the launcher's machine."""
     return {
         "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "begun": _now(),
         "commit": _commit(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": {"python": platform.python_version()} | {n: found for n in PACKAGES if (found := _version(n))},
+        "code": code_digests(task),
         "hardware": _hardware(),
     }
+
+
+def code_digests(task: str) -> dict[str, str]:
+    """What tells whether a task's code is the same: a digest of each file of the user's, or of the built-in task's."""
+    module = BUILTIN_TASKS.get(task, task).partition(":")[0]
+    files = task_files(module)
+    if task in BUILTIN_TASKS:
+        files = {str(file.relative_to(ROOT)): file for file in (ROOT / module.replace(".", "/")).parent.glob("*.py")}
+    return {path: sha256(file.read_bytes()).hexdigest()[:12] for path, file in sorted(files.items())}
+
+
+def changes(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is no longer as it was when a study began and may change what its trials reach, one text for each."""
+    pairs = [("commit of Rungs", begun.get("commit"), now.get("commit"))]
+    for key, text in (("versions", "{}"), ("code", "the code of the task, {}")):
+        before, after = begun.get(key), now.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            pairs += [(text.format(name), before[name], after.get(name)) for name in before]
+    return [
+        f"{name} was {before}, now {after or 'gone'}" for name, before, after in pairs if before and before != after
+    ]
+
+
+def with_changes(begun: Description, found: list[str]) -> Description:
+    """The description with what was found to have changed, unless that is the last thing that was noted."""
+    noted = begun.origin.get("changes") or []
+    if found == (noted[-1]["changed"] if noted else []):
+        return begun
+    return replace(begun, origin={**begun.origin, "changes": [*noted, {"at": _now(), "changed": found}]})
+
+
+def noted_changes(origin: Mapping[str, Any]) -> list[str]:
+    """All that was ever noted to have changed since a study began, each once."""
+    return list(dict.fromkeys(str(text) for entry in origin.get("changes") or [] for text in entry["changed"]))
 
 
 def database_of(folder: StudyFolder, url: str | None, space: Space) -> Database | None:
@@ -232,6 +278,10 @@ def mlflow_of(folder: StudyFolder, uri: str | None, space: Space) -> Tracking | 
         shown = f"shown in MLflow at {kept.uri}" if kept else "not shown in MLflow"
         raise StudyError(f"{folder.path} is {shown}, got --mlflow {new.uri}; give this one another --name")
     return kept
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _hardware() -> dict[str, str]:

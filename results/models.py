@@ -1,5 +1,6 @@
 """A trial's model as it was at its best epoch."""
 
+import contextlib
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from torch import nn
 
 from results.study_folder import StudyError
 from trainables.data import Splits
+from trainables.importing import task_folder
 from trainables.job import Job
 from trainables.task import Task, default_device, load_task, make_config
 from trainables.trial_folder import TrialFolder, read_state
@@ -28,8 +30,9 @@ def trained_model(job: Job) -> tuple[Task, Any, Splits, nn.Module]:
     state = read_state(best)
     if state is None:
         raise StudyError(f"{best} can't be read")
-    splits = task.data(config, job.split_seed)
-    model = task.model(config, splits)
+    with contextlib.chdir(task_folder()):
+        splits = task.data(config, job.split_seed)
+        model = task.model(config, splits)
     fill(model, state["model"], best)
     return task, config, splits, model.to(default_device()).eval()
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from results.best import Best, pareto_front, trial_best
 from results.console import Console
+from results.journal_replay import REASON_KEY
 from results.read import StudyRecord
 from results.text import metric_text, short_names, values_text
 from trainables.config import TaskError
@@ -40,6 +41,22 @@ def print_summary(record: StudyRecord, console: Console) -> None:
         console.say(f"trial {trial.number} failed: {trial.user_attrs.get('reason')}", style="red")
     if len(failures) > SHOWN_FAILURES:
         console.say(f"... and {len(failures) - SHOWN_FAILURES} more failed", style="red")
+
+
+def nothing_found_text(record: StudyRecord) -> str:
+    """Why a search has no best: the first reason, and where its traceback is."""
+    none = f"no trial has a finite {record.description.objective.name}"
+    for trial in record.trials:
+        if trial.state == TrialState.FAIL:
+            error = record.folder.trial(trial.number).error
+            where = f"; the traceback: {error}" if error.exists() else ""
+            return f"{none}: trial {trial.number} failed: {trial.user_attrs.get(REASON_KEY)}{where}"
+    for trial in record.trials:
+        if trial.intermediate_values:
+            return (
+                f"{none}: trial {trial.number} ended at epoch {max(trial.intermediate_values)} with a number that isn't"
+            )
+    return f"{none} yet"
 
 
 def states_text(record: StudyRecord) -> str:

@@ -160,7 +160,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     space = space_from_mapping(mapping, name="any", file=folder / "any.yaml")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
-        study = Study(StudyFolder(folder / "runs"), space, LOSS, working_folder=folder)
+        patch.chdir(folder)
+        study = Study(StudyFolder(folder / "runs"), space, LOSS)
         yield study
         assert len(study.trials()) >= 500
         read_journal(study.folder.journal, space, LOSS)

@@ -136,10 +136,11 @@ def test_a_description_reads_back_as_it_was_written(path: Path, name: str) -> No
 
 
 def test_the_origin_tells_command_time_and_versions() -> None:
-    found = origin()
+    found = origin("gpt2_classifier")
     assert found["command"].startswith("python ")
     assert found["versions"].keys() >= {"ray", "optuna", "torch"}
     assert found["begun"].endswith("+00:00")
+    assert found["code"].keys() >= {"trainables/gpt2_classifier/task.py"}
 
 
 def test_what_is_no_study_is_refused(path: Path) -> None:
