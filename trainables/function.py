@@ -72,6 +72,7 @@ class _EpochOrder:
         self._task = task
         self._known = past[-1].epoch if past else 0
         self._from_zero = bool(past) and past[-1].details == FROM_ZERO
+        self._all_known = bool(past) and self._known == len(past)
         self._last: int | None = None
         self._warning: str | None = None
         self._left_out = 0
@@ -92,6 +93,9 @@ class _EpochOrder:
         self._last = own
         if own <= self._known:
             return None
+        if self._all_known and own > self._known + 1:
+            self._warning = self._warning or _lost_text(self._known + 1, own - 1)
+        self._all_known = False  # Only the first report after an interruption tells of a loss.
         self._known, self._left_out = own, 0
         return own
 
@@ -113,6 +117,13 @@ class _EpochOrder:
         self._warning = self._warning or text
         if self._left_out >= MAX_LEFT_OUT:
             raise TaskError(f"{self._task}: {self._left_out} reports in a row were of past epochs: {text}")
+
+
+def _lost_text(first: int, last: int) -> str:
+    epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
+    return (
+        f"{epochs} went unreported when the trial was interrupted: save a checkpoint after the `yield`, not before it"
+    )
 
 
 def number(name: str, value: Any) -> float:

@@ -174,6 +174,16 @@ def test_a_resumed_function_may_report_again_what_it_reported() -> None:
     assert numbers(reports_of([{"loss": 1}] * 5, past=past)) == [4, 5], "whoever starts over counts from 1 again"
 
 
+def test_an_epoch_that_an_interruption_lost_is_told() -> None:
+    past = epochs_of(1, 2)
+    (report,) = epochs_of(4, past=past)
+    assert report.warning == (
+        "epoch 3 went unreported when the trial was interrupted: save a checkpoint after the `yield`, not before it"
+    )
+    every_second = epochs_of(2, 4)
+    assert [report.warning for report in epochs_of(6, 8, past=every_second)] == [None, None]
+
+
 # What a function is given
 
 
