@@ -124,7 +124,7 @@ def _vocabulary(ids: dict[str, int], source: str) -> Vocabulary:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise TaskError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -138,7 +138,7 @@ def _read_mapping(file: Path) -> dict[str, Any]:
         except SpaceError as error:
             raise ValueError("; ".join(error.problems)) from error
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(content, dict):

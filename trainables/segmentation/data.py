@@ -206,7 +206,7 @@ def _write_lists(folder: Path, path: Path, split: dict[str, Sequence[Frame]]) ->
 
 def _read_list(file: Path) -> list[str]:
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines, strict=True))
     except (OSError, ValueError, csv.Error) as error:
         raise TaskError(f"{file}: can't be read: {error}") from error

@@ -107,6 +107,12 @@ def test_blank_lines_are_skipped_and_line_separators_are_text(read: Read) -> Non
     assert sum(row[0] == [11, 4] for row in rows) == 1
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, GOOD)), encoding="utf-8-sig")
+    (tmp_path / "vocab.json").write_text(json.dumps(IDS), encoding="utf-8-sig")
+    assert len(rows_of(jsonl_sequences(tmp_path / "s.jsonl", tmp_path / "vocab.json", 16, 0, False))) == 40
+
+
 def test_no_row_is_lost(read: Read) -> None:
     lengths = Counter(len(row[0]) for row in rows_of(read(GOOD)))
     assert lengths == Counter(4 + i % 3 for i in range(40))

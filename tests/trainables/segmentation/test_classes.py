@@ -44,6 +44,13 @@ def test_json_says_the_same_as_yaml(tmp_path: Path) -> None:
     assert (found.classes, found.train_ids) == (expected.classes, expected.train_ids)
 
 
+@pytest.mark.parametrize("name", ["classes.yaml", "classes.json"])
+def test_a_byte_order_mark_is_no_text(name: str, tmp_path: Path) -> None:
+    text = '{"classes": [{"name": "a", "grey": [1]}, {"name": "b", "grey": [2]}]}'
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert read_classes(tmp_path).classes.names == ("a", "b")
+
+
 BAD_CLASSES = {
     "classes: []": "classes must list from 2 to 254 classes",
     "ignored: [0]": "classes must list",

@@ -184,6 +184,13 @@ def test_split_lists_that_are_there_are_used(folder: Path) -> None:
     assert (lists / "train.csv").read_text() == validation
 
 
+def test_split_lists_that_a_spreadsheet_wrote_with_a_byte_order_mark_are_used(folder: Path) -> None:
+    before = read(folder)
+    for file in (folder / "splits").iterdir():
+        file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert torch.equal(read(folder).train.tensors["images"], before.train.tensors["images"])
+
+
 def test_where_the_folder_cannot_be_written_lists_go_to_the_cache(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
