@@ -37,15 +37,37 @@ def packed(files: Sequence[Path], read: Callable[[Path], np.ndarray], *, how: st
     Raises:
         TaskError: names each file that can't be used, or whose shape differs from the first one's.
     """
-    target = cache_folder() / f"{_fingerprint(files, how)}.npy"
+    target = packed_file(files, lambda path: _pack(files, read, path), how=how, ending=".npy")
+    rows: np.ndarray = np.load(target, mmap_mode="c")  # copy-on-write: PyTorch wants arrays that may be written
+    return torch.from_numpy(rows)
+
+
+def packed_file(files: Sequence[Path], write: Callable[[Path], object], *, how: str, ending: str) -> Path:
+    """The file in the cache folder that `write` makes of other files: now, unless it was made before.
+
+    Of several processes one writes it, and the others wait for it.
+
+    Args:
+        files: What it is made of; their names, sizes and times tell whether it was made before.
+        write: Fills the path that it gets.
+        how: What else decides its content.
+        ending: Of its name.
+    """
+    target = cache_folder() / f"{_fingerprint(files, how)}{ending}"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be packing the same
             if not target.exists():
-                write_atomically(target, lambda path: _pack(files, read, path))
-    rows: np.ndarray = np.load(target, mmap_mode="c")  # copy-on-write: PyTorch wants arrays that may be written
-    return torch.from_numpy(rows)
+                _remove_leftovers(target)
+                write_atomically(target, write)
+    return target
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Free the disk of what a killed process had written so far."""
+    for unfinished in target.parent.glob(f".{target.name}.*.tmp"):
+        unfinished.unlink()
 
 
 def _fingerprint(files: Sequence[Path], how: str) -> str:

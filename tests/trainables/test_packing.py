@@ -73,6 +73,17 @@ def test_all_files_that_can_not_be_used_are_named_at_once(tmp_path: Path, cache:
     assert len(packed(files, Reader(), how="v1")) == 4
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, cache: Path) -> None:
+    files = files_of(tmp_path, "1 2", "3 4")
+    packed(files, Reader(), how="v1")
+    (target,) = cache.glob("*.npy")
+    target.unlink()
+    for name in (f".{target.name}.4711.tmp", ".other.npy.4711.tmp"):
+        (cache / name).write_bytes(b"unfinished")
+    assert packed(files, Reader(), how="v1").tolist() == [[1, 2], [3, 4]]
+    assert sorted(path.name for path in cache.glob(".*.tmp")) == [".other.npy.4711.tmp"], "that may be in the making"
+
+
 def test_many_broken_files_are_counted(tmp_path: Path) -> None:
     files = files_of(tmp_path, "1", *("x" for _ in range(30)))
     with pytest.raises(TaskError) as caught:

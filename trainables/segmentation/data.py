@@ -189,7 +189,7 @@ def lists_folder(path: Path) -> Path:
 
 def _write_lists(folder: Path, path: Path, split: dict[str, Sequence[Frame]]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".splits-", dir=folder.parent))
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for name, frames in split.items():
             with (unfinished / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -197,6 +197,8 @@ def _write_lists(folder: Path, path: Path, split: dict[str, Sequence[Frame]]) ->
                 csv.writer(file).writerows([["image", "label"], *rows])
         unfinished.chmod(0o755)
         unfinished.rename(folder)
+        for left in folder.parent.glob(f".{folder.name}-*"):  # by a killed process, or one that comes too late
+            shutil.rmtree(left, ignore_errors=True)
     except OSError:
         if not folder.exists():  # else another process was faster
             raise

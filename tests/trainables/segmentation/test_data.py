@@ -172,6 +172,14 @@ def test_the_seed_does_not_move_a_split_in_time(folder: Path) -> None:
     assert torch.equal(one, other)
 
 
+def test_what_a_killed_process_left_of_split_lists_is_removed(folder: Path) -> None:
+    (folder / ".splits-abc123").mkdir()
+    (folder / ".splits-abc123" / "train.csv").write_text("image,label\n")
+    read(folder)
+    assert not list(folder.glob(".splits-*"))
+    assert {name: len(images) for name, images in lists_of(folder / "splits").items()}["train"] == 14
+
+
 def test_split_lists_that_are_there_are_used(folder: Path) -> None:
     before = read(folder)
     lists = folder / "splits"
