@@ -1,13 +1,20 @@
 """Splits held as tensors: seeded, stratified, on the device when they fit, batched by index."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.seeding import derive_seed
+
+SPLIT_NAMES = ("train", "validation", "test")
+
 Batch = dict[str, Tensor]
+Rows = tuple[list[int], list[int], list[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,23 +78,65 @@ class Splits:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
 
 
-def stratified_split(labels: list[int], seed: int) -> tuple[list[int], list[int], list[int]]:
-    """Row numbers of train, validation and test (80 / 10 / 10), each with every class's share.
+def stratified_split(labels: Sequence[int], seed: int, names: Sequence[str] | None = None) -> Rows:
+    """Row numbers of train, validation and test (80 / 10 / 10), each with its share of every class.
+
+    Every class is in all three. Where shares of the whole would leave one out of a split, as happens
+    to small classes, each class is cut 80 / 10 / 10 by itself.
+
+    Args:
+        labels: Each row's class.
+        seed: Decides which rows go where.
+        names: Of the classes by number, for the message; default: the numbers.
 
     Raises:
-        ValueError: when a class has too few rows to be in all three.
+        ValueError: names each class that has fewer than three rows.
     """
-    from sklearn.model_selection import train_test_split  # It takes a second, and a launcher has no need of it.
-
-    rows = list(range(len(labels)))
-    try:
-        train, held_out = train_test_split(rows, test_size=0.2, random_state=seed, stratify=labels)
-        validation, test = train_test_split(
-            held_out, test_size=0.5, random_state=seed, stratify=[labels[row] for row in held_out]
+    counts = Counter(labels)
+    small = [label for label in sorted(counts) if counts[label] < len(SPLIT_NAMES)]
+    if small or not counts:
+        names = names or [f"class {label}" for label in range(max(counts, default=0) + 1)]
+        got = (f"{counts[label]} of {names[label]}" for label in small)
+        raise ValueError(
+            "every class needs at least 3 samples, one for each of train, validation and test, "
+            f"got {', '.join(got) or 'no sample at all'}"
         )
-    except ValueError as error:
-        raise ValueError(f"every class needs rows enough for three splits (80/10/10): {error}") from error
-    return sorted(train), sorted(validation), sorted(test)
+    labels_N = np.array(labels)
+    splits = _split_by_shares(labels_N, seed)
+    if splits and all(len(np.unique(labels_N[rows])) == len(counts) for rows in splits):
+        return splits
+    return _split_each_class(labels_N, seed)
+
+
+def _split_by_shares(labels_N: np.ndarray, seed: int) -> Rows | None:
+    """Shares of the whole as scikit-learn cuts them; None where it finds too few rows."""
+    from sklearn.model_selection import train_test_split  # a second that a launcher has no need of
+
+    rows = np.arange(len(labels_N))
+    try:
+        train, rest = train_test_split(rows, test_size=0.2, random_state=seed, stratify=labels_N)
+        validation, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=labels_N[rest])
+    except ValueError:
+        return None
+    return sorted(train.tolist()), sorted(validation.tolist()), sorted(test.tolist())
+
+
+def _split_each_class(labels_N: np.ndarray, seed: int) -> Rows:
+    parts: dict[str, list[int]] = {name: [] for name in SPLIT_NAMES}
+    for label in np.unique(labels_N):
+        rows = np.flatnonzero(labels_N == label)
+        for name, chosen in split_rows(len(rows), derive_seed(seed, "class", int(label))).items():
+            parts[name] += rows[chosen].tolist()
+    train, validation, test = (sorted(parts[name]) for name in SPLIT_NAMES)
+    return train, validation, test
+
+
+def split_rows(count: int, seed: int) -> dict[str, list[int]]:
+    """Row numbers of train, validation and test, about 80 / 10 / 10, at random; three or more rows."""
+    rows = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    tenth = max(1, round(count / 10))
+    parts = {"validation": rows[:tenth], "test": rows[tenth : 2 * tenth], "train": rows[2 * tenth :]}
+    return {name: sorted(part) for name, part in parts.items()}
 
 
 def balanced_weights(labels_N: Tensor) -> Tensor:

@@ -1,9 +1,12 @@
 """Proves that splits are stratified and batches hold each row once, cut to the longest: pytest tests/trainables."""
 
+import hashlib
+import json
 from collections import Counter
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
 
@@ -41,9 +44,57 @@ def test_the_seed_decides_the_split() -> None:
     assert stratified_split(LABELS, 1) == stratified_split(LABELS, 1) != stratified_split(LABELS, 2)
 
 
-def test_a_class_too_small_for_three_splits_is_refused() -> None:
-    with pytest.raises(ValueError, match="every class needs rows enough for three splits"):
-        stratified_split([0] * 100 + [1], 0)
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        ([0] * 100 + [1], "1 of class 1"),
+        ([5, 5, 0, 0, 0, 7], "2 of class 5, 1 of class 7"),
+        ([], "no sample at all"),
+    ],
+)
+def test_each_class_too_small_for_three_splits_is_named(labels: list[int], got: str) -> None:
+    rule = "every class needs at least 3 samples, one for each of train, validation and test"
+    with pytest.raises(ValueError, match=f"^{rule}, got {got}$"):
+        stratified_split(labels, 0)
+
+
+def test_a_class_that_is_too_small_is_told_by_its_name() -> None:
+    with pytest.raises(ValueError, match=r"got 2 of dog$"):
+        stratified_split([0] * 9 + [1] * 2, 0, ("cat", "dog"))
+
+
+ALONE_SMALL = [(100, n) for n in range(3, 40)]
+ALL_SMALL = [(n, n, n) for n in range(3, 15)]
+
+
+@pytest.mark.parametrize("counts", [*ALONE_SMALL, *ALL_SMALL, (3,) * 50])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_from_three_samples_on_every_class_is_everywhere(counts: tuple[int, ...], seed: int) -> None:
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    splits = stratified_split(labels, seed)
+    assert sorted(row for rows in splits for row in rows) == list(range(len(labels)))
+    for rows in splits:
+        assert {labels[row] for row in rows} == set(range(len(counts)))
+    assert splits == stratified_split(labels, seed)
+
+
+def test_where_shares_leave_a_class_out_each_class_is_cut_by_itself() -> None:
+    labels = [0] * 100 + [1] * 4
+    counts = [Counter(labels[row] for row in rows) for rows in stratified_split(labels, 0)]
+    assert counts == [{0: 80, 1: 2}, {0: 10, 1: 1}, {0: 10, 1: 1}]
+
+
+@pytest.mark.parametrize(
+    ("seed", "digest"),
+    [
+        (0, "c595fff83911606598b325a5d7277012b8571f751161a434f8f45be4238f748c"),
+        (1, "62b3e055d317f40bc82fc8b5e290ef6446061519e70f89b8304e949b47720713"),
+        (7, "abdf8eb2ffbddd2a867bf7fbf9643ca858afd5603a40c1b35930ffd1d544ce2a"),
+    ],
+)
+def test_the_digits_are_split_as_their_documented_results_have_it(seed: int, digest: str) -> None:
+    splits = stratified_split(load_digits().target.tolist(), seed)
+    assert hashlib.sha256(json.dumps(splits).encode()).hexdigest() == digest
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 64])

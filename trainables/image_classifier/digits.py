@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.data import TensorSplit, stratified_split
-from trainables.image_classifier.folders import SPLIT_NAMES, ImageSplits, labelled
+from trainables.data import SPLIT_NAMES, TensorSplit, stratified_split
+from trainables.image_classifier.folders import ImageSplits, labelled
 from trainables.images import digit_strokes
 from trainables.seeding import derive_seed
 

@@ -16,7 +16,7 @@ from trainables.data import Splits, TensorSplit, balanced_weights, stratified_sp
 from trainables.images import IMAGE_ENDINGS, image_files, read_image
 from trainables.packing import packed
 
-SPLIT_NAMES = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
+SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +71,7 @@ def folder_images(path: Path, side: int, positive: str | None, seed: int, weight
     if positive is not None and positive not in classes:
         raise TaskError(f"data.positive must be one of the classes {', '.join(classes)}, got {positive!r}")
     found = {name: class_files(folder, classes) for name, folder in ({"train": path} | folders).items()}
-    parts = completed(found, path, seed)
+    parts = completed(found, path, seed, classes)
     number = None if positive is None else classes.index(positive)
     if number is not None and number not in parts["validation"].labels:
         raise TaskError(f"{folders['validation']}: has no image of data.positive {positive!r}: it can't be judged")
@@ -97,7 +97,7 @@ def split_folders(path: Path) -> dict[str, Path]:
         raise TaskError(f"{path}: data.path must be a folder with one folder for each class")
     if not (path / "train").is_dir():
         return {}
-    found = {name: [path / spelling for spelling in names] for name, names in SPLIT_NAMES.items()}
+    found = {name: [path / spelling for spelling in names] for name, names in SPLIT_FOLDERS.items()}
     there = {name: [folder for folder in folders if folder.is_dir()] for name, folders in found.items()}
     if len(there["validation"]) > 1:
         raise TaskError(f"{path}: has both val and validation; remove one")
@@ -131,13 +131,13 @@ def class_files(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
     return ImageFiles(files=files, labels=labels)
 
 
-def completed(found: dict[str, ImageFiles], path: Path, seed: int) -> dict[str, ImageFiles]:
+def completed(found: dict[str, ImageFiles], path: Path, seed: int, classes: tuple[str, ...]) -> dict[str, ImageFiles]:
     """All three splits; those that were not found are cut from the training images."""
-    if len(found) == len(SPLIT_NAMES):
+    if len(found) == len(SPLIT_FOLDERS):
         return found
     whole = found["train"]
     try:
-        train, *cuts = stratified_split(whole.labels, seed)
+        train, *cuts = stratified_split(whole.labels, seed, classes)
     except ValueError as error:
         raise TaskError(f"{path}: {error}") from error
     kept, parts = whole[train], dict(found)

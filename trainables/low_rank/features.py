@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.config import TaskError
-from trainables.data import Splits, TensorSplit
+from trainables.data import Splits, TensorSplit, split_rows
 from trainables.images import digit_strokes, normalized
 from trainables.packing import packed
 
@@ -69,14 +69,6 @@ def truncated_svd(features_TW: Tensor, rank: int) -> Tensor:
     """The best approximation of this rank in squared error, [T, W]."""
     left_TK, singular_K, right_KW = torch.linalg.svd(features_TW.double(), full_matrices=False)
     return ((left_TK[:, :rank] * singular_K[:rank]) @ right_KW[:rank]).to(features_TW.dtype)
-
-
-def split_rows(count: int, seed: int) -> dict[str, list[int]]:
-    """Row numbers of train, validation and test, about 80 / 10 / 10, at random by `seed`; three or more rows."""
-    rows = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
-    held_out = max(1, round(count / 10))
-    parts = {"validation": rows[:held_out], "test": rows[held_out : 2 * held_out], "train": rows[2 * held_out :]}
-    return {name: sorted(part) for name, part in parts.items()}
 
 
 # Cache folder -------------------------------------------------------------------------------------------------------

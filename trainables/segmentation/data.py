@@ -31,14 +31,13 @@ from pathlib import Path
 from torch import Tensor
 
 from trainables.config import TaskError
-from trainables.data import Splits, TensorSplit
+from trainables.data import SPLIT_NAMES, Splits, TensorSplit
 from trainables.images import image_files, read_image
 from trainables.packing import SHOWN_PROBLEMS, cache_folder, packed
 from trainables.segmentation.classes import Classes, LabelReader, read_classes
 
 UNIX_TIME = re.compile(r"(?<!\d)(\d{10})(?:[._-]?(\d+))?")
 SEQUENCE_FOLDERS = ("images", "labels")
-SPLIT_NAMES = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,7 +174,7 @@ def time_ordered(frames: Sequence[Frame]) -> dict[str, Sequence[Frame]]:
     first, second = len(frames) * 7 // 10, len(frames) * 9 // 10
     parts = (frames[:first], frames[first:second], frames[second:])
     if not all(parts):
-        raise TaskError(f"{len(frames)} images are too few to be split 7:2:1")
+        raise TaskError(f"{len(frames)} images are too few to be split 7:2:1: at least 4 are needed")
     return dict(zip(SPLIT_NAMES, parts, strict=True))
 
 

@@ -173,7 +173,10 @@ def no_positive_to_judge(folder: Path) -> None:
         (a_broken_image, "{folder}/dog/007.png: can't be read as an image"),
         (a_strange_class, "{folder}/val: has classes that training lacks: fox; training has cat, dog, elk"),
         (two_validations, "{folder}: has both val and validation; remove one"),
-        (too_few, "{folder}: every class needs rows enough for three splits"),
+        (
+            too_few,
+            "{folder}: every class needs at least 3 samples, one for each of train, validation and test, got 1 of dog",
+        ),
         (no_positive_to_judge, "{folder}/val: has no image of data.positive 'cat': it can't be judged"),
     ],
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve
 from trainables.config import TaskError, build_config
-from trainables.data import Splits
+from trainables.data import Splits, split_rows
 from trainables.low_rank import features
 from trainables.low_rank.feature_maps import token_maps
 from trainables.low_rank.features import (
@@ -24,7 +24,6 @@ from trainables.low_rank.features import (
     embedded_features,
     feature_splits,
     photo_crops,
-    split_rows,
     svd_cosines,
     truncated_svd,
 )

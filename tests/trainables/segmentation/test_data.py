@@ -17,10 +17,11 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve
 from trainables.config import TaskError, build_config
+from trainables.data import SPLIT_NAMES
 from trainables.images import read_image
 from trainables.segmentation.classes import palette
 from trainables.segmentation.config import SegmentationConfig
-from trainables.segmentation.data import SPLIT_NAMES, SegmentationSplits, recorded_sequences, unix_time
+from trainables.segmentation.data import Frame, SegmentationSplits, recorded_sequences, time_ordered, unix_time
 from trainables.segmentation.losses import IGNORED
 from trainables.segmentation.task import Segmentation
 
@@ -238,12 +239,20 @@ def test_split_lists_of_other_images_are_refused(folder: Path, message: str) -> 
     assert str(folder / "splits") in refused(folder)
 
 
+@pytest.mark.parametrize("count", range(4, 31))
+def test_from_four_images_on_no_split_in_time_is_empty(count: int) -> None:
+    frames = [Frame(image=Path(f"{i}"), label=Path(f"{i}"), time=Decimal(i)) for i in range(count)]
+    split = time_ordered(frames)
+    assert [frame for name in SPLIT_NAMES for frame in split[name]] == frames
+    assert all(split.values())
+
+
 def test_too_few_images_are_refused_and_no_lists_are_left(folder: Path) -> None:
     for path in sorted(folder.glob("V-*/*/*"))[3:]:
         path.unlink()
     for path in folder.glob("V-*/images/*"):
         save_frame(path.parent.parent, path.stem)
-    assert "3 images are too few to be split 7:2:1" in refused(folder)
+    assert "3 images are too few to be split 7:2:1: at least 4 are needed" in refused(folder)
     assert not (folder / "splits").exists()
 
 
