@@ -1,6 +1,11 @@
-"""Proves that images are read upright, in RGB and at their size, and normalized rightly: pytest tests/trainables."""
+"""Proves that images are read by their values, upright, in RGB, at their size, and normalized rightly.
 
+Command: pytest tests/trainables.
+"""
+
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +35,98 @@ def test_every_mode_becomes_three_channels(mode: str, tmp_path: Path) -> None:
     path = tmp_path / ("x.tif" if mode in ("CMYK", "I;16") else "x.png")
     Image.new(mode, (5, 7)).save(path)
     assert read_image(path, 7, 5).shape == (3, 7, 5)
+
+
+GREYS_HW = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
+"""Grey values as bytes."""
+
+WIDE: dict[str, tuple[np.ndarray, str]] = {
+    "16-bit PNG": (GREYS_HW.astype(np.uint16) * 257, "png"),
+    "16-bit TIFF": (GREYS_HW.astype(np.uint16) * 257, "tif"),
+    "32-bit TIFF with white at 65535": (GREYS_HW.astype(np.int32) * 257, "tif"),
+    "32-bit TIFF with white at 255": (GREYS_HW.astype(np.int32), "tif"),
+    "float TIFF with white at 1": (GREYS_HW.astype(np.float32) / 255, "tif"),
+    "float TIFF with white at 255": (GREYS_HW.astype(np.float32), "tif"),
+}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize(("height", "width"), [(30, 40), (12, 16), (45, 44)])
+def test_wide_greys_are_read_like_the_bytes_they_stand_for(kind: str, height: int, width: int, tmp_path: Path) -> None:
+    values_HW, ending = WIDE[kind]
+    Image.fromarray(values_HW).save(tmp_path / f"wide.{ending}")
+    Image.fromarray(GREYS_HW).save(tmp_path / "bytes.png")
+    expected_CHW = read_image(tmp_path / "bytes.png", height, width)
+    assert np.array_equal(read_image(tmp_path / f"wide.{ending}", height, width), expected_CHW)
+    if (height, width) == GREYS_HW.shape:
+        assert np.array_equal(expected_CHW, np.stack([GREYS_HW] * 3))
+
+
+def test_a_big_endian_16_bit_tiff_is_read_by_its_values(tmp_path: Path) -> None:
+    values_HW = np.array([[0, 257, 32896, 65535]], np.uint16)
+    (tmp_path / "x.tif").write_bytes(big_endian_tiff(values_HW))
+    with Image.open(tmp_path / "x.tif") as image:
+        assert image.mode == "I;16B"
+    assert read_image(tmp_path / "x.tif", 1, 4)[0].tolist() == [[0, 1, 128, 255]]
+
+
+def big_endian_tiff(values_HW: np.ndarray) -> bytes:
+    """A TIFF file of one strip as the standard has it; Pillow writes only little-endian ones."""
+    height, width = values_HW.shape
+    pixels = values_HW.astype(">u2").tobytes()
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(pixels)}
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags.items())
+    header = struct.pack(">2sHI", b"MM", 42, 8 + len(pixels))
+    return header + pixels + struct.pack(">H", len(tags)) + entries + bytes(4)
+
+
+def test_a_wide_grey_image_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 65535]], np.uint16))
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    image.save(tmp_path / "x.png", exif=exif)
+    assert read_image(tmp_path / "x.png", 2, 1)[0].tolist() == [[0], [255]]
+
+
+INTEGERS, FLOATS = "32-bit grey values must lie from 0 to 255 or", "floating-point grey values must lie from 0 to 1 or"
+
+
+@pytest.mark.parametrize(
+    ("values", "rule", "got"),
+    [
+        (np.array([[-1, 7]], np.int32), INTEGERS, "got -1 to 7"),
+        (np.array([[0, 65536]], np.int32), INTEGERS, "got 0 to 65536"),
+        (np.array([[-0.5, 1]], np.float32), FLOATS, "got -0.5 to 1.0"),
+        (np.array([[0, 256.5]], np.float32), FLOATS, "got 0.0 to 256.5"),
+        (np.array([[0, np.nan]], np.float32), FLOATS, "got nan to nan"),
+        (np.array([[0, np.inf]], np.float32), FLOATS, "got 0.0 to inf"),
+    ],
+)
+def test_wide_greys_without_a_meaning_are_refused(values: np.ndarray, rule: str, got: str, tmp_path: Path) -> None:
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    with pytest.raises(ValueError, match=f"^{rule} .*{got}; scale them"):
+        read_image(tmp_path / "x.tif", 1, 2)
+
+
+def test_palettes_and_cmyk_give_their_colours_and_transparency_is_left_out(tmp_path: Path) -> None:
+    red_RGB = (200, 10, 30)
+    plain = Image.new("RGB", (4, 4), red_RGB)
+    images = {
+        "palette.png": plain.convert("P", palette=Image.Palette.ADAPTIVE),
+        "opaque.png": Image.new("RGBA", (4, 4), (*red_RGB, 255)),
+        "clear.png": Image.new("RGBA", (4, 4), (*red_RGB, 0)),
+        "print.tif": plain.convert("CMYK"),
+    }
+    for name, image in images.items():
+        image.save(tmp_path / name)
+        assert read_image(tmp_path / name, 4, 4)[:, 0, 0].tolist() == list(red_RGB), name
+
+
+@pytest.mark.parametrize(("mode", "value"), [("L", 90), ("LA", (90, 0)), ("1", 255)])
+def test_narrow_greys_are_grey_in_all_channels(mode: str, value: Any, tmp_path: Path) -> None:
+    Image.new(mode, (4, 4), value).save(tmp_path / "x.png")
+    expected = 255 if mode == "1" else 90
+    assert (read_image(tmp_path / "x.png", 4, 4) == expected).all()
 
 
 def test_a_file_that_is_no_image_or_cut_short_says_so(tmp_path: Path) -> None:

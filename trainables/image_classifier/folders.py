@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainables.config import TaskError
 from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
-from trainables.images import IMAGE_ENDINGS, image_files, read_image
+from trainables.images import IMAGE_ENDINGS, how_read, image_files, read_image
 from trainables.packing import packed
 
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
@@ -77,9 +77,8 @@ def folder_images(path: Path, side: int, positive: str | None, seed: int, weight
         raise TaskError(f"{folders['validation']}: has no image of data.positive {positive!r}: it can't be judged")
 
     def split(name: str) -> TensorSplit:
-        images_N3HW = packed(
-            parts[name].files, lambda file: read_image(file, side, side), how=f"read_image rgb {side} x {side}"
-        )
+        files = parts[name].files
+        images_N3HW = packed(files, lambda file: read_image(file, side, side), how=how_read(side, side))
         return labelled(images_N3HW, torch.tensor(parts[name].labels), number, weighted and name == "train")
 
     return ImageSplits(

@@ -64,8 +64,9 @@ class LabelReader:
         expected = upright_size(image)
         if grey_HW.shape != expected:
             raise ValueError(f"has {_size(grey_HW.shape)} pixels, but its image {image.name} has {_size(expected)}")
-        if grey_HW.max() >= GREY_VALUES:
-            raise ValueError(f"grey values must be below {GREY_VALUES}, got {grey_HW.max()}")
+        outside = grey_HW[(grey_HW < 0) | (grey_HW >= GREY_VALUES)]
+        if outside.size:
+            raise ValueError(f"grey values must be from 0 to {GREY_VALUES - 1}, got {outside[0]}")
         ids_HW = np.array(self.train_ids)[grey_HW]
         if (ids_HW < 0).any():
             row, column = np.argwhere(ids_HW < 0)[0]

@@ -10,8 +10,9 @@ data.path/
 ```
 
 A file's name holds the UNIX time of its recording: ten digits, and behind them (or behind `.`, `_` or `-`) those of its
-decimal fraction. Labels are PNGs of one channel, or with a palette, whose values `classes.yaml` lists. `splits` is
-written the first time (into the cache folder, if the data's folder can't be written) and used from then on.
+decimal fraction. Labels are PNG or TIFF files of one channel, or with a palette, whose values
+`classes.yaml` lists: 0 to 255, in as many bits as you like. `splits` is written the first time (into
+the cache folder, if the data's folder can't be written) and used from then on.
 
 Shapes: N images, H height, W width.
 """
@@ -32,11 +33,12 @@ from torch import Tensor
 
 from trainables.config import TaskError
 from trainables.data import SPLIT_NAMES, Splits, TensorSplit
-from trainables.images import image_files, read_image
+from trainables.images import how_read, image_files, read_image
 from trainables.packing import SHOWN_PROBLEMS, cache_folder, packed
 from trainables.segmentation.classes import Classes, LabelReader, read_classes
 
 UNIX_TIME = re.compile(r"(?<!\d)(\d{10})(?:[._-]?(\d+))?")
+LABEL_ENDINGS = (".png", ".tif", ".tiff")
 SEQUENCE_FOLDERS = ("images", "labels")
 
 
@@ -85,11 +87,11 @@ def _packed_frames(frames: Sequence[Frame], reader: LabelReader, height: int, wi
     image_of = dict(zip(labels, images, strict=True))
     stats = [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, images)]  # labels are checked against images
     return {
-        "images": packed(images, lambda path: read_image(path, height, width), how=f"image {height}x{width}"),
+        "images": packed(images, lambda path: read_image(path, height, width), how=how_read(height, width)),
         "labels": packed(
             labels,
             lambda path: reader.read(path, image_of[path], height, width),
-            how=f"labels {height}x{width} by {reader.train_ids} of images {stats}",
+            how=f"labels 2, {height}x{width} by {reader.train_ids} of images {stats}",
         ),
     }
 
@@ -119,7 +121,10 @@ def find_frames(path: Path) -> list[Frame]:
 
 def _sequence(folder: Path, problems: list[str]) -> list[Frame]:
     images, labels = image_files(folder / "images"), image_files(folder / "labels")
-    label_of = {label.stem: label for label in labels if label.suffix.lower() == ".png"}
+    labels = [label for label in labels if label.suffix.lower() in LABEL_ENDINGS]
+    label_of = {label.stem: label for label in labels}
+    twice = [label for label in labels if label != label_of[label.stem]]
+    problems += [f"{label}: its image has two labels; remove one" for label in twice]
     frames = []
     for image in images:
         label, time = label_of.pop(image.stem, None), unix_time(image.stem)

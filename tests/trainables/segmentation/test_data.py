@@ -124,6 +124,17 @@ def test_a_palette_label_counts_by_its_indices_and_jpegs_are_images(folder: Path
 
 
 @pytest.mark.parametrize(
+    ("ending", "dtype"), [("png", np.uint16), ("tif", np.uint16), ("tiff", np.int32), ("tif", np.uint8)]
+)
+def test_a_label_of_more_bits_counts_by_its_exact_values(folder: Path, ending: str, dtype: type) -> None:
+    _, label = save_frame(folder / "V-00", f"{START - 1}", seed=99)
+    (folder / "V-00" / "labels" / f"{START - 1}.png").unlink()
+    Image.fromarray(label.astype(dtype)).save(folder / "V-00" / "labels" / f"{START - 1}.{ending}")
+    found = read(folder).train.tensors["labels"][0].numpy()
+    assert np.array_equal(found, np.vectorize(TRAIN_ID.get)(label))
+
+
+@pytest.mark.parametrize(
     ("name", "time"),
     [
         ("1623370408-092005506", "1623370408.092005506"),
@@ -266,6 +277,11 @@ def rewrite_label(folder: Path, label: np.ndarray, mode: str | None = None) -> N
     Image.fromarray(label, mode=mode).save(folder / "V-00" / "labels" / f"{NAME}.png")
 
 
+def tiff_label(folder: Path, label: np.ndarray) -> None:
+    (folder / "V-00" / "labels" / f"{NAME}.png").unlink()
+    Image.fromarray(label).save(folder / "V-00" / "labels" / f"{NAME}.tif")
+
+
 def with_unknown_grey(folder: Path) -> None:
     label = np.full((HEIGHT, WIDTH), 4, dtype=np.uint8)
     label[5, 7] = 33
@@ -283,9 +299,15 @@ BROKEN: dict[str, Callable[[Path], object]] = {
         folder, np.ones((23, 32), dtype=np.uint8)
     ),
     f"V-00/labels/{NAME}.png: the grey value 33 (row 5, column 7) is not in classes.yaml": with_unknown_grey,
-    f"V-00/labels/{NAME}.png: grey values must be below 256, got 300": lambda folder: rewrite_label(
+    f"V-00/labels/{NAME}.png: grey values must be from 0 to 255, got 300": lambda folder: rewrite_label(
         folder, np.full((HEIGHT, WIDTH), 300, dtype=np.uint16)
     ),
+    f"V-00/labels/{NAME}.tif: grey values must be from 0 to 255, got -1": lambda folder: tiff_label(
+        folder, np.full((HEIGHT, WIDTH), -1, dtype=np.int32)
+    ),
+    f"V-00/labels/{NAME}.png: its image has two labels; remove one": lambda folder: Image.new(
+        "L", (WIDTH, HEIGHT), 1
+    ).save(folder / "V-00" / "labels" / f"{NAME}.tif"),
     f"V-00/labels/{NAME}.png: a label must have one channel of whole numbers, got mode RGB": lambda folder: (
         rewrite_label(folder, np.ones((HEIGHT, WIDTH, 3), dtype=np.uint8))
     ),
