@@ -67,11 +67,19 @@ class TensorSplit:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Splits:
-    """A task's data. The test split is a function, so that it is read only by whoever means to open it."""
+    """A task's data.
+
+    Attributes:
+        train: What models learn from.
+        validation: What they are compared by.
+        test: A function, so that this split is read only by whoever means to open it.
+        warning: What the user should know of the data: a trial's first report carries it.
+    """
 
     train: TensorSplit
     validation: TensorSplit
     test: Callable[[], TensorSplit] = field(repr=False)
+    warning: str | None = None
 
     def moved(self, device: torch.device) -> Self:
         """The same splits with training and validation data on `device`."""

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from trainables.left_out import LeftOut, files_and_folders
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 WIDE_GREYS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -23,9 +25,17 @@ WIDE_GREYS: dict[str, tuple[str, tuple[int, ...]]] = {
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
+def image_files(folder: Path, left_out: LeftOut) -> list[Path]:
+    """The images directly in a folder, by name; folders in it are noted, they may hold images too."""
+    files, folders = files_and_folders(folder, left_out)
+    for inner in folders:
+        left_out.add(inner, "sub-folder")
+    return [file for file in files if is_image(file)]
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file's ending is that of an image."""
+    return file.suffix.lower() in IMAGE_ENDINGS
 
 
 def read_image(path: Path, height: int, width: int) -> np.ndarray:

@@ -110,6 +110,7 @@ def train(
         if optim.patience_epochs and epochs_since_best(learner.scores) >= optim.patience_epochs:
             return
         seed_everything(derive_seed(seed, "epoch", epoch))
+        warning = splits.warning if epoch == 1 else None
         train_loss = train_epoch(task, config, learner, splits.train, max_epochs, team)
         metrics: dict[str, float] = {"validation_loss": math.nan}
         details: dict[str, Any] = {}
@@ -117,10 +118,11 @@ def train(
             metrics, details = evaluate(task, config, learner.evaluated, splits, splits.validation, team)
         metrics |= {"train_loss": train_loss, "lr": learner.optimizer.param_groups[0]["lr"]}
         if not math.isfinite(metrics["validation_loss"]):  # in the second case the last step broke the weights
-            yield Report(epoch=epoch, metrics={**metrics, **dict.fromkeys(objective_names(task), math.nan)})
+            metrics |= dict.fromkeys(objective_names(task), math.nan)
+            yield Report(epoch=epoch, metrics=metrics, warning=warning)
             return
         learner.scores.append(objective.sign * metrics[objective.name])
-        yield Report(epoch=epoch, metrics=metrics, details=details, state=learner.state)
+        yield Report(epoch=epoch, metrics=metrics, details=details, state=learner.state, warning=warning)
 
 
 def objective_names(task: Task) -> list[str]:

@@ -14,6 +14,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from trainables.images import IMAGENET_MEAN, IMAGENET_STD, digit_strokes, image_files, normalized, read_image
+from trainables.left_out import LeftOut
 
 
 def test_an_image_is_read_upright_in_rgb_and_resized(tmp_path: Path) -> None:
@@ -139,11 +140,13 @@ def test_a_file_that_is_no_image_or_cut_short_says_so(tmp_path: Path) -> None:
             read_image(tmp_path / name, 8, 8)
 
 
-def test_images_of_a_folder_come_by_name_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpeg", "notes.txt"):
+def test_images_of_a_folder_come_by_name_and_folders_in_it_are_told(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpeg", "notes.txt", "._a.jpeg"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in image_files(tmp_path)] == ["a.jpeg", "b.PNG"]
+    left_out = LeftOut(tmp_path)
+    assert [path.name for path in image_files(tmp_path, left_out)] == ["a.jpeg", "b.PNG"]
+    assert left_out.told() == "data: left out 1 sub-folder (first: folder.png)"
 
 
 def test_normalizing_equals_torchvision() -> None:

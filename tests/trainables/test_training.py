@@ -1,7 +1,7 @@
 """Proves that the training loop steps, accumulates, clips and stops as its settings say: pytest tests/trainables."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -273,6 +273,24 @@ def test_what_the_task_freezes_stays_frozen_when_the_rest_thaws() -> None:
         train_epoch(Half(), config_of(optim__freeze_epochs=1), learner, splits.train, 3)
         learner.scores.append(0.0)
     assert torch.equal(cast(nn.Linear, learner.model).weight, before)
+
+
+class Warned(Line):
+    """Data of which something was left out."""
+
+    def data(self, config: LineConfig, seed: int) -> Splits:
+        return replace(super().data(config, seed), warning="data: left out 1 broken link")
+
+
+def test_what_the_data_warn_of_is_told_by_the_first_report_of_a_trial_alone() -> None:
+    reports = list(train(Warned(), config_of(), seed=0, max_epochs=3))
+    assert [report.warning for report in reports] == ["data: left out 1 broken link", None, None]
+    state = next(train(Warned(), config_of(), seed=0, max_epochs=3)).state
+    assert state is not None
+    resumed = list(train(Warned(), config_of(), seed=0, max_epochs=3, resume_from=state()))
+    assert [report.warning for report in resumed] == [None, None]
+    (broken,) = train(Warned(), config_of(fail_at=-math.inf), seed=0, max_epochs=3)
+    assert broken.warning == "data: left out 1 broken link"
 
 
 def test_augmentation_sees_training_batches_alone() -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from trainables.config import TaskError
 from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
-from trainables.images import IMAGE_ENDINGS, how_read, image_files, read_image
+from trainables.images import IMAGE_ENDINGS, how_read, image_files, is_image, read_image
+from trainables.left_out import LeftOut, files_and_folders
 from trainables.packing import packed
 
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
@@ -64,13 +65,15 @@ def folder_images(path: Path, side: int, positive: str | None, seed: int, weight
     Raises:
         TaskError: names each folder and file that can't be used.
     """
-    folders = split_folders(path)
-    classes = class_names(folders.get("train", path))
+    left_out = LeftOut(path)
+    folders = split_folders(path, left_out)
+    classes = class_names(folders.get("train", path), left_out)
     if len(classes) == 1:
         raise TaskError(f"{folders.get('train', path)}: must have at least two class folders, got only {classes[0]}")
     if positive is not None and positive not in classes:
         raise TaskError(f"data.positive must be one of the classes {', '.join(classes)}, got {positive!r}")
-    found = {name: class_files(folder, classes) for name, folder in ({"train": path} | folders).items()}
+    parts_in = {"train": path} | folders
+    found = {name: class_files(folder, classes, left_out) for name, folder in parts_in.items()}
     parts = completed(found, path, seed, classes)
     number = None if positive is None else classes.index(positive)
     if number is not None and number not in parts["validation"].labels:
@@ -87,13 +90,15 @@ def folder_images(path: Path, side: int, positive: str | None, seed: int, weight
         test=lambda: split("test"),
         classes=classes,
         positive=number,
+        warning=left_out.told(),
     )
 
 
-def split_folders(path: Path) -> dict[str, Path]:
+def split_folders(path: Path, left_out: LeftOut) -> dict[str, Path]:
     """The folders of those splits that have one; none at all for a flat layout."""
     if not path.is_dir():
         raise TaskError(f"{path}: data.path must be a folder with one folder for each class")
+    files_and_folders(path, left_out)  # a split may be a link that leads nowhere
     if not (path / "train").is_dir():
         return {}
     found = {name: [path / spelling for spelling in names] for name, names in SPLIT_FOLDERS.items()}
@@ -103,17 +108,19 @@ def split_folders(path: Path) -> dict[str, Path]:
     return {name: folders[0] for name, folders in there.items() if folders}
 
 
-def class_names(folder: Path) -> tuple[str, ...]:
-    """The names of a folder's visible folders, sorted."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
+def class_names(folder: Path, left_out: LeftOut) -> tuple[str, ...]:
+    """The names of a folder's visible folders, sorted; images beside them are noted."""
+    files, folders = files_and_folders(folder, left_out)
+    if not folders:
         raise TaskError(f"{folder}: has no class folders; images belong into train/<class>/ or <class>/ of data.path")
-    return tuple(names)
+    for image in filter(is_image, files):
+        left_out.add(image, "stray image")
+    return tuple(inner.name for inner in folders)
 
 
-def class_files(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
+def class_files(folder: Path, classes: tuple[str, ...], left_out: LeftOut) -> ImageFiles:
     """All images of a split's folder; in the training split every class has some, in others a class may be absent."""
-    strangers = set(class_names(folder)) - set(classes)
+    strangers = set(class_names(folder, left_out)) - set(classes)
     if strangers:
         raise TaskError(
             f"{folder}: has classes that training lacks: {', '.join(sorted(strangers))}; "
@@ -122,7 +129,7 @@ def class_files(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
     files, labels = [], []
     for label, name in enumerate(classes):
         if (folder / name).is_dir():
-            own = image_files(folder / name)
+            own = image_files(folder / name, left_out)
             if not own:
                 raise TaskError(f"{folder / name}: holds no image ({', '.join(IMAGE_ENDINGS)})")
             files += own

@@ -19,6 +19,7 @@ from torch import Tensor
 from trainables.config import TaskError
 from trainables.data import Splits, TensorSplit, split_rows
 from trainables.images import digit_strokes, normalized
+from trainables.left_out import LeftOut, files_and_folders
 from trainables.packing import packed
 
 CROP, REGION, CROP_STEP = 64, 80, 16
@@ -27,8 +28,8 @@ STRIDES = (2, 1, 2)
 EMBEDDED_TOKENS = (CROP // 4) ** 2
 
 
-def feature_splits(features: Callable[[str], Tensor]) -> Splits:
-    """Splits of `features("train" | "validation" | "test")`, [N, T, W] each.
+def feature_splits(features: Callable[[str], Tensor], warning: str | None = None) -> Splits:
+    """Splits of `features("train" | "validation" | "test")`, [N, T, W] each, with their warning.
 
     Each has a tensor `features`; the two that models are judged by also have `svd_cosine_NK`.
     """
@@ -41,6 +42,7 @@ def feature_splits(features: Callable[[str], Tensor]) -> Splits:
         train=TensorSplit(tensors={"features": features("train")}),
         validation=judged("validation"),
         test=lambda: judged("test"),
+        warning=warning,
     )
 
 
@@ -84,7 +86,8 @@ def cached_features(folder: Path, seed: int) -> Splits:
     Raises:
         TaskError: names the folder with too few files, or each file that can't be used.
     """
-    files = feature_files(folder)
+    left_out = LeftOut(folder)
+    files = feature_files(folder, left_out)
     rows = split_rows(len(files), seed)
     try:
         first = read_features(files[0])
@@ -97,27 +100,26 @@ def cached_features(folder: Path, seed: int) -> Splits:
     def part(name: str) -> Tensor:
         return packed([files[row] for row in rows[name]], read, how=f"features {first.dtype}").view(first.dtype)
 
-    return feature_splits(part)
+    return feature_splits(part, left_out.told())
 
 
-def feature_files(folder: Path) -> list[Path]:
-    """The folder's `features_<i>.pt`, by i.
+def feature_files(folder: Path, left_out: LeftOut) -> list[Path]:
+    """The folder's `features_<i>.pt`, by i; folders in it are noted, they may hold features too.
 
     Raises:
         TaskError: when there are fewer than three, one for each split.
     """
-    numbered = [(re.fullmatch(r"features_(\d+)\.pt", path.name), path) for path in _listed(folder)]
+    try:
+        there, folders = files_and_folders(folder, left_out)
+    except OSError as error:
+        raise TaskError(f"{folder}: can't be read as a folder: {error.strerror}") from error
+    for inner in folders:
+        left_out.add(inner, "sub-folder")
+    numbered = [(re.fullmatch(r"features_(\d+)\.pt", path.name), path) for path in there]
     files = [path for _, path in sorted((int(match[1]), path) for match, path in numbered if match)]
     if len(files) < 3:
         raise TaskError(f"{folder}: three splits need at least 3 files named features_<i>.pt, got {len(files)}")
     return files
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as error:
-        raise TaskError(f"{folder}: can't be read as a folder: {error.strerror}") from error
 
 
 def read_features(path: Path) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from trainables.config import TaskError
 from trainables.images import image_files, read_image
+from trainables.left_out import LeftOut
 from trainables.task import default_device
 from trainables.terminal import keep_output, outlive_terminal
 from trainables.trial_folder import write_atomically
@@ -102,9 +103,12 @@ def _target(cache: Path, i: int) -> Path:
 
 
 def _images(folder: Path) -> list[Path]:
-    files = image_files(folder) if folder.is_dir() else []
+    left_out = LeftOut(folder)
+    files = image_files(folder, left_out) if folder.is_dir() else []
     if not files:
         raise TaskError(f"{folder}: {'holds no images' if folder.is_dir() else 'no such folder'}")
+    if warning := left_out.told():
+        print(f"{folder}: {warning}", file=sys.stderr)
     return files
 
 

@@ -34,6 +34,7 @@ from torch import Tensor
 from trainables.config import TaskError
 from trainables.data import SPLIT_NAMES, Splits, TensorSplit
 from trainables.images import how_read, image_files, read_image
+from trainables.left_out import LeftOut, files_and_folders
 from trainables.packing import SHOWN_PROBLEMS, cache_folder, packed
 from trainables.segmentation.classes import Classes, LabelReader, read_classes
 
@@ -69,7 +70,8 @@ def recorded_sequences(path: Path, height: int, width: int) -> SegmentationSplit
         TaskError: names each file that can't be used, or what the folder lacks.
     """
     reader = read_classes(path)
-    split = split_frames(path, find_frames(path))
+    left_out = LeftOut(path)
+    split = split_frames(path, find_frames(path, left_out))
 
     def tensors(frames: Sequence[Frame]) -> TensorSplit:
         return TensorSplit(tensors=_packed_frames(frames, reader, height, width))
@@ -79,6 +81,7 @@ def recorded_sequences(path: Path, height: int, width: int) -> SegmentationSplit
         validation=tensors(split["validation"]),
         test=lambda: tensors(split["test"]),
         classes=reader.classes,
+        warning=left_out.told(),
     )
 
 
@@ -96,21 +99,19 @@ def _packed_frames(frames: Sequence[Frame], reader: LabelReader, height: int, wi
     }
 
 
-def find_frames(path: Path) -> list[Frame]:
-    """Every image with its label and time, in time order.
+def find_frames(path: Path, left_out: LeftOut) -> list[Frame]:
+    """Every image with its label and time, in time order; what else lies there is noted.
 
     Raises:
         TaskError: names each image without a label or a time, each label without an image, or that there are none.
     """
     if not path.is_dir():
         raise TaskError(f"{path}: must be a folder of sequences, each with images/ and labels/")
-    folders = [
-        folder for folder in sorted(path.iterdir()) if all((folder / name).is_dir() for name in SEQUENCE_FOLDERS)
-    ]
+    folders = _sequence_folders(path, left_out)
     if not folders:
         raise TaskError(f"{path}: holds no sequence, which is a folder with images/ and labels/")
     problems: list[str] = []
-    frames = [frame for folder in folders for frame in _sequence(folder, problems)]
+    frames = [frame for folder in folders for frame in _sequence(folder, left_out, problems)]
     if not frames and not problems:
         raise TaskError(f"{path}: there is no image in the images/ of {', '.join(folder.name for folder in folders)}")
     if problems:
@@ -119,8 +120,18 @@ def find_frames(path: Path) -> list[Frame]:
     return sorted(frames, key=lambda frame: (frame.time, frame.image))
 
 
-def _sequence(folder: Path, problems: list[str]) -> list[Frame]:
-    images, labels = image_files(folder / "images"), image_files(folder / "labels")
+def _sequence_folders(path: Path, left_out: LeftOut) -> list[Path]:
+    """The folders that have both images/ and labels/."""
+    folders = files_and_folders(path, left_out)[1]
+    there = {folder: sum((folder / name).is_dir() for name in SEQUENCE_FOLDERS) for folder in folders}
+    for folder in folders:
+        if there[folder] == 1:
+            left_out.add(folder, "incomplete sequence")
+    return [folder for folder in folders if there[folder] == len(SEQUENCE_FOLDERS)]
+
+
+def _sequence(folder: Path, left_out: LeftOut, problems: list[str]) -> list[Frame]:
+    images, labels = (image_files(folder / name, left_out) for name in SEQUENCE_FOLDERS)
     labels = [label for label in labels if label.suffix.lower() in LABEL_ENDINGS]
     label_of = {label.stem: label for label in labels}
     twice = [label for label in labels if label != label_of[label.stem]]

@@ -1,5 +1,6 @@
 """Proves that class folders are read as they lie, or refused with the reason: pytest tests/trainables."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,24 @@ def test_other_files_hidden_folders_and_the_test_images_are_left_alone(folder: P
     assert len(splits.train) == 80
     with pytest.raises(TaskError, match=r"test.cat.000\.png: can't be read as an image"):
         splits.test()
+
+
+def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(folder: Path) -> None:
+    write(folder / "train", FLAT)
+    assert read(folder).warning is None
+    folder_images.cache_clear()
+    cats = folder / "train" / "cat"
+    for name in ("._000.png", ".DS_Store"):
+        (cats / name).write_bytes(b"no image")
+    (cats / "old").mkdir()
+    (cats / "gone.png").symlink_to(folder / "nowhere")
+    os.mkfifo(cats / "pipe.png")
+    (folder / "train" / "loose.png").write_bytes(b"no image")
+    (folder / "val").symlink_to(folder / "nowhere")
+    splits = read(folder)
+    assert len(splits.train) + len(splits.validation) + len(splits.test()) == 80
+    kinds_told = "2 broken links, 1 stray image, 1 special file, 1 sub-folder"
+    assert splits.warning == f"data: left out {kinds_told} (first: val)"
 
 
 # Mistakes -----------------------------------------------------------------------------------------------------------

@@ -128,6 +128,17 @@ def test_the_test_split_is_read_only_when_opened(write: Write, packed_elsewhere:
     assert len(list(packed_elsewhere.glob("*.npy"))) == 3
 
 
+def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(write: Write) -> None:
+    folder = write({f"features_{i}.pt": image(i) for i in range(10)} | {"._features_3.pt": b""})
+    assert cached_features(folder, 0).warning is None
+    cached_features.cache_clear()
+    (folder / "features_20.pt").symlink_to(folder / "nowhere")
+    (folder / "features_21.pt").mkdir()
+    splits = cached_features(folder, 0)
+    assert splits.warning == "data: left out 1 broken link, 1 sub-folder (first: features_20.pt)"
+    assert sorted(chain(*numbers(splits))) == list(range(10))
+
+
 BAD_FILES: list[tuple[Any, str]] = [
     (torch.zeros(5, WIDTH), r"features must be [tokens, width], tokens a square number, got [5, 3]"),
     (torch.zeros(TOKENS), "features must be [tokens, width], tokens a square number, got [4]"),

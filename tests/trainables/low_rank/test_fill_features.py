@@ -81,6 +81,15 @@ def test_a_filled_cache_is_what_the_reader_wants(
     assert (tmp_path / "cache" / "features_0.pt").stat().st_size < 2 * 256 * 24 * 4, "a slice holds its whole batch"
 
 
+def test_images_that_are_left_out_are_told(
+    tiny: tuple[Path, Any], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "more").mkdir()
+    (images / "._0.png").write_bytes(b"no image")
+    assert run(images, tmp_path / "cache", tiny[0]) == 0
+    assert f"{images}: data: left out 1 sub-folder (first: more)\n" in capsys.readouterr().err
+
+
 def test_a_second_run_goes_on_where_the_first_ended(
     tiny: tuple[Path, Any], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

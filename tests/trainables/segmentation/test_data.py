@@ -160,6 +160,18 @@ def test_the_task_trains_on_a_folder(folder: Path) -> None:
     )
 
 
+def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(folder: Path) -> None:
+    assert read(folder).warning is None
+    for name in ("images", "labels"):
+        (folder / "V-00" / name / f"._{NAME}.png").write_bytes(b"no image")
+        (folder / "V-00" / name / "gone.png").symlink_to(folder / "nowhere")
+        (folder / "V-00" / name / "old").mkdir()
+    (folder / "V-03" / "images").mkdir(parents=True)
+    (folder / "V-04").symlink_to(folder / "nowhere")
+    told = "data: left out 3 broken links, 1 incomplete sequence, 2 sub-folders (first: V-04)"
+    assert read(folder).warning == told
+
+
 # Splits -------------------------------------------------------------------------------------------------------------
 
 
