@@ -33,9 +33,8 @@ def print_summary(record: StudyRecord, console: Console) -> None:
         if record.description.objective.second:
             console.say("no other trial is better than these in both objectives:")
         console.print(best_table(record))
-    for trial in record.trials:
-        if "warning" in trial.user_attrs:
-            console.say(f"trial {trial.number}: {trial.user_attrs['warning']}", style="yellow")
+    for text in warning_texts(record):
+        console.say(text, style="yellow")
     failures = [trial for trial in record.trials if trial.state == TrialState.FAIL]
     for trial in failures[:SHOWN_FAILURES]:
         console.say(f"trial {trial.number} failed: {trial.user_attrs.get('reason')}", style="red")
@@ -57,6 +56,18 @@ def nothing_found_text(record: StudyRecord) -> str:
                 f"{none}: trial {trial.number} ended at epoch {max(trial.intermediate_values)} with a number that isn't"
             )
     return f"{none} yet"
+
+
+def warning_texts(record: StudyRecord) -> list[str]:
+    """What trials warned of, each warning once: that of the data is every trial's."""
+    numbers: dict[str, list[int]] = {}
+    for trial in record.trials:
+        if "warning" in trial.user_attrs:
+            numbers.setdefault(trial.user_attrs["warning"], []).append(trial.number)
+    return [
+        f"trial {first}{f' and {len(others)} more' if others else ''}: {text}"
+        for text, (first, *others) in numbers.items()
+    ]
 
 
 def states_text(record: StudyRecord) -> str:

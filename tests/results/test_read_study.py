@@ -51,6 +51,17 @@ def test_a_running_study_names_its_launcher(path: Path) -> None:
         assert "1 running" in summary(path)
 
 
+def test_a_warning_of_many_trials_is_told_once(path: Path) -> None:
+    study = drive(open_study(path), 1)
+    for text in ("data: left out 1 sub-folder (first: [bold]old)", "starts over"):
+        for _ in range(2 if text.startswith("data") else 1):
+            trial = study.next_trial()
+            assert trial is not None
+            study.warn(trial.number, text)
+    told = [line for line in summary(path).splitlines() if ": data: " in line or "starts over" in line]
+    assert told == ["trial 1 and 1 more: data: left out 1 sub-folder (first: [bold]old)", "trial 3: starts over"]
+
+
 def test_a_study_that_was_left_in_order_is_interrupted(path: Path) -> None:
     study = drive(open_study(path), 1)
     study.next_trial()
