@@ -1,29 +1,39 @@
 """Proves that sequence files are read as written or refused with file and line: pytest tests/trainables."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from trainables.data import TensorSplit
+from trainables.config import TaskError
+from trainables.data import TensorSplit, stratified_split
+from trainables.gpt2_classifier import sequences
+from trainables.gpt2_classifier.rows import read_rows
 from trainables.gpt2_classifier.sequences import (
     SequenceSplits,
-    TaskError,
     digit_sequences,
     digit_vocabulary,
     jsonl_sequences,
-    read_vocabulary,
 )
+from trainables.gpt2_classifier.vocabulary import read_vocabulary
+from trainables.packing import cache_folder
 
 IDS = {"<PAD>": 0, "<UNK>": 1, "<CLS>": 4, "<EOS>": 5, "A": 10, "B": 11, "C": 12, "<CLS_0>": 20, "<CLS_1>": 21}
 GOOD = [{"tokens": f"A B{' C' * (i % 3)} <CLS> <EOS>", "label": i % 2} for i in range(40)]
 
 Read = Callable[..., SequenceSplits]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNGS_CACHE", str(tmp_path / "cache 'Ω'"))
 
 
 @pytest.fixture
@@ -210,13 +220,13 @@ def test_label_ids_stand_in_the_order_of_the_classes(tmp_path: Path) -> None:
     assert vocabulary.size == 516
 
 
-# Splits and digits --------------------------------------------------------------------------------------------------
+# Splits ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_test_split_is_made_only_when_opened(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_split_is_padded_only_when_opened(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = read(GOOD)
     made: list[int] = []
-    monkeypatch.setattr("trainables.gpt2_classifier.sequences._as_tensors", lambda rows, *_: made.append(len(rows)))
+    monkeypatch.setattr(sequences, "padded", lambda rows, chosen, pad: made.append(len(chosen)))
     assert made == []
     splits.test()
     assert made == [4]
@@ -227,6 +237,130 @@ def test_only_training_is_sampled_by_class(read: Read) -> None:
     assert splits.train.weights_N is not None
     assert splits.validation.weights_N is None
     assert splits.test().weights_N is None
+
+
+def test_both_samplers_share_one_padded_copy(tmp_path: Path) -> None:
+    path, vocabulary_path = write_files(tmp_path, GOOD)
+    plain, weighted = (jsonl_sequences(path, vocabulary_path, 16, 0, wanted) for wanted in (False, True))
+    assert weighted.train.tensors["tokens"] is plain.train.tensors["tokens"]
+
+
+# Packed rows --------------------------------------------------------------------------------------------------------
+
+
+def write_files(folder: Path, records: list[dict[str, Any]]) -> tuple[Path, Path]:
+    path, vocabulary_path = folder / "s.jsonl", folder / "vocab.json"
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    vocabulary_path.write_text(json.dumps(IDS), encoding="utf-8")
+    return path, vocabulary_path
+
+
+def random_records(seed: int) -> list[dict[str, Any]]:
+    """Both forms, of many lengths; one <CLS> each near the end, here and there <EOS> and padding."""
+    random = np.random.default_rng(seed)
+    records = []
+    for i in range(60):
+        names = random.choice(["A", "B", "C", "Ω", "<EOS>"], random.integers(0, 30)).tolist()
+        names.insert(max(0, len(names) - int(random.integers(0, 3))), "<CLS>")
+        names += ["<PAD>"] * int(random.integers(0, 3))
+        ids = [IDS.get(name, IDS["<UNK>"]) for name in names]
+        records.append({"tokens": " ".join(names), "label": i % 2} if i % 3 else {"input_ids": ids, "label": i % 2})
+    return records
+
+
+def reference(records: list[dict[str, Any]], max_tokens: int) -> list[dict[str, torch.Tensor]]:
+    """The three splits by a plain reader that keeps Python lists."""
+    rows = []
+    for record in records:
+        ids = record.get("input_ids") or [IDS.get(name, IDS["<UNK>"]) for name in record["tokens"].split()]
+        rows.append([token for token in ids if token != IDS["<PAD>"]][-max_tokens:])
+    labels = [record["label"] for record in records]
+    splits = []
+    for chosen in stratified_split(labels, 0):
+        own = [rows[i] for i in chosen]
+        ends = [[i for i, token in enumerate(row) if token == IDS["<EOS>"]] or [len(row) - 1] for row in own]
+        splits.append(
+            {
+                "tokens": torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in own], batch_first=True),
+                "labels": torch.tensor([labels[i] for i in chosen]),
+                "cls": torch.tensor([row.index(IDS["<CLS>"]) for row in own]),
+                "last": torch.tensor([places[-1] for places in ends]),
+                "length": torch.tensor([len(row) for row in own]),
+            }
+        )
+    return splits
+
+
+@pytest.mark.parametrize("max_tokens", [4, 16, 64])
+def test_tensors_are_those_of_a_plain_reader(max_tokens: int, tmp_path: Path) -> None:
+    records = random_records(max_tokens)
+    splits = jsonl_sequences(*write_files(tmp_path, records), max_tokens, 0, False)
+    found = [splits.train, splits.validation, splits.test()]
+    for split, expected in zip(found, reference(records, max_tokens), strict=True):
+        assert split.tensors.keys() == expected.keys()
+        for name, tensor in expected.items():
+            assert split.tensors[name].dtype == tensor.dtype
+            assert torch.equal(split.tensors[name], tensor), name
+        assert split.lengths_N is not None
+        assert torch.equal(split.lengths_N, expected["length"])
+
+
+def forget() -> None:
+    """As another process would begin."""
+    jsonl_sequences.cache_clear()
+    sequences._jsonl_splits.cache_clear()
+
+
+def test_a_file_is_read_once_on_a_machine_and_again_when_it_or_a_setting_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+
+    def counted(path: Path, vocabulary: Any, max_tokens: int) -> Any:
+        reads.append(max_tokens)
+        return read_rows(path, vocabulary, max_tokens)
+
+    monkeypatch.setattr(sequences, "read_rows", counted)
+    path, vocabulary_path = write_files(tmp_path, GOOD)
+    for seed, max_tokens in ((0, 16), (1, 16), (0, 8)):
+        jsonl_sequences(path, vocabulary_path, max_tokens, seed, False)
+        forget()
+    assert reads == [16, 8]
+    write_files(tmp_path, [*GOOD, *GOOD])
+    assert len(rows_of(jsonl_sequences(path, vocabulary_path, 16, 0, False))) == 80
+    forget()
+    vocabulary_path.write_text(json.dumps(IDS | {"Ω": 13}), encoding="utf-8")
+    assert jsonl_sequences(path, vocabulary_path, 16, 0, False).vocabulary.ids["Ω"] == 13
+    assert reads == [16, 8, 16, 16]
+
+
+def test_a_bad_file_is_told_every_time_and_leaves_nothing_packed(tmp_path: Path) -> None:
+    path, vocabulary_path = write_files(tmp_path, [*GOOD, {"tokens": "A", "label": 0}])
+    for _ in range(2):
+        with pytest.raises(TaskError, match=r"s\.jsonl:41: exactly one <CLS>"):
+            jsonl_sequences(path, vocabulary_path, 16, 0, False)
+    assert not list(cache_folder().glob("*.pt"))
+    assert not list(cache_folder().glob(".*"))
+
+
+def test_packed_rows_take_four_bytes_a_token_and_not_the_room_of_the_longest(tmp_path: Path) -> None:
+    long = {"input_ids": [10] * 9999 + [4], "label": 0}
+    jsonl_sequences(*write_files(tmp_path, [*GOOD * 25, long]), 10_000, 0, False)
+    (packed,) = cache_folder().glob("*.pt")
+    tokens = sum(4 + i % 3 for i in range(40)) * 25 + 10_000
+    assert packed.stat().st_size < 4 * (tokens + 4 * 1001) + 5000
+
+
+def test_the_size_of_the_vocabulary_costs_nothing_for_each_token(tmp_path: Path) -> None:
+    records = [{"input_ids": [10] * 300 + [4], "label": i % 2} for i in range(200)]
+    path, vocabulary_path = write_files(tmp_path, records)
+    vocabulary_path.write_text(json.dumps(IDS | {f"t{i}": 100 + i for i in range(50_000)}))
+    begun_s = time.process_time()
+    jsonl_sequences(path, vocabulary_path, 1024, 0, False)
+    assert time.process_time() - begun_s < 10, "it took two minutes when each token asked for the size"
+
+
+# Digits -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_digit_is_64_levels_then_cls_then_eos() -> None:
