@@ -77,7 +77,8 @@ def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
     past = team.from_leader(list(_past(job, folder, state, is_task)) if team.rank == 0 else [])
     new = _written(job, folder, mirror, state, past, team) if team.rank == 0 else reports(job, state, past, team)
     for report in chain(past, new if _goes_on(job, past) else ()):
-        yield replace(report, warning=warning) if warning else report
+        warnings = [text for text in (warning, report.warning) if text]
+        yield replace(report, warning="; ".join(warnings) or None)
         warning = None
 
 

@@ -95,6 +95,19 @@ def test_a_crash_at_any_moment_is_harmless(task: Task, whole: Any, tmp_path: Pat
     assert not any(report.warning for report in again[1:])
 
 
+def test_what_the_data_warn_of_is_told_once_and_beside_a_start_over(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = type(task).data
+    told = "data: left out 1 sub-folder (first: old)"
+    monkeypatch.setattr(type(task), "data", lambda *arguments: replace(read(*arguments), warning=told))
+    job = job_of(TASK, task, tmp_path)
+    assert [report.warning for report in run(job)] == [told, *[None] * (EPOCHS - 1)]
+    TrialFolder(job.folder).metrics.unlink()
+    again = next(run(job)).warning
+    assert again == f"no checkpoint can be used; starts over; {told}"
+
+
 def test_the_best_epochs_model_is_kept(task: Task, tmp_path: Path) -> None:
     job = job_of(TASK, task, tmp_path)
     values = [report.metrics["accuracy"] for report in run(job)]
