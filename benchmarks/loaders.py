@@ -2,10 +2,11 @@
 
     python -m benchmarks.loaders [--mib 1024]
 
-For each loader so many MiB of files are made in a temporary folder, which is removed again, and all three splits are
-loaded by two processes, one after the other: the first reads the files and packs them, the second maps what was
-packed. "Peak" is the largest resident memory, over that of the process before it loads; mapped pages count once they
-are touched. What was just written lies in the system's page cache, so it is the reading that is measured, not the disk.
+For each loader so many MiB of files are made in a temporary folder, which is removed again, and all
+three splits are loaded by two processes, one after the other: the first reads the files and packs
+them, the second maps what was packed. "Peak" is the largest resident memory, over that of the process
+before it loads; mapped pages count once they are touched. What was just written lies in the system's
+page cache, so it is the reading that is measured, not the disk.
 """
 
 import argparse
@@ -104,8 +105,8 @@ def make_recording(folder: Path, size: int) -> None:
     (folder / "classes.json").write_text(json.dumps({"classes": classes}), encoding="utf-8")
     for name in ("images", "labels"):
         (folder / "drive" / name).mkdir(parents=True)
-    patches_HW = np.random.default_rng(0).integers(0, CLASSES, (15, 20), np.uint8)
-    label = in_bytes(Image.fromarray(patches_HW).resize(PHOTO_SIZE, Image.Resampling.NEAREST), "PNG")
+    patches = Image.fromarray(np.random.default_rng(0).integers(0, CLASSES, (15, 20), np.uint8))
+    label = in_bytes(patches.resize(PHOTO_SIZE, Image.Resampling.NEAREST), "PNG")
     for time_s, photo in enumerate(itertools.cycle(photos()), start=1_600_000_000):
         size -= (folder / "drive" / "images" / f"{time_s}.jpg").write_bytes(photo)
         size -= (folder / "drive" / "labels" / f"{time_s}.png").write_bytes(label)
@@ -220,7 +221,8 @@ def main() -> None:
         print(json.dumps(asdict(measured(name, Path(folder)))))
         return
     print(f"all three splits, {psutil.cpu_count()} cores")
-    print(f"{'':18}{'files':>11}{'rows':>9}{'tensors':>13}{'first':>11}{'':14}{'peak':>12}{'mapped':>11}{'peak':>12}")
+    heads = f"{'files':>11}{'rows':>9}{'tensors':>13}{'first':>11}{'':14}{'peak':>12}"
+    print(f"{'':18}{heads}{'mapped':>11}{'peak':>12}")
     for name in LOADERS:
         print(line(name, args.mib * MIB), flush=True)
 

@@ -90,7 +90,7 @@ def stratified_split(labels: Sequence[int], seed: int, names: Sequence[str] | No
     """Row numbers of train, validation and test (80 / 10 / 10), each with its share of every class.
 
     Every class is in all three. Where shares of the whole would leave one out of a split, as happens
-    to small classes, each class is cut 80 / 10 / 10 by itself.
+    to small ones, each class is cut 80 / 10 / 10 by itself.
 
     Args:
         labels: Each row's class.
@@ -123,7 +123,8 @@ def _split_by_shares(labels_N: np.ndarray, seed: int) -> Rows | None:
     rows = np.arange(len(labels_N))
     try:
         train, rest = train_test_split(rows, test_size=0.2, random_state=seed, stratify=labels_N)
-        validation, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=labels_N[rest])
+        labels = labels_N[rest]
+        validation, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=labels)
     except ValueError:
         return None
     return sorted(train.tolist()), sorted(validation.tolist()), sorted(test.tolist())
@@ -140,11 +141,12 @@ def _split_each_class(labels_N: np.ndarray, seed: int) -> Rows:
 
 
 def split_rows(count: int, seed: int) -> dict[str, list[int]]:
-    """Row numbers of train, validation and test, about 80 / 10 / 10, at random; three or more rows."""
-    rows = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    """Row numbers of train, validation and test, about 80 / 10 / 10, at random; of three or more."""
+    rows = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     tenth = max(1, round(count / 10))
-    parts = {"validation": rows[:tenth], "test": rows[tenth : 2 * tenth], "train": rows[2 * tenth :]}
-    return {name: sorted(part) for name, part in parts.items()}
+    validation, test, train = rows.split([tenth, tenth, count - 2 * tenth])
+    parts = {"validation": validation, "test": test, "train": train}
+    return {name: sorted(part.tolist()) for name, part in parts.items()}
 
 
 def balanced_weights(labels_N: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tif
 
 
 def image_files(folder: Path, left_out: LeftOut) -> list[Path]:
-    """The images directly in a folder, by name; folders in it are noted, they may hold images too."""
+    """The images directly in a folder, by name; folders in it are noted, as they may hold images."""
     files, folders = files_and_folders(folder, left_out)
     for inner in folders:
         left_out.add(inner, "sub-folder")

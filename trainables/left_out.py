@@ -27,7 +27,8 @@ class LeftOut:
         counts = Counter(self._kinds.values()).items()
         texts = [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts]
         first = os.fsencode(next(iter(self._kinds)).relative_to(self._root))
-        return f"data: left out {', '.join(texts)} (first: {first.decode(errors='backslashreplace')})"
+        place = first.decode(errors="backslashreplace")
+        return f"data: left out {', '.join(texts)} (first: {place})"
 
 
 def files_and_folders(folder: Path, left_out: LeftOut) -> tuple[list[Path], list[Path]]:

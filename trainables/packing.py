@@ -42,8 +42,14 @@ def packed(files: Sequence[Path], read: Callable[[Path], np.ndarray], *, how: st
     return torch.from_numpy(rows)
 
 
-def packed_file(files: Sequence[Path], write: Callable[[Path], object], *, how: str, ending: str) -> Path:
-    """The file in the cache folder that `write` makes of other files: now, unless it was made before.
+def packed_file(
+    files: Sequence[Path],
+    write: Callable[[Path], object],
+    *,
+    how: str,
+    ending: str,
+) -> Path:
+    """The file in the cache folder that `write` makes of other files, unless it was made before.
 
     Of several processes one writes it, and the others wait for it.
 

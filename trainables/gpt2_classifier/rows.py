@@ -44,7 +44,7 @@ class Rows:
     def tensors(self) -> dict[str, Tensor]:
         """As 32-bit numbers: `tokens` of all rows in one, and for each row what `FACTS` names.
 
-        These are its class, where `<CLS>` stands, where `<EOS>` stands (the last, if several; else the
+        These are its class, where `<CLS>` stands, where `<EOS>` stands (the last of several; else the
         last position), and its length.
         """
         arrays = {name: np.asarray(values) for name, values in self._values.items()}
@@ -86,7 +86,8 @@ class LineReader:
 
     def __init__(self, vocabulary: Vocabulary, max_tokens: int):
         self._vocabulary, self._max_tokens = vocabulary, max_tokens
-        self._pad, self._unknown, self._cls = (vocabulary[f"<{name}>"] for name in ("PAD", "UNK", "CLS"))
+        self._pad, self._cls = vocabulary["<PAD>"], vocabulary["<CLS>"]
+        self._unknown = vocabulary["<UNK>"]
         self._label_ids = frozenset(vocabulary.label_ids)
 
     def read(self, line: str) -> tuple[list[int], int]:
@@ -103,7 +104,8 @@ class LineReader:
             row.pop()
         label, classes = record.get("label"), len(self._label_ids)
         if type(label) is not int or not 0 <= label < classes:
-            raise ValueError(f'"label" must be a whole number from 0 to {classes - 1}, got {label!r}')
+            rule = f'"label" must be a whole number from 0 to {classes - 1}'
+            raise ValueError(f"{rule}, got {label!r}")
         return self._checked(row[-self._max_tokens :]), label
 
     def _ids(self, tokens: Any) -> list[int]:
@@ -125,6 +127,7 @@ class LineReader:
             raise ValueError(f"the label token <CLS_{leak}> stands in the input: a leak")
         if self._pad in row:
             raise ValueError("<PAD> stands inside the sequence; it may only fill the end")
-        if row.count(self._cls) != 1:
-            raise ValueError(f"exactly one <CLS> must be among the tokens that are kept, got {row.count(self._cls)}")
+        count = row.count(self._cls)
+        if count != 1:
+            raise ValueError(f"exactly one <CLS> must be among the tokens that are kept, got {count}")
         return row

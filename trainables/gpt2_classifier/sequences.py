@@ -17,7 +17,12 @@ from torch import Tensor
 from trainables.config import TaskError
 from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
 from trainables.gpt2_classifier.rows import FACTS, Rows, read_rows
-from trainables.gpt2_classifier.vocabulary import SPECIAL_TOKENS, Vocabulary, read_vocabulary, vocabulary_of
+from trainables.gpt2_classifier.vocabulary import (
+    SPECIAL_TOKENS,
+    Vocabulary,
+    read_vocabulary,
+    vocabulary_of,
+)
 from trainables.packing import packed_file
 from trainables.trial_folder import save_state
 
@@ -87,7 +92,13 @@ def _jsonl_splits(path: Path, vocabulary_path: Path, max_tokens: int, seed: int)
         raise TaskError(f"{path}: {error}") from error
 
 
-def split_of(rows: dict[str, Tensor], vocabulary: Vocabulary, *, max_tokens: int, seed: int) -> SequenceSplits:
+def split_of(
+    rows: dict[str, Tensor],
+    vocabulary: Vocabulary,
+    *,
+    max_tokens: int,
+    seed: int,
+) -> SequenceSplits:
     """Stratified splits of what `Rows.tensors` gave; the test split is padded when it is opened.
 
     Raises:

@@ -80,8 +80,11 @@ def folder_images(path: Path, side: int, positive: str | None, seed: int, weight
         raise TaskError(f"{folders['validation']}: has no image of data.positive {positive!r}: it can't be judged")
 
     def split(name: str) -> TensorSplit:
-        files = parts[name].files
-        images_N3HW = packed(files, lambda file: read_image(file, side, side), how=how_read(side, side))
+        images_N3HW = packed(
+            parts[name].files,
+            lambda file: read_image(file, side, side),
+            how=how_read(side, side),
+        )
         return labelled(images_N3HW, torch.tensor(parts[name].labels), number, weighted and name == "train")
 
     return ImageSplits(
@@ -137,7 +140,12 @@ def class_files(folder: Path, classes: tuple[str, ...], left_out: LeftOut) -> Im
     return ImageFiles(files=files, labels=labels)
 
 
-def completed(found: dict[str, ImageFiles], path: Path, seed: int, classes: tuple[str, ...]) -> dict[str, ImageFiles]:
+def completed(
+    found: dict[str, ImageFiles],
+    path: Path,
+    seed: int,
+    classes: tuple[str, ...],
+) -> dict[str, ImageFiles]:
     """All three splits; those that were not found are cut from the training images."""
     if len(found) == len(SPLIT_FOLDERS):
         return found

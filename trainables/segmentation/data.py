@@ -11,8 +11,8 @@ data.path/
 
 A file's name holds the UNIX time of its recording: ten digits, and behind them (or behind `.`, `_` or `-`) those of its
 decimal fraction. Labels are PNG or TIFF files of one channel, or with a palette, whose values
-`classes.yaml` lists: 0 to 255, in as many bits as you like. `splits` is written the first time (into
-the cache folder, if the data's folder can't be written) and used from then on.
+`classes.yaml` lists: 0 to 255, in as many bits as you like. `splits` is written the first time
+(into the cache folder, if the data's folder can't be written) and used from then on.
 
 Shapes: N images, H height, W width.
 """
@@ -90,7 +90,11 @@ def _packed_frames(frames: Sequence[Frame], reader: LabelReader, height: int, wi
     image_of = dict(zip(labels, images, strict=True))
     stats = [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, images)]  # labels are checked against images
     return {
-        "images": packed(images, lambda path: read_image(path, height, width), how=how_read(height, width)),
+        "images": packed(
+            images,
+            lambda path: read_image(path, height, width),
+            how=how_read(height, width),
+        ),
         "labels": packed(
             labels,
             lambda path: reader.read(path, image_of[path], height, width),
@@ -123,11 +127,14 @@ def find_frames(path: Path, left_out: LeftOut) -> list[Frame]:
 def _sequence_folders(path: Path, left_out: LeftOut) -> list[Path]:
     """The folders that have both images/ and labels/."""
     folders = files_and_folders(path, left_out)[1]
-    there = {folder: sum((folder / name).is_dir() for name in SEQUENCE_FOLDERS) for folder in folders}
+    whole = []
     for folder in folders:
-        if there[folder] == 1:
+        there = [(folder / name).is_dir() for name in SEQUENCE_FOLDERS]
+        if all(there):
+            whole.append(folder)
+        elif any(there):
             left_out.add(folder, "incomplete sequence")
-    return [folder for folder in folders if there[folder] == len(SEQUENCE_FOLDERS)]
+    return whole
 
 
 def _sequence(folder: Path, left_out: LeftOut, problems: list[str]) -> list[Frame]:
@@ -190,7 +197,7 @@ def time_ordered(frames: Sequence[Frame]) -> dict[str, Sequence[Frame]]:
     first, second = len(frames) * 7 // 10, len(frames) * 9 // 10
     parts = (frames[:first], frames[first:second], frames[second:])
     if not all(parts):
-        raise TaskError(f"{len(frames)} images are too few to be split 7:2:1: at least 4 are needed")
+        raise TaskError(f"{len(frames)} images are too few to be split 7:2:1; at least 4 are needed")
     return dict(zip(SPLIT_NAMES, parts, strict=True))
 
 
@@ -212,7 +219,7 @@ def _write_lists(folder: Path, path: Path, split: dict[str, Sequence[Frame]]) ->
                 csv.writer(file).writerows([["image", "label"], *rows])
         unfinished.chmod(0o755)
         unfinished.rename(folder)
-        for left in folder.parent.glob(f".{folder.name}-*"):  # by a killed process, or one that comes too late
+        for left in folder.parent.glob(f".{folder.name}-*"):  # by one that was killed, or is too late
             shutil.rmtree(left, ignore_errors=True)
     except OSError:
         if not folder.exists():  # else another process was faster

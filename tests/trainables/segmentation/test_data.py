@@ -275,7 +275,7 @@ def test_too_few_images_are_refused_and_no_lists_are_left(folder: Path) -> None:
         path.unlink()
     for path in folder.glob("V-*/images/*"):
         save_frame(path.parent.parent, path.stem)
-    assert "3 images are too few to be split 7:2:1: at least 4 are needed" in refused(folder)
+    assert "3 images are too few to be split 7:2:1; at least 4 are needed" in refused(folder)
     assert not (folder / "splits").exists()
 
 
