@@ -8,6 +8,7 @@ from rich.table import Table
 
 from results.best import Best, pareto_front, trial_best
 from results.console import Console
+from results.description import noted_changes
 from results.journal_replay import REASON_KEY
 from results.read import StudyRecord
 from results.text import metric_text, short_names, values_text
@@ -27,8 +28,10 @@ SHOWN_FAILURES = 5
 
 
 def print_summary(record: StudyRecord, console: Console) -> None:
-    """States, the best trials and the start points, failures with their reasons."""
+    """States, the best trials and the start points, what changed meanwhile, warnings, failures with their reasons."""
     console.say(states_text(record))
+    for text in noted_changes(record.description.origin):
+        console.say(f"since this study began, {text}", style="yellow")
     if record.ranked():
         if record.description.objective.second:
             console.say("no other trial is better than these in both objectives:")
