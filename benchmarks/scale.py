@@ -12,10 +12,9 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
-
 from benchmarks import side_by_side
 from benchmarks.side_by_side import Measured, in_own_process, print_figures
+from trainables.machine import usable_cpus
 
 RESULTS, CPUS = 10, 0.25
 
@@ -78,7 +77,7 @@ def main() -> None:
         print_figures({**engines, "stock": lambda: stock(args.trials)}[args.engine]())
         return
     sizes = ("--trials", args.trials, "--many", args.many)
-    print(f"trials of {RESULTS} results, 8 at once, {psutil.cpu_count()} cores")
+    print(f"trials of {RESULTS} results, 8 at once, {usable_cpus()} cores")
     print(f"{'':8}{'trials':>8}{'trials/s':>12}{'results/s':>12}{'driver/result':>17}{'driver':>14}")
     figures = {}
     for engine in ("ours", "stock", "many"):

@@ -13,10 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
-
 from benchmarks import side_by_side
 from benchmarks.side_by_side import Measured, in_own_process, print_figures
+from trainables.machine import usable_cpus
 
 TRIALS, MAX_EPOCHS, WORKERS, CPUS = 12, 9, 2, 0.45
 SPACE = {
@@ -76,7 +75,7 @@ def documented() -> Measured:
 def main() -> None:
     """Measure both and print the comparison."""
     figures = {engine: in_own_process("benchmarks.train_groups", engine) for engine in ("warm", "documented")}
-    print(f"{TRIALS} trials of 1 to {MAX_EPOCHS} reports by {WORKERS} workers, {psutil.cpu_count()} cores")
+    print(f"{TRIALS} trials of 1 to {MAX_EPOCHS} reports by {WORKERS} workers, {usable_cpus()} cores")
     print(f"{'':12}{'start-up':>10}{'per trial':>12}{'left held':>14}")
     for engine, found in figures.items():
         print(f"{engine:12}{found.startup_s:8.1f} s{found.per_trial_s:10.3f} s{found.held_cpus:9.2f} CPUs")

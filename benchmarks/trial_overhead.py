@@ -11,10 +11,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
-
 from benchmarks import side_by_side
 from benchmarks.side_by_side import Measured, in_own_process, print_figures
+from trainables.machine import usable_cpus
 
 TRIALS, MAX_EPOCHS = 64, 9
 SPACE = {
@@ -58,7 +57,7 @@ def stock() -> Measured:
 def main() -> None:
     """Measure both and print the comparison."""
     figures = {engine: in_own_process("benchmarks.trial_overhead", engine) for engine in ("ours", "stock")}
-    print(f"{TRIALS} trials of 1 to {MAX_EPOCHS} reports, {psutil.cpu_count()} cores")
+    print(f"{TRIALS} trials of 1 to {MAX_EPOCHS} reports, {usable_cpus()} cores")
     print(f"{'':8}{'start-up':>10}{'per trial':>12}{'driver':>12}{'actors':>12}")
     for engine, found in figures.items():
         print(

@@ -1,6 +1,5 @@
 """`study.yaml`: what a study searches, and by what code and command it was begun."""
 
-import os
 import platform
 import secrets
 import subprocess
@@ -22,6 +21,7 @@ from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yam
 from search_spaces.problems import is_whole
 from search_spaces.space import Objective
 from trainables.importing import ROOT, task_files
+from trainables.machine import usable_cpus
 from trainables.mirror import Mirror, inside
 from trainables.task import BUILTIN_TASKS
 from trainables.trial_folder import write_atomically
@@ -135,7 +135,7 @@ def lying_here(space: Space, folder: StudyFolder) -> Space:
 
 
 def _read_content(folder: StudyFolder) -> dict[str, Any]:
-    if not folder.description.exists():
+    if not (folder.exists() and folder.description.exists()):
         raise StudyError(f"{folder.path} is no study: it has no {folder.description.name}")
     content = read_yaml(folder.description)
     wrong = [f"{key} must be {words}" for key, (holds, words) in _SECTIONS.items() if not holds(content.get(key))]
@@ -287,7 +287,7 @@ def _now() -> str:
 def _hardware() -> dict[str, str]:
     import torch
 
-    found = {"cpu": f"{os.cpu_count()} cores, {_cpu_model() or platform.machine()}"}
+    found = {"cpu": f"{usable_cpus()} cores, {_cpu_model() or platform.machine()}"}
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {**found, "gpu": ", ".join(gpus) or "none"}
 
