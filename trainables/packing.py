@@ -1,8 +1,10 @@
 """Data read from many files once, then mapped into memory: by every trial, process and later run on this machine."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,15 +14,41 @@ import torch
 from torch import Tensor
 
 from trainables.config import TaskError
+from trainables.machine import home, is_writable, usable_cpus
 from trainables.trial_folder import write_atomically
 
 SHOWN_PROBLEMS = 10
+WAITING_READERS = 4  # More than there are CPUs: a disk keeps some waiting.
 
 
 def cache_folder() -> Path:
-    """Where packed data lie: `$RUNGS_CACHE`, else `rungs` in the user's cache folder. It may be deleted at any time."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("RUNGS_CACHE") or Path(base) / "rungs")
+    """Where packed data lie: `$RUNGS_CACHE`, else `rungs` in the user's cache folder. It may be deleted at any time.
+
+    A user without a folder for caches has one among the temporary files.
+
+    Raises:
+        TaskError: when it can't be written.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
+    chosen = os.environ.get("RUNGS_CACHE")
+    usual = Path(chosen or Path(base) / "rungs")
+    if is_writable(usual):
+        return usual
+    if chosen:
+        raise TaskError(f"RUNGS_CACHE must be a folder that can be written, got {chosen}")
+    return _temporary_cache()
+
+
+def _temporary_cache() -> Path:
+    """A folder of this user alone: whoever can write it decides what is trained on."""
+    folder = Path(tempfile.gettempdir()) / f"rungs-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700)
+    if not is_writable(folder) or folder.lstat().st_uid != os.getuid():
+        raise TaskError(
+            f"neither ~/.cache nor {folder} can be written by this user alone: set RUNGS_CACHE to a folder",
+        )
+    return folder
 
 
 def packed(files: Sequence[Path], read: Callable[[Path], np.ndarray], *, how: str) -> Tensor:
@@ -102,7 +130,7 @@ def _pack(files: Sequence[Path], read: Callable[[Path], np.ndarray], target: Pat
         out[row] = found
         return None
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(usable_cpus() + WAITING_READERS) as pool:
         problems = [problem for problem in pool.map(fill, range(len(files))) if problem]
     out.flush()
     if problems:

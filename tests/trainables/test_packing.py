@@ -95,3 +95,30 @@ def test_many_broken_files_are_counted(tmp_path: Path) -> None:
 def test_a_first_file_that_is_broken_is_named(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"0\.txt: could not convert"):
         packed(files_of(tmp_path, "x", "1"), Reader(), how="v1")
+
+
+@pytest.fixture
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RUNGS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/proc/none")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+
+
+def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(tmp_path: Path, no_home: None) -> None:
+    folder = cache_folder()
+    assert folder.parent == tmp_path and folder.stat().st_mode & 0o077 == 0
+    assert packed(files_of(tmp_path, "1"), Reader(), how="v1").tolist() == [[1]]
+
+
+def test_but_not_one_that_is_somebody_elses(tmp_path: Path, no_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rungs-54321").mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with pytest.raises(TaskError, match="set RUNGS_CACHE to a folder"):
+        cache_folder()
+
+
+def test_a_cache_that_was_named_must_be_writable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNGS_CACHE", "/proc/none")
+    with pytest.raises(TaskError, match="RUNGS_CACHE must be a folder that can be written, got /proc/none"):
+        cache_folder()
