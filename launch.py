@@ -16,6 +16,7 @@ from results.study_folder import StudyError, StudyFolder
 from search_spaces import SpaceError, parse_duration
 from trainables.config import TaskError
 from trainables.importing import describe
+from trainables.machine import settle_home
 from trainables.terminal import be_utf8, keep_output, outlive_terminal
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake becomes one message on standard error and exit code 2."""
     keep_output()
     os.environ["MPLBACKEND"] = "agg"  # Pictures go to files, whatever a notebook's environment says.
+    settle_home()
     args = parse(list(sys.argv[1:] if argv is None else argv))
     if args.command is not watch:  # Which nobody could end any more by Ctrl-C.
         outlive_terminal()

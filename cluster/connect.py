@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import os
+import socket
 import tempfile
+import textwrap
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.local_ray import local_settings
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Resources
 from trainables.mirror import Mirror, inside
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_TRIALS_PER_GPU = 4
-LOOPBACK = "127.0.0.1"
-REACH_S = 60.0
+REACH_S, LISTEN_S = 60.0, 10.0
+SHOWN_CHARACTERS = 600
 FOR_WORKERS = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1", "MPLBACKEND": "agg"}  # Nobody sees a window there.
 BYTES_PER_GB = 1_000_000_000
 
@@ -140,26 +142,49 @@ def connect(address: str | None) -> Cluster:
     before anywhere else: a file `token.py` there would break them.
 
     Raises:
-        StudyError: when there is no cluster at the address.
+        StudyError: when there is no cluster at the address, or Ray can't start here.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    if not address:
-        listen_on_loopback()
-    local = {"include_dashboard": True, "dashboard_host": LOOPBACK}
+    local = {} if address else local_settings()
     try:
+        _check_listens(address)
         with contextlib.chdir(ROOT):
             context = ray.init(
                 address=address or "local",
                 logging_level=logging.ERROR,
                 log_to_driver=False,
                 runtime_env={"env_vars": {"PYTHONPATH": python_path, **FOR_WORKERS}},
-                **({} if address else local),
+                **local,
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        hint = "" if os.environ.get("RAY_AUTH_MODE") == "token" else "; if it asks for a token: RAY_AUTH_MODE=token"
-        raise StudyError(f"no Ray cluster can be reached at {address or 'this machine'}: {error}{hint}") from error
+    except Exception as error:  # A bare one, when one of Ray's processes doesn't start.
+        raise StudyError(_why_not(address, error, local)) from error
     return look(context.dashboard_url or "")
+
+
+def _check_listens(address: str | None) -> None:
+    """Make sure that somebody listens at HOST:PORT: Ray itself tries a wrong one for minutes.
+
+    Raises:
+        OSError: when nobody does.
+    """
+    found = (os.environ.get("RAY_ADDRESS") if address == "auto" else address) or ""
+    host, _, port = found.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTEN_S).close()
+
+
+def _why_not(address: str | None, error: Exception, local: Mapping[str, Any]) -> str:
+    """Why there is no Ray."""
+    why = textwrap.shorten(str(error), SHOWN_CHARACTERS)
+    if not address:
+        return (
+            f"Ray can't start on this machine: {why}; is there room in {local['_temp_dir']}, to "
+            "which it writes (TMPDIR moves it), and in /dev/shm?"
+        )
+    told = os.environ.get("RAY_AUTH_MODE") == "token"
+    hint = "" if told else "; if it asks for a token: RAY_AUTH_MODE=token"
+    return f"no Ray cluster can be joined at {address}: {why}{hint}"
 
 
 def look(dashboard: str = "") -> Cluster:
@@ -276,9 +301,3 @@ def _answer(answer: Any, otherwise: Any) -> Any:
         return ray.get(answer, timeout=REACH_S)
     except (ray.exceptions.RayError, TimeoutError):
         return otherwise
-
-
-def listen_on_loopback() -> None:
-    """Have the Ray that is started here listen on loopback alone, as it does of itself on Windows and macOS."""
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # For its processes;
-    ray_constants.ENABLE_RAY_CLUSTER = False  # this one has read it already.

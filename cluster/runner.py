@@ -15,6 +15,7 @@ from rich.text import Text
 
 from cluster.autoscaler import machines_for
 from cluster.connect import check_code, check_reachable, connect, look
+from cluster.local_ray import token_text
 from cluster.mlflow_mirror import MlflowMirror, following
 from cluster.search import search
 from cluster.study import Study
@@ -147,7 +148,7 @@ def dashboard_text(address: str) -> str:
     port = address.rpartition(":")[2]
     return (
         f"dashboard http://{address}\n(from elsewhere: ssh -L {port}:{address} {socket.gethostname()}, then "
-        f"http://localhost:{port}; `ray get-auth-token` prints the token that it asks for)"
+        f"http://localhost:{port}; {token_text()})"
     )
 
 

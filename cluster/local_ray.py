@@ -1,0 +1,102 @@
+"""What a Ray that is started here needs: the CPUs it may use, room for its sockets, a token."""
+
+import atexit
+import os
+import secrets
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ray._common.utils import get_default_ray_temp_dir
+from ray._private import ray_constants
+from ray._private.authentication.authentication_token_setup import (
+    AuthenticationTokenLoader,
+    generate_and_save_token,
+)
+
+from results.study_folder import StudyError
+from trainables.machine import is_writable, usable_cpus
+
+LOOPBACK = "127.0.0.1"
+LONGEST_SOCKET = "/session_2026-01-02_03-04-05_678901_2345678/sockets/dash_MetricsHead"
+SPARE_FOLDERS = ("/tmp/ray", f"/tmp/ray-{os.getuid()}")  # The former may be someone else's.
+MOST_BYTES = 107 - len(LONGEST_SOCKET)  # A socket's path has at most 107 bytes.
+
+
+def local_settings() -> dict[str, Any]:
+    """What `ray.init` is told of this machine.
+
+    Raises:
+        StudyError: when there is no folder for Ray's files.
+    """
+    folder = ray_folder()
+    listen_on_loopback()
+    ensure_token()
+    return {
+        "include_dashboard": True,
+        "dashboard_host": LOOPBACK,
+        "num_cpus": usable_cpus(),
+        "_temp_dir": folder,
+    }
+
+
+def listen_on_loopback() -> None:
+    """Have this Ray listen on loopback alone, as it does of itself on Windows and macOS."""
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # For its processes;
+    ray_constants.ENABLE_RAY_CLUSTER = False  # this one has read it already.
+
+
+def ray_folder() -> str:
+    """Where Ray keeps its sockets and logs: in `$TMPDIR`, or in /tmp where that won't do.
+
+    Its processes make sockets in `$TMPDIR` too, which then becomes /tmp.
+
+    Raises:
+        StudyError: when neither will.
+    """
+    usual = get_default_ray_temp_dir()
+    if _is_good(usual):
+        return usual
+    for folder in SPARE_FOLDERS:
+        if _is_good(folder):
+            os.environ["TMPDIR"] = str(Path(folder).parent)
+            return folder
+    raise StudyError(
+        "Ray can't start: it needs a folder that can be written, with a path of at most "
+        f"{MOST_BYTES} bytes, got {usual}, and neither will {' nor '.join(SPARE_FOLDERS)} do; "
+        "set TMPDIR to a short path"
+    )
+
+
+def _is_good(folder: str) -> bool:
+    return len(os.fsencode(folder)) <= MOST_BYTES and is_writable(Path(folder))
+
+
+def ensure_token() -> None:
+    """Have a token for Ray; where its own file can't be written, one for this launch alone."""
+    mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
+    loader = AuthenticationTokenLoader.instance()
+    if mode != "token" or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    if loader.has_token(ignore_auth_mode=True):
+        return
+    try:
+        generate_and_save_token()
+    except OSError:
+        folder = tempfile.mkdtemp(prefix="rungs-token-")  # Of this user alone.
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder) / "token"
+        path.write_text(secrets.token_hex(32), encoding="utf-8")
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+    loader.reset_cache()
+
+
+def token_text() -> str:
+    """How to come by the token that the dashboard asks for."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "it asks for the token in RAY_AUTH_TOKEN"
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    command = f"cat {shlex.quote(path)}" if path else "ray get-auth-token"
+    return f"`{command}` prints the token that it asks for"
