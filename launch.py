@@ -181,21 +181,21 @@ def confirm(args: argparse.Namespace) -> int:
 
 
 def report(args: argparse.Namespace) -> int:
-    """Write the page that shows a study, and its brief form on the terminal."""
+    """Write the page that shows a study; its brief form on the terminal comes in any case."""
     from results.pictures import draw_best
     from results.read import read_study
-    from results.report import print_report, write_report
+    from results.report import print_report, report_html, write_page
 
     folder = StudyFolder(Path(args.study))
     problem = draw_best(folder) if folder.exists() else None
-    path = write_report(folder)
+    page = report_html(folder)
     try:
         print_report(read_study(folder), console)
     except (SpaceError, StudyError) as error:
         problem = str(error)
     if problem:
         console.say(problem, style="red")
-    console.say(str(path))
+    console.say(str(write_page(folder, page)))
     return EXIT_DONE
 
 
@@ -233,20 +233,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_output()
     os.environ["MPLBACKEND"] = "agg"  # Pictures go to files, whatever a notebook's environment says.
     settle_home()
-    args = parse(list(sys.argv[1:] if argv is None else argv))
-    if args.command is not watch:  # Which nobody could end any more by Ctrl-C.
-        outlive_terminal()
     try:
-        return args.command(args)
+        args = parse(list(sys.argv[1:] if argv is None else argv))
+        if args.command is not watch:  # Which nobody could end any more by Ctrl-C.
+            outlive_terminal()
+        return run_command(args)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except SystemExit as error:  # By code of the user's that runs in this process.
-        traceback.print_exception(error)
-        print(f"error: the task's code ended the process: {describe(error)}", file=sys.stderr)
-        return EXIT_FAILED
     except (SpaceError, StudyError, TaskError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_MISTAKE
+    except PermissionError as error:
+        print(f"error: this user may not use {error.filename}: {error.strerror}", file=sys.stderr)
+        return EXIT_MISTAKE
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """Run a command; the user's code that runs in this process may try to end it."""
+    try:
+        return args.command(args)
+    except SystemExit as error:
+        traceback.print_exception(error)
+        print(f"error: the task's code called sys.exit: {describe(error)}", file=sys.stderr)
+        return EXIT_FAILED
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

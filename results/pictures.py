@@ -36,18 +36,22 @@ def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list
         rows: Which samples of the validation split to show.
 
     Raises:
-        StudyError: when there is no such trial, its model is not kept, a row isn't there, or the task draws nothing.
+        StudyError: when there is no such trial, its model is not kept, a row isn't there, the
+            task draws nothing, or the folder can't be written.
     """
     import_from(record.description.import_paths)
     record.folder.fetch()
     best = chosen(record, trial)
     figures = task_pictures(trial_export(record, best).job, rows)
     target = record.folder.pictures
-    target.mkdir(parents=True, exist_ok=True)
     paths = [target / f"trial-{best.number:04d}-{name}.png" for name in figures]
-    for path, figure in zip(paths, figures.values(), strict=True):
-        write_atomically(path, partial(figure.savefig, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight"))
-    _all_drawn(record, best).touch()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for path, figure in zip(paths, figures.values(), strict=True):
+            write_atomically(path, partial(figure.savefig, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight"))
+        _all_drawn(record, best).touch()
+    except OSError as error:
+        raise StudyError(f"{target} can't be written: {error.strerror}; copy the study and draw there") from error
     return paths
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from results.console import Console
 from results.export import Export, read_export
+from results.study_folder import StudyError
 from results.text import metric_text
 from trainables.accept import check_job
 from trainables.config import TaskError
@@ -34,7 +35,7 @@ def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[
         train: What does the training; default: this process.
 
     Raises:
-        StudyError: when the file is no export.
+        StudyError: when the file is no export, or the folder beside it can't be written.
         TaskError: when its task can't be found or doesn't accept it, or a file isn't there.
     """
     export = read_export(path, path.parent)
@@ -48,7 +49,12 @@ def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[
         raise TaskError(*(f"{path}: {problem}" for problem in error.problems)) from error
     console.say(f"{path}: {export.summary()}")
     console.say(f"training with seed {seed}; writes {folder}")
-    _prepare(job, replace(export, job=job))
+    try:
+        _prepare(job, replace(export, job=job))
+    except OSError as error:
+        raise StudyError(
+            f"{folder} can't be written: {error.strerror}; copy {path.name} to a folder of your own, and train that"
+        ) from error
     with contextlib.chdir(task_folder()):
         best = _train(job, console, train)
     name = job.objective.name

@@ -16,6 +16,7 @@ from trainables.mirror import Mirror, inside
 from trainables.trial_folder import TrialFolder
 
 LOCK_TRIES, LOCK_WAIT_S = 5, 0.05
+ELSEWHERE = "choose another --out, or copy the study and work on the copy"
 
 
 class StudyError(Exception):
@@ -113,8 +114,17 @@ class StudyFolder:
             Mirror(uri).delete("checkpoint")
 
     def exists(self) -> bool:
-        """Whether a study was ever begun here."""
-        return self.description.exists() or self.journal.exists()
+        """Whether a study was ever begun here.
+
+        Raises:
+            StudyError: when this user may not look.
+        """
+        try:
+            return self.description.exists() or self.journal.exists()
+        except PermissionError as error:
+            raise StudyError(
+                f"{self.path} can't be read by this user: {error.strerror}; ask its owner",
+            ) from error
 
 
 class StudyLock:
@@ -133,7 +143,9 @@ class StudyLock:
             self._folder.path.mkdir(parents=True, exist_ok=True)
             self._file = self._folder.lock.open("a+")
         except OSError as error:
-            raise StudyError(f"{self._folder.path} can't be written: {error.strerror}; choose another --out") from error
+            raise StudyError(
+                f"{self._folder.path} can't be written: {error.strerror}; {ELSEWHERE}",
+            ) from error
         for _ in range(LOCK_TRIES):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,7 +17,7 @@ from results.report.figures import step_line, time_unit
 from results.report.page import rendered
 from results.report.style import STUDY_COLOURS, Figure, axis, plain
 from results.report.words import stamp, versions_text
-from results.study_folder import StudyFolder
+from results.study_folder import StudyError, StudyFolder
 from results.text import duration, metric_text, short_names, value_text
 from trainables.trial_folder import write_atomically
 
@@ -33,7 +33,8 @@ def compare(folders: list[StudyFolder], to: Path) -> Path:
         to: The HTML file to write.
 
     Raises:
-        StudyError: when there is no study in one of the folders, or it can't be read.
+        StudyError: when there is no study in one of the folders, it can't be read, or the page
+            can't be written.
         SpaceError: when its `study.yaml` was edited into a wrong space.
     """
     studies = _named([read_study(folder) for folder in folders])
@@ -53,8 +54,11 @@ def compare(folders: list[StudyFolder], to: Path) -> Path:
         data={name: _data(facts) for name, facts in studies},
         version=None,
     )
-    to.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(to, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(to, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{to} can't be written: {error.strerror}; choose another --to") from error
     return to
 
 

@@ -57,10 +57,25 @@ def write_report(folder: StudyFolder) -> Path:
     """Write a study's `report.html`; also while it runs, after a crash, and when parts of it can't be read.
 
     Raises:
-        StudyError: when there is no study in the folder.
+        StudyError: when there is no study in the folder, or the page can't be written.
     """
-    path, text = folder.path / FILE, report_html(folder)
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return write_page(folder, report_html(folder))
+
+
+def write_page(folder: StudyFolder, text: str) -> Path:
+    """Write a study's `report.html`.
+
+    Raises:
+        StudyError: when it can't be written.
+    """
+    path = folder.path / FILE
+    try:
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(
+            f"{path} can't be written: {error.strerror}; `python launch.py watch {folder.path}` "
+            "shows the page without writing it, or copy the study"
+        ) from error
     return path
 
 

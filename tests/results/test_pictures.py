@@ -149,3 +149,10 @@ def test_the_report_says_why_a_picture_is_missing_only_where_there_should_be_one
     text = folder.description.read_text().replace(__name__, "no.such.module")
     folder.description.write_text(text)
     assert "no.such.module" in (draw_best(folder) or "")
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    study = studied(tmp_path)
+    study.folder.pictures.touch()
+    with pytest.raises(StudyError, match="pictures can't be written: File exists; copy the study and draw there"):
+        draw(study, trial=None, rows=ROWS)
