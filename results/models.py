@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from results.study_folder import StudyError
 from trainables.data import Splits
 from trainables.importing import task_folder
 from trainables.job import Job
+from trainables.machine import usable_cpus
 from trainables.task import Task, default_device, load_task, make_config
 from trainables.trial_folder import TrialFolder, read_state
 
@@ -24,6 +26,7 @@ def trained_model(job: Job) -> tuple[Task, Any, Splits, nn.Module]:
     Raises:
         StudyError: when the task is a bare function, or the model isn't kept or doesn't fit.
     """
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # It minds no container's limit.
     task = task_with_model(job)
     config = make_config(task, job.values)
     best = TrialFolder(job.folder).best
