@@ -25,7 +25,8 @@ Launched = Callable[..., tuple[int, str, str]]
 @contextmanager
 def another_user(path: Path, mode: int) -> Iterator[None]:
     """Be one to whom a folder gives no more than `mode`; root, who may do anything, changes."""
-    for each in (*path.rglob("*"), path):
+    contents = [path, *sorted(path.rglob("*"))]  # Each folder before what is in it.
+    for each in reversed(contents):
         each.chmod(mode if each.is_dir() else mode & 0o666)
     root = os.geteuid() == 0
     if root:
@@ -35,8 +36,7 @@ def another_user(path: Path, mode: int) -> Iterator[None]:
     finally:
         if root:
             os.seteuid(0)
-        path.chmod(0o755)
-        for each in path.rglob("*"):
+        for each in contents:
             each.chmod(0o755)
 
 
