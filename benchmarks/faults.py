@@ -4,8 +4,8 @@
 
 Both run the same trainable, which keeps a checkpoint after each epoch, under ASHA. The driver is killed (SIGKILL) at
 random moments while trials run, and started again each time; after the last kill it runs to its end. Counted are starts
-that failed, trials that are missing at the end, epochs that were trained twice, and trials whose state in Optuna isn't
-what happened to them: COMPLETE though stopped early, or still RUNNING.
+that failed, trials that are missing at the end, epochs that were trained twice, epochs that were trained and are missing
+in Optuna, and trials whose state in Optuna isn't what happened to them: COMPLETE though stopped early, or still RUNNING.
 """
 
 import argparse
@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_EPOCHS, EPOCH_S, SLOTS = 9, 0.3, 2
+COLUMNS = ("kills", "failed starts", "trials lost", "epochs redone", "missing", "wrong states")
 START_TIMEOUT_S, RUN_TIMEOUT_S = 90, 600
 SPACE = """\
 task: benchmarks.faults:train
@@ -38,10 +40,8 @@ def train(config: dict[str, Any], *, folder: Path) -> Iterator[dict[str, float]]
     memory = folder / "epoch.json"
     done = json.loads(memory.read_text()) if memory.exists() else 0
     for epoch in range(done + 1, MAX_EPOCHS + 1):
-        score = train_epoch(config, epoch)
-        memory.parent.mkdir(parents=True, exist_ok=True)
+        yield {"epoch": epoch, "score": train_epoch(config, epoch)}
         memory.write_text(str(epoch))
-        yield {"epoch": epoch, "score": score}
 
 
 def train_epoch(config: dict[str, Any], epoch: int) -> float:
@@ -98,13 +98,13 @@ def stock_driver(folder: Path, trials: int) -> None:
 
 
 def newest_optuna_study(experiment: Path) -> list[list[Any]]:
-    """State and parameter of each trial as OptunaSearch saved them last."""
+    """State, parameter and epochs of each trial as OptunaSearch saved them last."""
     import pickle
 
     saved = max(experiment.glob("searcher-state-*.pkl"), key=lambda path: path.stat().st_mtime)
     search = pickle.loads(saved.read_bytes())  # Ray's own format, of our own run.
     study = (search.get("searcher") or search)["_ot_study"] if isinstance(search, dict) else search._ot_study
-    return [[trial.state.name, trial.params.get("x")] for trial in study.trials]
+    return [[trial.state.name, trial.params.get("x"), len(trial.intermediate_values)] for trial in study.trials]
 
 
 def killed_often(command: list[str], log: Path, ended: Any, *, kills: int, chance: random.Random) -> dict[str, int]:
@@ -140,6 +140,12 @@ def epochs_redone(log: Path) -> int:
     return len(lines) - len(set(lines))
 
 
+def epochs_missing(log: Path, known: dict[float, int]) -> int:
+    """How many more epochs were trained than Optuna has values of, trial by trial, which differ in their parameter."""
+    trained = Counter(float(line.split()[0]) for line in set(log.read_text().splitlines()))
+    return sum(max(0, epochs - known.get(x, 0)) for x, epochs in trained.items())
+
+
 def ours(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
     """This engine, killed and resumed by the same command."""
     from optuna.trial import TrialState
@@ -163,7 +169,13 @@ def ours(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
     expected = [TrialState.COMPLETE if whole else TrialState.PRUNED for whole in full]
     wrong = sum(trial.state != state for trial, state in zip(trials_now, expected, strict=True))
     finished = sum(trial.state.is_finished() for trial in trials_now)
-    return {**counts, "lost": trials - finished, "redone": epochs_redone(log), "wrong": wrong}
+    missing = epochs_missing(log, {trial.params["x"]: len(trial.intermediate_values) for trial in trials_now})
+    return counts | {
+        "lost": trials - finished,
+        "redone": epochs_redone(log),
+        "missing": missing,
+        "wrong": wrong,
+    }
 
 
 def stock(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
@@ -178,10 +190,15 @@ def stock(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
         x, epoch = line.split()
         lengths[float(x)] = max(lengths.get(float(x), 0), int(epoch))
     wrong = 0
-    for state, x in found["optuna"]:
+    for state, x, _ in found["optuna"]:
         whole = lengths.get(x, 0) == MAX_EPOCHS
         wrong += state not in ("COMPLETE" if whole else "PRUNED", "FAIL")
-    return {**counts, "lost": trials - len(found["epochs"]), "redone": epochs_redone(log), "wrong": wrong}
+    return counts | {
+        "lost": trials - len(found["epochs"]),
+        "redone": epochs_redone(log),
+        "missing": epochs_missing(log, {x: epochs for _, x, epochs in found["optuna"]}),
+        "wrong": wrong,
+    }
 
 
 def main() -> None:
@@ -196,12 +213,12 @@ def main() -> None:
         stock_driver(args.stock_driver, args.trials)
         return
     print(f"{args.trials} trials of up to {MAX_EPOCHS} epochs, {SLOTS} at once, drivers killed {args.kills} times")
-    print(f"{'':8}{'kills':>8}{'failed starts':>16}{'trials lost':>14}{'epochs redone':>16}{'wrong states':>15}")
+    print("{:8}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format("", *COLUMNS))
     for name, engine in (("ours", ours), ("stock", stock)):
         with tempfile.TemporaryDirectory() as folder:
             found = engine(args.kills, args.trials, args.seed, Path(folder))
-        cells = (found[key] for key in ("kills", "failed_starts", "lost", "redone", "wrong"))
-        print("{:8}{:>8}{:>16}{:>14}{:>16}{:>15}".format(name, *cells), flush=True)
+        cells = (found[key] for key in ("kills", "failed_starts", "lost", "redone", "missing", "wrong"))
+        print("{:8}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format(name, *cells), flush=True)
 
 
 if __name__ == "__main__":
