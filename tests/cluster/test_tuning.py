@@ -43,7 +43,8 @@ def test_a_finished_trial_is_let_go(callback: StudyCallback, capsys: pytest.Capt
 
 def test_a_process_is_named_by_what_it_trains(tmp_path: Path) -> None:
     x: dict[str, Any] = {"float": [0, 1]}
-    study = open_study(tmp_path, space(parameters={"gen.x": x, "disc.x": x, "gen.depth": x}, start=[]))
+    parameters = {"gen.x": x, "disc.x": x, "gen.depth": x}
+    study = open_study(tmp_path, space(parameters=parameters, start=[]))
     slots: Any = SimpleNamespace(take=lambda trial: {}, place_of=lambda trial: 0, group=None)
     metrics: Any = SimpleNamespace(suggesting=nullcontext)
     suggested = StudySearcher(study, slots, metrics, Halt(None), lambda: None).suggest("any")

@@ -1,4 +1,4 @@
-"""Proves that parameters with the same last name are told apart: pytest tests/results/test_names.py."""
+"""Proves that no two parameters are shown as one: pytest tests/results/test_names.py."""
 
 import io
 from pathlib import Path
