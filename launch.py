@@ -17,7 +17,7 @@ from search_spaces import SpaceError, parse_duration
 from trainables.config import TaskError
 from trainables.importing import describe
 from trainables.machine import settle_home
-from trainables.terminal import be_utf8, keep_output, outlive_terminal
+from trainables.terminal import be_utf8, keep_output, outliving_terminal
 
 if TYPE_CHECKING:
     from results.description import Description
@@ -235,9 +235,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     settle_home()
     try:
         args = parse(list(sys.argv[1:] if argv is None else argv))
-        if args.command is not watch:  # Which nobody could end any more by Ctrl-C.
-            outlive_terminal()
-        return run_command(args)
+        if args.command is watch:  # Nobody could end it any more by Ctrl-C.
+            return run_command(args)
+        with outliving_terminal():
+            return run_command(args)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except (SpaceError, StudyError, TaskError) as error:

@@ -110,4 +110,7 @@ def test_a_server_ends_with_its_terminal(folder: StudyFolder) -> None:
         assert process.stdout is not None
         assert "watch it at http://" in process.stdout.readline()
         process.send_signal(signal.SIGHUP)
-        assert process.wait(timeout=20) == -signal.SIGHUP
+        try:
+            assert process.wait(timeout=20) == -signal.SIGHUP
+        finally:
+            process.kill()

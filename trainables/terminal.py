@@ -4,6 +4,8 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 
@@ -48,9 +50,14 @@ def fill_descriptors() -> None:
     os.close(descriptor)
 
 
-def outlive_terminal() -> None:
-    """Go on when the terminal is closed, and so do the processes that are started from now on."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@contextmanager
+def outliving_terminal() -> Iterator[None]:
+    """Meanwhile this process, and those that it starts, go on when the terminal is closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def be_utf8() -> None:

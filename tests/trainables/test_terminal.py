@@ -2,13 +2,14 @@
 
 import os
 import pty
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from results.console import Console
-from trainables.terminal import lasting
+from trainables.terminal import lasting, outliving_terminal
 
 
 class Ascii:
@@ -64,3 +65,10 @@ def test_a_whole_stream_gets_all_in_its_own_encoding(tmp_path: Path) -> None:
     assert stream.fileno() == descriptor
     os.close(descriptor)
     assert (tmp_path / "log").read_text() == "\\xfc \\u2713 \\u65e5\\u672c \\udcff\n"
+
+
+def test_a_hangup_is_nothing_meanwhile_and_is_one_afterwards() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with outliving_terminal():
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) == before

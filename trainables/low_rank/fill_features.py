@@ -21,7 +21,7 @@ from trainables.config import TaskError
 from trainables.images import image_files, read_image
 from trainables.left_out import LeftOut
 from trainables.task import default_device
-from trainables.terminal import keep_output, outlive_terminal
+from trainables.terminal import keep_output, outliving_terminal
 from trainables.trial_folder import write_atomically
 
 MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
@@ -137,7 +137,6 @@ def _read(files: Sequence[Path]) -> Tensor:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; gives the exit code: 0 done, 2 the user's mistake."""
     keep_output()
-    outlive_terminal()
     parser = argparse.ArgumentParser(
         prog="python -m trainables.low_rank.fill_features", description=__doc__.split("\n")[0]
     )
@@ -146,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default=MODEL, help="name of a downloaded model, or its folder (%(default)s)")
     chosen = parser.parse_args(arguments)
     try:
-        fill(chosen.images, chosen.cache, chosen.model)
+        with outliving_terminal():
+            fill(chosen.images, chosen.cache, chosen.model)
     except TaskError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
