@@ -3,9 +3,13 @@
     python benchmarks/faults.py [--kills 5] [--trials 16] [--seed 0]
 
 Both run the same trainable, which keeps a checkpoint after each epoch, under ASHA. The driver is killed (SIGKILL) at
-random moments while trials run, and started again each time; after the last kill it runs to its end. Counted are starts
-that failed, trials that are missing at the end, epochs that were trained twice, epochs that were trained and are missing
-in Optuna, and trials whose state in Optuna isn't what happened to them: COMPLETE though stopped early, or still RUNNING.
+random moments while trials run, and started again each time; after the last kill it runs to its end. Counted are
+
+- starts that failed,
+- trials that are missing at the end,
+- epochs that were trained twice,
+- epochs that were trained and of which Optuna has no value,
+- trials whose state in Optuna isn't what happened to them: COMPLETE though stopped early, or still RUNNING.
 """
 
 import argparse

@@ -124,10 +124,9 @@ def test_the_report_has_the_best_trial_drawn_once_for_each_model(tmp_path: Path)
 
 def test_pictures_whose_drawing_was_cut_short_are_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = studied(tmp_path).folder
-    save, before = Figure.savefig, len(DRAWN)
+    before = len(DRAWN)
 
-    def killed(figure: Figure, *arguments: Any, **options: Any) -> None:
-        monkeypatch.setattr(Figure, "savefig", save)  # The next one is drawn to its end.
+    def killed(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
