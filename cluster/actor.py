@@ -57,8 +57,8 @@ class TrialActor(tune.Trainable):
     def _take(self, config: dict[str, Any]) -> None:
         self._job: Job = config["job"]
         self._title = f"ray::{config['title']}"  # The name that the dashboard shows for the process,
-        print(config["title"], flush=True)  # and a line of its log.
         self._trainer.take(self._job)
+        print(config["title"], flush=True)  # and a line of its log; only now is standard output what it was.
 
 
 def told(outcome: Outcome, objective: Objective) -> dict[str, Any]:

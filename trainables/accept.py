@@ -40,6 +40,8 @@ def accept(space: Space) -> Objective:
                 "objective: {maximize: accuracy} or {minimize: loss}"
             ]
         )
+    if "epoch" in (space.objective.name, space.objective.second and space.objective.second.name):
+        raise SpaceError([f"{space.file.name}: objective: must be a metric, got epoch, which counts the reports"])
     argument, names = first_argument(task), {*(parameter.name for parameter in space.parameters), *space.fixed}
     if argument in names:
         raise SpaceError(

@@ -93,7 +93,9 @@ def _build(config_class: type, values: Mapping[str, Any], prefix: str, problems:
         return config_class(**arguments)
     except ValueError as error:
         problems.append(f"{prefix.rstrip('.') or 'config'}: {error}")
-        return None
+    except Exception as error:  # A config's checks are anyone's code.
+        problems.append(f"{prefix.rstrip('.') or 'config'}: {type(error).__name__}: {error}")
+    return None
 
 
 def _coerce(value: Any, kind: Any) -> Any:

@@ -4,11 +4,15 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from trainables.importing import import_from, task_folder
@@ -21,8 +25,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 class Surroundings:
     """A worker process as the launcher's user would have it: their folder, their modules.
 
-    What one job changed (the current folder, the start method of processes, signal handlers, the type of new tensors)
-    is put back for the next as it was when the task had just been imported: what its modules set up there stays.
+    What one job changed (the current folder, the start method of processes, signal handlers, how tensors are made, what
+    is printed to, which warnings raise) is put back for the next as it was when the task had just been imported: what
+    its modules set up there stays.
     """
 
     def __init__(self) -> None:
@@ -46,15 +51,34 @@ class Surroundings:
 
 def _as_they_are() -> list[Callable[[], object]]:
     """What brings the things that user code may change back to how they are now."""
-    folder, method = Path.cwd(), multiprocessing.get_start_method(allow_none=True)
-    kind, with_gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    umask = os.umask(0)
+    os.umask(umask)
     put_back: list[Callable[[], object]] = [
-        lambda: os.chdir(folder),
-        lambda: multiprocessing.set_start_method(method, force=True),
-        lambda: torch.set_default_dtype(kind),
-        lambda: torch.set_grad_enabled(with_gradients),
+        partial(os.chdir, Path.cwd()),
+        partial(os.umask, umask),
+        partial(setattr, sys, "stdout", sys.stdout),
+        partial(setattr, sys, "stderr", sys.stderr),
+        partial(_set_filters, list(warnings.filters)),
+        partial(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True),
+        partial(np.seterr, **np.geterr()),
+        partial(torch.set_default_dtype, torch.get_default_dtype()),
+        partial(torch.set_grad_enabled, torch.is_grad_enabled()),
+        partial(torch.autograd.set_detect_anomaly, torch.is_anomaly_enabled()),
+        partial(_set_default_device, torch.get_default_device()),
     ]
     if threading.current_thread() is threading.main_thread():  # Others may not set handlers.
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
         put_back += [partial(signal.signal, *pair) for pair in handlers.items() if pair[1] is not None]
+        put_back.append(partial(signal.alarm, 0))
     return put_back
+
+
+def _set_default_device(device: torch.device) -> None:
+    if torch.get_default_device() != device:  # Setting one slows down the making of all tensors.
+        torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def _set_filters(filters: list[Any]) -> None:
+    warnings.filters[:] = filters  # type: ignore[index]
+    with warnings.catch_warnings():
+        pass  # On leaving it has Python look at the filters anew.

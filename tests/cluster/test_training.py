@@ -120,6 +120,12 @@ def test_a_trial_sees_the_folder_that_the_search_was_started_from(home: Path) ->
         "multiprocessing.set_start_method('spawn')",
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
         "torch.set_default_dtype(torch.float64)",
+        "torch.set_default_device('meta')",
+        "import numpy; numpy.seterr(all='raise')",
+        "import warnings; warnings.simplefilter('error')",
+        "sys.stdout = open(os.devnull, 'w'); sys.stdout.close()",
+        "os.umask(0o777)",
+        "signal.signal(signal.SIGALRM, lambda *_: os._exit(9)); signal.setitimer(signal.ITIMER_REAL, 0.2)",
         "torch.set_num_threads(3)",
         "import logging; logging.disable(logging.CRITICAL); logging.basicConfig(force=True)",
     ],
@@ -130,7 +136,10 @@ def test_what_one_trial_changes_of_the_process_the_next_does_not_see(home: Path,
         "assert Path.cwd().name == 'home', Path.cwd()\n"
         "multiprocessing.set_start_method('spawn')\n"
         "assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN\n"
-        "assert torch.zeros(1).dtype == torch.float32\n"
+        "assert torch.zeros(1).dtype == torch.float32 and torch.zeros(1).device.type == 'cpu'\n"
+        "import numpy, time, warnings; numpy.log(numpy.zeros(1)); warnings.warn('x'); print('y')\n"
+        "Path('new').write_text('x'); assert os.stat('new').st_mode & 0o600 == 0o600; os.remove('new')\n"
+        "time.sleep(0.3)\n"
         "assert torch.get_num_threads() == 1\n"
     )
     for number, each in enumerate((seen, code, seen)):

@@ -139,6 +139,11 @@ def test_without_files_the_space_stays_as_it_is(tmp_path: Path, function: str) -
     assert locate_files(of_function) is of_function
 
 
+def test_the_count_of_epochs_is_no_objective(tmp_path: Path, function: str) -> None:
+    (problem,) = problems_of(space_of(tmp_path, task=function, objective={"minimize": "epoch"}))
+    assert problem == "s.yaml: objective: must be a metric, got epoch, which counts the reports"
+
+
 def test_a_functions_first_argument_is_the_whole_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "import_me_unpacked.py").write_text("def train(lr, seed):\n    yield {'loss': lr}\n")
     monkeypatch.syspath_prepend(tmp_path)
