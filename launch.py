@@ -39,7 +39,7 @@ def search(args: argparse.Namespace) -> int:
     budget = {"trials": args.trials, "max_epochs": args.max_epochs, "time": args.time}
     seed = [] if args.seed is None else [f"seed={args.seed}"]
     space = load_space(args.space, overrides=[*args.set, *seed], budget=budget)
-    import_paths = (str(space.file.parent.resolve()), str(Path.cwd()))
+    import_paths = tuple(dict.fromkeys([str(space.file.parent.resolve()), str(Path.cwd())]))
     import_from(import_paths)
     objective = accept(space)
     folder = StudyFolder(Path(args.out) / study_name(space.name if args.name is None else args.name))
@@ -234,6 +234,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_output()
     os.environ["MPLBACKEND"] = "agg"  # Pictures go to files, whatever a notebook's environment says.
     settle_home()
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        print("error: the current folder is gone: go to another one", file=sys.stderr)
+        return EXIT_MISTAKE
     try:
         args = parse(list(sys.argv[1:] if argv is None else argv))
         if args.command is watch:  # Nobody could end it any more by Ctrl-C.

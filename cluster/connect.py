@@ -142,8 +142,13 @@ def connect(address: str | None) -> Cluster:
     before anywhere else: a file `token.py` there would break them.
 
     Raises:
-        StudyError: when there is no cluster at the address, or Ray can't start here.
+        StudyError: when there is no cluster at the address, Ray can't start here, or was started by the user's code.
     """
+    if ray.is_initialized():
+        raise StudyError(
+            "Ray was started already, by code of the task as it was imported (ray.init): leave that to Rungs, or guard "
+            "it with: if __name__ == '__main__':"
+        )
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     local = {} if address else local_settings()
