@@ -168,7 +168,7 @@ def _needs(record: StudyRecord, export: Export, task: Any, code_files: list[str]
     lines = [f"**Rungs**{at}: in a checkout of it, `pip install -e .`; then run these commands there."]
     if code_files:
         lines.append(
-            f"The task's modules are in `code/`: {', '.join(map(code, code_files))}. Files that they read are not copied."
+            f"The task's modules are in `code/`: {', '.join(map(code, code_files))}. Files that they read are not there."
         )
     elif export.job.task not in BUILTIN_TASKS:
         module = export.job.task.partition(":")[0]
