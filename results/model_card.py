@@ -167,9 +167,8 @@ def _needs(record: StudyRecord, export: Export, task: Any, code_files: list[str]
     at = f" (it was made with commit {code(commit)})" if isinstance(commit, str) else ""
     lines = [f"**Rungs**{at}: in a checkout of it, `pip install -e .`; then run these commands there."]
     if code_files:
-        lines.append(
-            f"The task's modules are in `code/`: {', '.join(map(code, code_files))}. Files that they read are not there."
-        )
+        modules = ", ".join(map(code, code_files))
+        lines.append(f"The task's modules are in `code/`: {modules}. Files that they read are not there.")
     elif export.job.task not in BUILTIN_TASKS:
         module = export.job.task.partition(":")[0]
         lines.append(
