@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-import cluster  # noqa: F401 - Later a user's own cluster.py may come first, which is none of ours.
 from results.console import Console
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import SpaceError, parse_duration

@@ -198,7 +198,7 @@ def look(dashboard: str = "") -> Cluster:
     return Cluster(nodes=nodes, dashboard=dashboard)
 
 
-def check_code(task: str, import_paths: Sequence[str]) -> None:
+def check_code(task: str, import_paths: Sequence[str] = ()) -> None:
     """Make sure that every machine can import this project, and the task. With one machine that goes without saying.
 
     Raises:
@@ -210,10 +210,10 @@ def check_code(task: str, import_paths: Sequence[str]) -> None:
     names = ["cluster", *([module.partition(".")[0]] if attribute else [])]
 
     def lacking(names: list[str]) -> list[str]:  # Within: so it is sent itself, and not where to import it from.
-        import sys
         from importlib.machinery import PathFinder
+        from importlib.util import find_spec
 
-        return [name for name in names if PathFinder.find_spec(name, [*import_paths, *sys.path]) is None]
+        return [name for name in names if not (PathFinder.find_spec(name, import_paths) or find_spec(name))]
 
     lost = {host: found for host, found in _ask_all(lacking, names, otherwise=[]) if found}
     if lost:

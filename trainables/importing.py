@@ -22,9 +22,8 @@ from types import ModuleType
 from typing import Any
 
 from trainables.config import TaskError
+from trainables.reserved import OWN_NAMES, ROOT, holder_of, protect
 
-ROOT = Path(__file__).resolve().parent.parent
-OWN_NAMES = ("launch", "search_spaces", "trainables", "cluster", "results")
 PYTHONS = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("DESTSHARED")}
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -49,6 +48,7 @@ def import_from(paths: Iterable[str]) -> None:
     _folders[:] = folders
     pythons = [path for path in sys.path if path in PYTHONS or path.endswith(".zip")]
     sys.path[:] = [*pythons, *folders, *(path for path in sys.path if path not in {*pythons, *folders})]
+    protect(folders)
     importlib.invalidate_caches()
 
 
@@ -198,7 +198,7 @@ def _check_names(module_name: str, folders: tuple[str, ...], task: str) -> None:
     finder = _followed(module_name, searched)
     for name in [*finder.modules, module_name]:
         file = _find(name, searched) if "." not in name else None
-        if file is not None and (holder := _holder(name, file)):
+        if file is not None and (holder := holder_of(name, file)):
             raise TaskError(f"task {task!r}: the name {name!r} is taken by {holder}; rename {file}")
 
 
@@ -223,15 +223,3 @@ def _find(name: str, folders: Iterable[str]) -> Path | None:
     """The file of a module in these folders; None for a mere folder, which any module of that name comes before."""
     spec: ModuleSpec | None = PathFinder.find_spec(name, list(folders))
     return Path(spec.origin) if spec and spec.origin else None
-
-
-def _holder(name: str, file: Path) -> str:
-    """Who has taken a module's name; empty if nobody has."""
-    if name in OWN_NAMES:
-        return "Rungs itself"
-    if name in sys.stdlib_module_names:
-        return "Python's own library"
-    loaded = getattr(sys.modules.get(name), "__file__", None)
-    if name in sys.modules and (loaded is None or Path(loaded).resolve() != file.resolve()):
-        return f"an installed package that Rungs uses ({loaded})"
-    return ""

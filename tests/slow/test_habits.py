@@ -49,7 +49,7 @@ def test_files_and_modules_are_those_of_the_users_folders(workplace: Path, launc
     (workplace / "numbers_of_mine").mkdir()
     (workplace / "mine.py").write_text("raise RuntimeError('not this one')")
     (workplace / "target.txt").write_text("2")
-    for stray in ("token", "random", "results", "cluster", "yaml"):
+    for stray in ("token", "random", "results", "cluster", "yaml", "click", "ray"):
         (workplace / f"{stray}.py").write_text("raise RuntimeError('imported')")
     code, output = finish(launch("--space", "code/mine.yaml", "--quiet"))
     assert code == 0 and losses(workplace) == [5.0, 5.0], output

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from trainables.importing import ROOT, describe
+from trainables.reserved import needed_names
 
 LOAD = """
 import sys
@@ -57,6 +58,7 @@ def test_the_users_module_comes_before_an_installed_one(tmp_path: Path) -> None:
         ("launch", "Rungs itself"),
         ("random", "Python's own library"),
         ("yaml", "an installed package that Rungs uses"),
+        ("click", "an installed package that Rungs needs"),  # Ray's, which nobody has imported here.
     ],
 )
 def test_a_name_that_is_taken_is_refused_also_where_it_is_only_imported(tmp_path: Path, name: str, holder: str) -> None:
@@ -76,6 +78,22 @@ def test_files_that_nobody_imports_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "trainables").mkdir()  # A folder of that name is no module.
     module(tmp_path, "mine", "import trainables.config")
     assert loaded("mine", tmp_path) == "1"
+
+
+def test_what_rungs_needs_is_found_though_a_file_has_its_name(tmp_path: Path) -> None:
+    for stray in ("click", "cluster", "optuna"):
+        module(tmp_path, stray, "raise RuntimeError('imported')")
+    code = (
+        "import sys\nfrom trainables.importing import import_from\n"
+        f"import_from([{str(tmp_path)!r}])\nimport click, cluster, optuna\nprint(click.__version__, cluster.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert str(ROOT / "cluster") in done.stdout, done.stderr
+
+
+def test_all_that_rungs_asks_for_is_needed() -> None:
+    assert {"ray", "torch", "optuna", "yaml", "click", "aiohttp", "PIL", "sklearn"} <= needed_names()
+    assert not {"moto", "pytest", "mlflow"} & needed_names(), "what the tests and the options need is not"
 
 
 def test_packages_and_relative_imports_are_followed(tmp_path: Path) -> None:
