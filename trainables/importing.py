@@ -25,6 +25,7 @@ from trainables.config import TaskError
 from trainables.reserved import OWN_NAMES, ROOT, holder_of, protect
 
 PYTHONS = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("DESTSHARED")}
+MOST_FOLLOWED = 500
 INSTALLED = ("site-packages", "dist-packages")
 
 _folders: list[str] = []
@@ -145,7 +146,7 @@ def place_of(error: BaseException) -> str:
 
 def task_files(module_name: str) -> dict[str, Path]:
     """The user's own files that a module consists of, and those that it imports, by their paths as modules."""
-    finder = _followed(module_name, _folders)
+    finder = _followed(module_name, tuple(_folders))
     files = {name: getattr(module, "__file__", None) for name, module in finder.modules.items()}
     found = {name: Path(file) for name, file in files.items() if file} | _users_modules()
     return {_path_of(name, file): file for name, file in sorted(found.items()) if _is_users(str(file))}
@@ -195,15 +196,16 @@ def _check_names(module_name: str, folders: tuple[str, ...], task: str) -> None:
     searched = [folder for folder in folders if Path(folder).resolve() != ROOT]
     if module_name.partition(".")[0] in OWN_NAMES and _find(module_name.partition(".")[0], searched) is None:
         return
-    finder = _followed(module_name, searched)
+    finder = _followed(module_name, tuple(searched))
     for name in [*finder.modules, module_name]:
         file = _find(name, searched) if "." not in name else None
         if file is not None and (holder := holder_of(name, file)):
             raise TaskError(f"task {task!r}: the name {name!r} is taken by {holder}; rename {file}")
 
 
-def _followed(module_name: str, folders: Iterable[str]) -> "_UsersModules":
-    """The modules in these folders that a module leads to."""
+@lru_cache
+def _followed(module_name: str, folders: tuple[str, ...]) -> "_UsersModules":
+    """The modules in these folders that a module leads to, `MOST_FOLLOWED` at most, as each must be compiled."""
     finder = _UsersModules(path=[folder for folder in folders if Path(folder).resolve() != ROOT])
     with contextlib.suppress(ImportError, SyntaxError, ValueError, UnicodeError, RecursionError):
         finder.import_hook(module_name)  # Importing it for real tells what is wrong.
@@ -214,7 +216,7 @@ class _UsersModules(ModuleFinder):
     """Follows imports, without carrying them out, as far as they lead to files in the user's folders."""
 
     def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
-        if _find(name, path or self.path) is None:
+        if len(self.modules) >= MOST_FOLLOWED or _find(name, path or self.path) is None:
             raise ImportError(name)
         return super().find_module(name, path, parent)
 
