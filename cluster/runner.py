@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from threading import Thread
 from types import FrameType
 from typing import Any
 
@@ -160,7 +161,8 @@ def _signals_halt(halt: Halt, console: Console) -> Iterator[None]:
         if halt.reason:
             os._exit(EXIT_INTERRUPTED)
         halt.request("interrupted")
-        console.say("stopping; once more to leave at once", style="yellow")
+        # By a thread of its own: the signal may have come in the middle of a line, which can't be broken into.
+        Thread(target=console.say, args=("stopping; once more to leave at once", "yellow"), daemon=True).start()
 
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,13 +1,18 @@
 """Proves that opening a study leaves a true description, whatever happens: pytest tests/cluster/test_runner.py."""
 
 import io
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster import runner
 from cluster.study import Study
+from cluster.tuning import Halt
 from results.console import Console
 from results.description import Description, noted_changes, origin, read_description
 from results.study_folder import StudyError, StudyFolder
@@ -87,3 +92,32 @@ def test_fewer_trials_than_there_are_is_refused_and_changes_nothing(tmp_path: Pa
     with pytest.raises(StudyError, match=r"has 4 trials already: budget\.trials must not be below that, got 2"):
         opened(folder, described(fewer))
     assert folder.description.read_bytes() == before
+
+
+class Interrupted(io.RawIOBase):
+    """A file in the middle of whose first write Ctrl-C is pressed."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if not self.written:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        self.written += bytes(data)
+        return len(data)
+
+
+def test_an_interrupt_in_the_middle_of_a_line_ends_the_search_in_order() -> None:
+    file, halt = Interrupted(), Halt(None)
+    console = Console(io.TextIOWrapper(io.BufferedWriter(file)), width=80)
+    with runner._signals_halt(halt, console):
+        console.say("a line")
+    assert halt.reason == "interrupted"
+    deadline = time.monotonic() + 10
+    while b"once more" not in file.written and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert file.written.startswith(b"a line\nstopping; once more to leave at once")
