@@ -102,10 +102,11 @@ def _past(job: Job, folder: TrialFolder, state: dict[str, Any] | None, is_task: 
     if is_task:
         lines = lines[: state["epoch"] if state else 0]
     for line in lines:
-        if line["epoch"] <= last or job.objective.name not in line.get("metrics", {}):
+        metrics = line.get("metrics")
+        if line["epoch"] <= last or not isinstance(metrics, dict) or job.objective.name not in metrics:
             return  # It is damaged from here on.
         last = line["epoch"]
-        yield Report(epoch=line["epoch"], metrics=line["metrics"], details=line["details"])
+        yield Report(epoch=last, metrics=metrics, details=line.get("details", {}))
 
 
 def _goes_on(job: Job, past: Sequence[Report]) -> bool:

@@ -1,6 +1,7 @@
 """Proves that an export is all it takes to train a configuration again: pytest tests/results/test_export.py."""
 
 import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from results.retrain import retrain
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import Objective, SpaceError, dump_yaml
 from tests.results.small_study import OBJECTIVE, drive, open_study, small_space
+from trainables.config import TaskError
+from trainables.importing import import_from
 from trainables.job import Job, run
 from trainables.seeding import derive_seed
 
@@ -80,6 +83,14 @@ def test_an_export_that_lost_a_key_is_refused(tmp_path: Path, lost: str) -> None
         {"config": None},
         {"max_epochs": "many"},
         {"max_epochs": None},
+        {"max_epochs": 2.7},
+        {"max_epochs": "3"},
+        {"max_epochs": -1},
+        {"max_epochs": True},
+        {"seed": 1.5},
+        {"split_seed": -1},
+        {"cpus": 0},
+        {"import_paths": [1]},
         {"seed": [1]},
         {"cpus": "two"},
         {"import_paths": None},
@@ -123,6 +134,44 @@ def test_a_study_exports_its_trials_best_first(tmp_path: Path) -> None:
 
 
 # Training again
+
+
+RANDOM = """
+import random
+import numpy, torch
+
+def train(config):
+    for _ in range(3):
+        yield {"score": random.random() + numpy.random.rand() + float(torch.rand(())) + config["x"]}
+"""
+
+
+def test_a_functions_randomness_is_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "random_function.py").write_text(RANDOM)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    job = replace(an_export(tmp_path).job, task="random_function:train", max_epochs=3, folder=tmp_path / "trial")
+    import_from([str(tmp_path)])
+    values = [report.metrics["score"] for report in run(job)]
+    assert len(set(values)) == 3
+    best = Best(number=4, epoch=values.index(max(values)) + 1, value=max(values), complete=True)
+    an_export(tmp_path, job=job, best=best, import_paths=(str(tmp_path),)).write(tmp_path / "best.yaml")
+    code, output = train_again(tmp_path / "best.yaml")
+    assert code == 0 and "the exported value, reproduced" in output
+
+
+def test_what_a_task_is_not_compared_by_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    job = replace(
+        an_export(tmp_path).job, task="gpt2_classifier", values=dict.fromkeys(("data.path", "data.vocab"), "/no")
+    )
+    an_export(tmp_path, job=job).write(tmp_path / "best.yaml")
+    with pytest.raises(TaskError) as caught:
+        train_again(tmp_path / "best.yaml")
+    assert sorted(caught.value.problems) == [
+        f"{tmp_path / 'best.yaml'}: data.path: no such file or folder: /no",
+        f"{tmp_path / 'best.yaml'}: data.vocab: no such file or folder: /no",
+        f"{tmp_path / 'best.yaml'}: objective: gpt2_classifier is compared by {{maximize: accuracy}}, "
+        "got {maximize: score}",
+    ]
 
 
 def train_again(path: Path, seed: int | None = None) -> tuple[int, str]:

@@ -1,5 +1,8 @@
 """Proves that pictures are drawn of the model at its best epoch, for the rows asked for: pytest tests/results."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from trainables.data import Splits
 from trainables.job import run
 from trainables.trial_folder import read_state
 
+ROOT = Path(__file__).resolve().parents[2]
 DRAWN: list[tuple[list[float], list[int]]] = []
 
 
@@ -155,3 +159,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     study.folder.pictures.touch()
     with pytest.raises(StudyError, match="pictures can't be written: File exists; copy the study and draw there"):
         draw(study, trial=None, rows=ROWS)
+
+
+def test_pictures_are_drawn_to_files_whatever_a_notebooks_environment_says() -> None:
+    code = "import launch; launch.main(['spaces']); from matplotlib import pyplot; print(pyplot.get_backend())"
+    environment = {**os.environ, "MPLBACKEND": "module://a_backend_that_only_a_notebook_has"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].lower() == "agg", done.stderr

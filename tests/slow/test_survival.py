@@ -83,6 +83,7 @@ def test_killed_twenty_times_and_nothing_is_lost(workplace: Path, launch: Launch
     redone = sum(trained.values()) - sum(len(trial.intermediate_values) for trial in study.trials)
     assert 0 <= redone <= 2 * kills, "at most one epoch for each of two running trials and kill"
     assert len(list((workplace / "runs" / "line" / "trials").glob("*/checkpoint"))) <= 2
+    assert not list((workplace / "runs").rglob(".*.tmp")), "what the killed ones left is gone"
 
 
 def check_journal(journal: Path, study: StudyRecord) -> None:
