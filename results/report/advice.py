@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from results.description import noted_changes
 from results.report.facts import Facts
 from results.report.scales import place
 from results.text import metric_text, value_text
@@ -46,6 +47,14 @@ def _failures(facts: Facts) -> Iterator[Advice]:
         yield Advice(
             title=f"{len(failed)} of {over} finished trials failed ({len(failed) / over:.0%})",
             detail=f"The most frequent reason, {times} times: {reason}",
+        )
+
+
+def _changed(facts: Facts) -> Iterator[Advice]:
+    if found := noted_changes(facts.record.description.origin):
+        yield Advice(
+            title="What trains is not the same any more since the study began",
+            detail=f"Trials before and after may not be comparable: {'; '.join(found)}.",
         )
 
 
@@ -194,6 +203,7 @@ def _listed(numbers: list[int], most: int = 12) -> str:
 
 _FINDERS: tuple[Callable[[Facts], Iterator[Advice]], ...] = (
     _failures,
+    _changed,
     _not_finite,
     _start_point_wins,
     _single_peak,

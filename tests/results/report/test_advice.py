@@ -23,7 +23,12 @@ MIDDLE = {"optim.lr": 0.003, "model.kind": "plain", "model.dropout": 0.25}
 
 
 def told(
-    value: Value, *, stopped: Mapping[int, int] | None = None, failed: tuple[int, ...] = (), **changed: Any
+    value: Value,
+    *,
+    stopped: Mapping[int, int] | None = None,
+    failed: tuple[int, ...] = (),
+    origin: Mapping[str, Any] | None = None,
+    **changed: Any,
 ) -> dict[str, str]:
     """Titles and details of the warnings about a study whose values are given by trial and epoch.
 
@@ -50,7 +55,7 @@ def told(
         made.number = number
         trials.append(made)
     assert searched.objective is not None
-    description = Description(space=searched, objective=searched.objective, import_paths=(), origin={})
+    description = Description(space=searched, objective=searched.objective, import_paths=(), origin=origin or {})
     record = StudyRecord(folder=StudyFolder(Path("none")), description=description, trials=trials, holder=None)
     return {one.title: one.detail for one in advice(Facts.of(record))}
 
@@ -67,6 +72,12 @@ def test_a_steady_study_is_left_alone() -> None:
 def test_failures_are_counted_with_their_reason() -> None:
     found = told(steady, failed=(2, 3, 4))
     assert found["3 of 9 finished trials failed (33%)"] == "The most frequent reason, 2 times: broke 0"
+
+
+def test_what_changed_since_the_study_began_is_told() -> None:
+    found = told(steady, origin={"changes": [{"at": "now", "changed": ["torch was 1, now 2", "numpy was 3, now 4"]}]})
+    detail = found["What trains is not the same any more since the study began"]
+    assert detail.endswith("comparable: torch was 1, now 2; numpy was 3, now 4.")
 
 
 def test_values_that_are_not_finite_are_counted() -> None:
