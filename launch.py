@@ -14,6 +14,8 @@ from rich.text import Text
 from results.console import Console
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import SpaceError, parse_duration
+from search_spaces.checks import GREATEST_SEED
+from search_spaces.problems import MAX_WHOLE
 from trainables.config import TaskError
 from trainables.importing import describe
 from trainables.machine import settle_home
@@ -290,7 +292,7 @@ def search_parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=at_least_one, help="configurations to try")
     parser.add_argument("--max-epochs", type=at_least_one, help="epochs of a trial that is never stopped")
     parser.add_argument("--time", type=duration, help="limit of this launch: 90s, 30m, 2h")
-    parser.add_argument("--seed", type=not_negative, help="of every random choice")
+    parser.add_argument("--seed", type=seed, help="of every random choice")
     parser.add_argument("--set", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="change the space")
     parser.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
     parser.add_argument("--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME")
@@ -312,7 +314,7 @@ def command_parser() -> argparse.ArgumentParser:
             command.add_argument(argument, nargs="+" if argument == "studies" else None)
         if function is train:
             command.add_argument("--workers", type=at_least_one, default=1, help="processes that train together")
-            command.add_argument("--seed", type=not_negative, help="another one than the export's")
+            command.add_argument("--seed", type=seed, help="another one than the export's")
         if function is export:
             command.add_argument("--top", type=at_least_one, help="how many (default: 3; of two objectives the front)")
             command.add_argument("--to", type=folder, help="folder; default: exports/ in the study's")
@@ -364,10 +366,16 @@ def not_negative(text: str) -> int:
     return whole_number(text, least=0)
 
 
-def whole_number(text: str, *, least: int) -> int:
+def seed(text: str) -> int:
+    """An option's seed."""
+    return whole_number(text, least=0, most=GREATEST_SEED)
+
+
+def whole_number(text: str, *, least: int, most: int = MAX_WHOLE) -> int:
     """An option's whole number, or argparse's error."""
-    if not text.lstrip("-").isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text!r}")
+    if not text.lstrip("-").isdecimal() or not least <= int(text) <= most:
+        upper = "" if most == MAX_WHOLE else f" to {most}"
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least}{upper}, got {text!r}")
     return int(text)
 
 

@@ -12,6 +12,7 @@ from results.read import StudyRecord
 from results.study_folder import StudyError, StudyFolder
 from results.text import metric_text
 from search_spaces import Space, dump_yaml, read_objective, read_yaml
+from search_spaces.checks import GREATEST_SEED
 from search_spaces.problems import MAX_WHOLE, is_number, is_whole, show
 from search_spaces.space import Objective
 from trainables.config import flatten
@@ -182,14 +183,15 @@ def trial_job(folder: StudyFolder, space: Space, objective: Objective, number: i
 
 _FROM_ONE = Kind(lambda value: is_whole(value) and 1 <= value <= MAX_WHOLE, "a whole number from 1")
 _FROM_ZERO = Kind(lambda value: is_whole(value) and 0 <= value <= MAX_WHOLE, "a whole number from 0")
+_SEED = Kind(lambda value: is_whole(value) and 0 <= value <= GREATEST_SEED, f"a whole number from 0 to {GREATEST_SEED}")
 _FINITE = Kind(is_number, "a finite number")
 _EXPORT = {
     "task": TEXT,
     "objective": OBJECTIVE,
     "config": Kind(lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value), "a mapping"),
     "max_epochs": _FROM_ONE,
-    "seed": _FROM_ZERO,
-    "split_seed": _FROM_ZERO,
+    "seed": _SEED,
+    "split_seed": _SEED,
     "cpus": Kind(lambda value: is_number(value) and value > 0, "a number above 0"),
     "import_paths": Kind(
         lambda value: isinstance(value, list) and all(isinstance(path, str) for path in value), "a list of folders"

@@ -13,13 +13,14 @@ from search_spaces.problems import Problem, is_scalar, show, unknown, whole, wor
 if TYPE_CHECKING:
     from search_spaces.space import Budget, Search
 
+GREATEST_SEED = 2**32 - 1  # NumPy and scikit-learn take no larger one.
 Known = Mapping[str, Parameter | None]
 Start = Mapping[str, Any]
 
 
 def top_problems(task: object, seed: object) -> Iterator[Problem]:
     """The task must be named, and the seed be a seed."""
-    yield from filter(None, (word("task", task), whole("seed", seed, least=0)))
+    yield from filter(None, (word("task", task), whole("seed", seed, least=0, most=GREATEST_SEED)))
 
 
 def fixed_problems(known: Known, fixed: Mapping[str, Any]) -> Iterator[Problem]:

@@ -52,12 +52,14 @@ def rule(holds: bool, field: str, text: str) -> Problem | None:
     return None if holds else Problem(text=text, path=(field,))
 
 
-def whole(field: str, value: object, *, least: int) -> Problem | None:
-    """The rule that a field is a whole number, and how small it may be."""
+def whole(field: str, value: object, *, least: int, most: int = MAX_WHOLE) -> Problem | None:
+    """The rule that a field is a whole number, how small it may be and how large."""
+    too_large = is_whole(value) and value > most
+    limits = f"at most {most}" if too_large else f"at least {least}"
     return rule(
-        is_whole(value) and value >= least,
+        is_whole(value) and least <= value <= most,
         field,
-        f"{field} must be a whole number, at least {least}, got {show(value)}",
+        f"{field} must be a whole number, {limits}, got {show(value)}",
     )
 
 

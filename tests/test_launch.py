@@ -139,8 +139,8 @@ def refused(launched: Launch, here: Path, *arguments: str) -> str:
         ("--space small.yaml --time soon", "time must be a duration above 0 such as 90s"),
         ("--space small.yaml --time 0s", "time must be a duration above 0"),
         ("--space small.yaml --time -5m", "expected one argument"),
-        ("--space small.yaml --seed -1", "must be a whole number from 0, got '-1'"),
-        ("--space small.yaml --seed one", "must be a whole number from 0, got 'one'"),
+        ("--space small.yaml --seed -1", "must be a whole number from 0 to 4294967295, got '-1'"),
+        ("--space small.yaml --seed one", "must be a whole number from 0 to 4294967295, got 'one'"),
         ("--space small.yaml --concurrent 0", "must be a whole number from 1, got '0'"),
         ("--space small.yaml --set nonsense", "must be key=value"),
         ("--space small.yaml --set =3", "must be key=value"),
@@ -188,7 +188,8 @@ def refused(launched: Launch, here: Path, *arguments: str) -> str:
         ("train small.yaml", "small.yaml is no exported configuration"),
         ("train launch_task.py", "launch_task.py"),
         ("train small.yaml --workers 0", "must be a whole number from 1, got '0'"),
-        ("train small.yaml --seed -3", "must be a whole number from 0, got '-3'"),
+        ("train small.yaml --seed 4294967296", "must be a whole number from 0 to 4294967295, got '4294967296'"),
+        ("train small.yaml --seed -3", "must be a whole number from 0 to 4294967295, got '-3'"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_refused(launched: Launch, here: Path, arguments: str, message: str) -> None:

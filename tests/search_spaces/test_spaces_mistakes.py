@@ -106,6 +106,7 @@ BEHIND = {  # what follows the parameters a and b, from line 6 on
         "{GPU: 1}"
     ),
     "seed: -1": "s.yaml:6: seed must be a whole number, at least 0, got -1",
+    "seed: 4294967296": "s.yaml:6: seed must be a whole number, at most 4294967295, got 4294967296",
     "seed: 1.0": "s.yaml:6: seed must be a whole number, at least 0, got 1.0",
     "extends: nowhere": "s.yaml:6: extends: a space must be one of",
     "extends: [x]": 's.yaml:6: extends: must be the name of a space, got ["x"]',
