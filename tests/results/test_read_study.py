@@ -11,7 +11,7 @@ from results.description import Description, origin, read_description
 from results.identity import differences, identity
 from results.read import read_study
 from results.study_folder import StudyError, StudyFolder, StudyLock
-from results.summary import print_summary, states_text
+from results.summary import nothing_found_text, print_summary, states_text
 from search_spaces import SpaceError, dump_yaml, read_yaml
 from tests.results.small_study import OBJECTIVE, described, drive, open_study, small_space
 
@@ -233,3 +233,21 @@ def test_a_description_is_frozen() -> None:
     with pytest.raises(AttributeError):
         described(small_space()).origin = {}  # type: ignore[misc]
     assert isinstance(described(small_space()), Description)
+
+
+def test_a_study_that_found_nothing_says_why(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s")
+    for number in range(2):
+        assert study.next_trial() is not None
+        study.report(number, 1, float("nan"))
+    assert nothing_found_text(read_study(study.folder)) == (
+        "no trial has a finite score: trial 0 ended at epoch 1 with a number that isn't"
+    )
+    assert study.next_trial() is not None
+    study.fail(2, "RuntimeError: no data (mine.py:2)")
+    failed = "no trial has a finite score: trial 2 failed: RuntimeError: no data (mine.py:2)"
+    assert nothing_found_text(read_study(study.folder)) == failed
+    error = study.folder.trial(2).error
+    error.parent.mkdir(parents=True)
+    error.write_text("Traceback")
+    assert nothing_found_text(read_study(study.folder)) == f"{failed}; the traceback: {error}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from results.description import noted_changes
+from results.read import read_study
 from results.study_folder import StudyFolder
 from tests.slow.conftest import Launch, finish, record, wait_until
 
@@ -122,11 +123,6 @@ def test_a_search_that_finds_nothing_has_failed(workplace: Path, launch: Launch)
     assert code == 1
     assert "no trial has a finite loss: trial 0 failed: RuntimeError: no data (mine.py:2)" in output
     assert "the traceback: runs/mine/trials/0000/error.txt" in output
-    space(workplace, "def train(config):\n    yield {'loss': float('nan')}\n", trials=2)
-    code, output = finish(launch("--space", "mine.yaml", "--quiet", "--name", "nan"))
-    assert code == 1 and "no trial has a finite loss: trial 0 ended at epoch 1 with a number that isn't" in output, (
-        output
-    )
 
 
 KEEPS = """
@@ -146,24 +142,28 @@ def train(config, folder, max_epochs):
 
 
 def test_a_function_with_its_own_checkpoint_loses_no_epoch(workplace: Path, launch: Launch) -> None:
-    space(workplace, KEEPS, trials=5, scheduler="asha")
-    one = ("--space", "mine.yaml", "--concurrent", "1", "--quiet")
-    code, output = finish(launch(*one, "--name", "whole"))
-    assert code == 0, output
-    journal = workplace / "runs" / "cut" / "journal.log"
-    for kill in (signal.SIGKILL, signal.SIGINT):
+    space(workplace, KEEPS, trials=6)
+    journal = workplace / "runs" / "mine" / "journal.log"
+    for kill in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
         size = journal.stat().st_size if journal.exists() else 0
-        process = launch(*one, "--name", "cut")
-        wait_until(lambda size=size: journal.exists() and journal.stat().st_size > size + 1200, process)  # type: ignore[misc]
+        process = launch("--space", "mine.yaml", "--quiet")
+        wait_until(lambda size=size: journal.exists() and journal.stat().st_size > size + 1500, process)  # type: ignore[misc]
         process.send_signal(kill)
         finish(process)
-    code, output = finish(launch(*one, "--name", "cut"))
+    code, output = finish(launch("--space", "mine.yaml", "--quiet"))
     assert code == 0, output
-    whole, cut = record(workplace, "whole"), record(workplace, "cut")
-    assert [(trial.state, trial.params, trial.intermediate_values) for trial in cut.trials] == [
-        (trial.state, trial.params, trial.intermediate_values) for trial in whole.trials
-    ]
-    assert not any("warning" in trial.user_attrs for trial in cut.trials)
+    for trial in record(workplace, "mine").trials:
+        assert trial.state == TrialState.COMPLETE and "warning" not in trial.user_attrs
+        assert trial.intermediate_values == dict(enumerate(losses_of(trial.params["lr"]), start=1))
+
+
+def losses_of(lr: float) -> list[float]:
+    """What four epochs of gradient descent on (w - 3)^2 give."""
+    weight, found = 0.0, []
+    for _ in range(4):
+        weight = weight - lr * 2 * (weight - 3.0)
+        found.append((weight - 3.0) ** 2)
+    return found
 
 
 DATA = """
@@ -172,9 +172,8 @@ def train(config):
 """
 
 
-def test_a_project_that_was_moved_goes_on(workplace: Path, launch: Launch) -> None:
+def test_a_project_that_was_moved_and_changed_goes_on_and_says_so(workplace: Path, launch: Launch) -> None:
     space(workplace / "a", DATA)
-    study = workplace / "a" / "runs"
     code, output = finish(launch("--space", "a/mine.yaml", "--quiet", "--out", "a/runs"))
     assert code == 0, output
     code, output = finish(launch("export", "a/runs/mine", "--top", "1"))
@@ -183,26 +182,19 @@ def test_a_project_that_was_moved_goes_on(workplace: Path, launch: Launch) -> No
     study = workplace / "b" / "runs" / "mine"
     (exported,) = study.glob("exports/trial-*")
     shutil.copytree(exported, workplace / "given")
+    (workplace / "b" / "mine.py").write_text(DATA + "# changed\n")
     for command in (
         ("--resume", "b/runs/mine", "--trials", "3", "--quiet"),
         ("--space", "b/mine.yaml", "--out", "b/runs", "--trials", "4", "--quiet"),
         ("confirm", "b/runs/mine", "--top", "1", "--seeds", "1", "--quiet"),
-        ("report", "b/runs/mine"),
-        ("train", str(exported / "config.yaml")),
     ):
         code, output = finish(launch(*command))
         assert code == 0, output
+        assert "since this study began, the code of the task, mine.py was " in output
+    (noted,) = noted_changes(read_study(StudyFolder(study)).description.origin)
+    assert noted.startswith("the code of the task, mine.py was ")
+    assert finish(launch("report", "b/runs/mine"))[0] == 0
+    assert finish(launch("train", str(exported / "config.yaml")))[0] == 0
     shutil.rmtree(workplace / "b")
     code, output = finish(launch("train", "given/config.yaml"))
     assert code == 0 and "reproduced" in output, output
-
-
-def test_a_change_of_the_code_is_told_and_noted(workplace: Path, launch: Launch) -> None:
-    space(workplace, DATA)
-    assert finish(launch("--space", "mine.yaml", "--quiet"))[0] == 0
-    (workplace / "mine.py").write_text(DATA + "# changed\n")
-    code, output = finish(launch("--resume", "runs/mine", "--trials", "3", "--quiet"))
-    assert code == 0 and "since this study began, the code of the task, mine.py was " in output, output
-    (noted,) = noted_changes(record(workplace, "mine").description.origin)
-    assert noted.startswith("the code of the task, mine.py was ")
-    assert StudyFolder(workplace / "runs" / "mine").description.exists()
