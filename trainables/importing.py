@@ -136,9 +136,9 @@ def place_of(error: BaseException) -> str:
         return f"{Path(error.filename).name}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     cause = error.__cause__ or error.__context__
-    frames += traceback.extract_tb(cause.__traceback__) if cause else []
-    for is_wanted in (_is_users, _is_own, bool):
-        for frame in reversed(frames):
+    causes = traceback.extract_tb(cause.__traceback__) if cause else []  # An end of a generator has no line of its own.
+    for searched, is_wanted in ((frames, _is_users), (causes, _is_users), (frames, _is_own), (frames, bool)):
+        for frame in reversed(searched):
             if is_wanted(frame.filename):
                 return f"{Path(frame.filename).name}:{frame.lineno}"
     return ""

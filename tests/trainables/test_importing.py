@@ -114,6 +114,10 @@ def test_packages_and_relative_imports_are_followed(tmp_path: Path) -> None:
             ("import argparse", "argparse.ArgumentParser().parse_args()"),
             "importing mine called sys.exit(2) (mine.py:2); does it read sys.argv?",
         ),
+        (
+            ("import sys", "try:", "    import not_there_at_all", "except ImportError:", "    sys.exit(1)"),
+            "importing mine called sys.exit(1) (mine.py:5)",
+        ),
         (("raise KeyboardInterrupt",), "importing mine failed: KeyboardInterrupt (mine.py:1)"),
         (("import json", "json.loads(1)"), "(mine.py:2)"),
         (("x = 1", "def f(:"), "(mine.py:2)"),
