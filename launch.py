@@ -136,7 +136,7 @@ def train(args: argparse.Namespace) -> int:
 
     if args.workers == 1:
         return retrain(Path(args.config), seed=args.seed, console=console)
-    from cluster.together import train_together
+    from cluster.group_train import train_together
 
     return retrain(Path(args.config), seed=args.seed, console=console, train=train_together(args.workers))
 

@@ -6,7 +6,7 @@ from ray import tune
 from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
 from cluster.group import Group
-from cluster.training import LocalTrainer, Outcome, Trainer
+from cluster.trainer import LocalTrainer, Outcome, Trainer
 from search_spaces.space import Objective
 from trainables.job import Job
 

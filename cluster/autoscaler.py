@@ -13,7 +13,7 @@ from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.experimental.internal_kv import _internal_kv_get, internal_kv_get_gcs_client
 
 from cluster.connect import Cluster, look
-from cluster.tuning import Halt
+from cluster.tune_hooks import Halt
 from results.console import Console
 from results.study_folder import StudyError
 from search_spaces import Resources

@@ -18,7 +18,7 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
-from cluster.training import LocalTrainer, Outcome
+from cluster.trainer import LocalTrainer, Outcome
 from trainables.job import Job
 from trainables.team import ProcessTeam
 

@@ -18,9 +18,9 @@ from cluster.autoscaler import machines_for
 from cluster.connect import check_code, check_reachable, connect, look
 from cluster.local_ray import token_text
 from cluster.mlflow_mirror import MlflowMirror, following
-from cluster.search import search
 from cluster.study import Study
-from cluster.tuning import Halt
+from cluster.tune import search
+from cluster.tune_hooks import Halt
 from cluster.view import open_view
 from results.console import Console
 from results.description import Description, as_begun, changes, origin, with_changes

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from cluster.study import Study
-from cluster.tuning import Halt
+from cluster.tune_hooks import Halt
 from results.console import Console
 from results.text import duration, metric_text, short_names, values_text
 

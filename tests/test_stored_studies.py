@@ -40,10 +40,10 @@ def test_an_interrupted_study_goes_on_with_what_it_had(studies: Path) -> None:
     record = read_study(folder)
     assert [trial.state.name for trial in record.trials].count("WAITING") == 0
     assert len(record.trials) == record.description.space.budget.trials == 7
-    for number, trial in before.items():
+    for number, known in before.items():
         after = record.trials[number]
-        assert trial.params == after.params
-        assert trial.intermediate_values.items() <= after.intermediate_values.items()
+        assert known.params == after.params
+        assert known.intermediate_values.items() <= after.intermediate_values.items()
     first_new_epoch = max(before[1].intermediate_values) + 1
     lines = folder.trial(1).metrics.read_text(encoding="utf-8").splitlines()
     assert first_new_epoch == 6 and f'"epoch": {first_new_epoch}' in lines[first_new_epoch - 1]

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from cluster.study import Study, Trial
-from cluster.training import LocalTrainer
+from cluster.trainer import LocalTrainer
 from results.journal import read_journal
 from results.study_folder import StudyFolder
 from search_spaces import Objective, space_from_mapping

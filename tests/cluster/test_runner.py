@@ -12,7 +12,7 @@ import pytest
 
 from cluster import runner
 from cluster.study import Study
-from cluster.tuning import Halt
+from cluster.tune_hooks import Halt
 from results.console import Console
 from results.description import Description, noted_changes, origin, read_description
 from results.study_folder import StudyError, StudyFolder

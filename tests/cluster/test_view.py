@@ -9,7 +9,7 @@ import pytest
 from rich.live import Live
 
 from cluster.study import Study
-from cluster.tuning import Halt
+from cluster.tune_hooks import Halt
 from cluster.view import LINE_S, REFRESH_S, LineView, TableView
 from results.console import Console
 from tests.results.report.studies import open_study, space

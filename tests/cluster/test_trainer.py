@@ -1,4 +1,4 @@
-"""Proves that a process outlives what its jobs do to it: pytest tests/cluster/test_training.py."""
+"""Proves that a process outlives what its jobs do to it: pytest tests/cluster/test_trainer.py."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cluster.training import LocalTrainer, Outcome
+from cluster.trainer import LocalTrainer, Outcome
 from search_spaces import Objective
 from trainables.job import Job
 from trainables.trial_folder import TrialFolder

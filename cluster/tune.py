@@ -17,7 +17,7 @@ from cluster.metrics import Metrics
 from cluster.ray_mending import mend_out_of_memory
 from cluster.slots import Slots
 from cluster.study import Study
-from cluster.tuning import Halt, StudyCallback, StudyScheduler, StudySearcher, View
+from cluster.tune_hooks import Halt, StudyCallback, StudyScheduler, StudySearcher, View
 from results.study_folder import StudyFolder
 
 TUNE_SETTINGS = {

@@ -1,6 +1,6 @@
 """Proves that Tune's hooks keep nothing of finished trials, and name those that train.
 
-pytest tests/cluster/test_tuning.py
+pytest tests/cluster/test_tune_hooks.py
 """
 
 import re
@@ -14,8 +14,8 @@ import pytest
 from ray.tune.experiment import Trial
 from ray.tune.utils.callback import _create_default_callbacks
 
-from cluster.search import TUNE_SETTINGS
-from cluster.tuning import Halt, StudyCallback, StudySearcher
+from cluster.tune import TUNE_SETTINGS
+from cluster.tune_hooks import Halt, StudyCallback, StudySearcher
 from tests.results.report.studies import open_study, space
 
 
