@@ -126,7 +126,7 @@ def held_cpus(wait_s: float = 10.0) -> float:
 def ours(space: dict[str, Any], *, concurrent: int | None = None) -> Measured:
     """This engine's search of a space, in a folder that is removed again."""
     from cluster.connect import connect
-    from cluster.study import Study
+    from cluster.search.study import Study
     from cluster.tune import search
     from cluster.tune_hooks import Halt
     from cluster.view import SilentView

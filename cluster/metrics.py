@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from optuna.trial import TrialState
 from ray.util.metrics import Counter, Gauge, Histogram
 
+from cluster.search.study import Study
 from cluster.slots import Slots
-from cluster.study import Study
 
 REFRESH_S = 2.0
 LATENCIES_S = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]

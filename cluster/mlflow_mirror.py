@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.best import trial_best
 from results.console import Console
 from results.description import Description

@@ -18,7 +18,7 @@ from cluster.autoscaler import machines_for
 from cluster.connect import check_code, check_reachable, connect, look
 from cluster.local_ray import token_text
 from cluster.mlflow_mirror import MlflowMirror, following
-from cluster.study import Study
+from cluster.search.study import Study
 from cluster.tune import search
 from cluster.tune_hooks import Halt
 from cluster.view import open_view

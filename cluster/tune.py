@@ -15,8 +15,8 @@ from cluster.connect import Cluster, look
 from cluster.group import GroupSpec
 from cluster.metrics import Metrics
 from cluster.ray_mending import mend_out_of_memory
+from cluster.search.study import Study
 from cluster.slots import Slots
-from cluster.study import Study
 from cluster.tune_hooks import Halt, StudyCallback, StudyScheduler, StudySearcher, View
 from results.study_folder import StudyFolder
 

@@ -13,8 +13,8 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from cluster.metrics import Metrics
+from cluster.search.study import Study
 from cluster.slots import Slots
-from cluster.study import Study
 from results.database import DATABASE_ERRORS
 from results.text import short_names, values_text
 

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from cluster.study import Study
+from cluster.search.study import Study
 from cluster.tune_hooks import Halt
 from results.console import Console
 from results.text import duration, metric_text, short_names, values_text

@@ -1,4 +1,7 @@
-"""Proves that the command line stays, and that a mistake is one message and no file: pytest tests/test_launch.py."""
+"""Proves that the command line stays, and that a mistake is one message and no file.
+
+pytest tests/test_launch.py
+"""
 
 import os
 import sys
@@ -12,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 import launch
-from cluster.study import Study
+from cluster.search.study import Study
 from results.description import Description, read_description
 from results.study_folder import StudyFolder
 from results.tracking import Tracking

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import launch
-from cluster.study import Study
+from cluster.search.study import Study
 from results.description import read_description
 from results.export import read_export
 from results.load import load_exported

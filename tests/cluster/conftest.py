@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.study_folder import StudyFolder
-from tests.cluster.toy_study import Open, open_study, steady_space
+from tests.cluster.search.toy_study import Open, open_study, steady_space
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from cluster.study import Study, Trial
+from cluster.search.study import Study, Trial
 from cluster.trainer import LocalTrainer
 from results.journal import read_journal
 from results.study_folder import StudyFolder

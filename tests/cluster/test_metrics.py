@@ -1,4 +1,7 @@
-"""Proves that what is told to Prometheus is what the Grafana page asks for: pytest tests/cluster/test_metrics.py."""
+"""Proves that what is told to Prometheus is what the Grafana page asks for.
+
+pytest tests/cluster/test_metrics.py
+"""
 
 import ast
 import json

@@ -1,4 +1,7 @@
-"""Proves that MLflow shows a study as it is, whoever goes away meanwhile: pytest tests/cluster/test_mlflow.py."""
+"""Proves that MLflow shows a study as it is, whoever goes away meanwhile.
+
+pytest tests/cluster/test_mlflow.py
+"""
 
 import math
 import os
@@ -21,7 +24,7 @@ from werkzeug.serving import make_server
 
 from cluster import mlflow_mirror
 from cluster.mlflow_mirror import MlflowMirror
-from cluster.study import Study
+from cluster.search.study import Study
 from results.console import Console
 from results.description import Description, mlflow_of, read_description
 from results.study_folder import StudyError, StudyFolder

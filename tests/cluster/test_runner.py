@@ -1,4 +1,7 @@
-"""Proves that opening a study leaves a true description, whatever happens: pytest tests/cluster/test_runner.py."""
+"""Proves that opening a study leaves a true description, whatever happens.
+
+pytest tests/cluster/test_runner.py
+"""
 
 import io
 import os
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from cluster import runner
-from cluster.study import Study
+from cluster.search.study import Study
 from cluster.tune_hooks import Halt
 from results.console import Console
 from results.description import Description, noted_changes, origin, read_description

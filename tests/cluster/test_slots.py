@@ -1,4 +1,7 @@
-"""Proves that there are as many places as the cluster has room for, at any time: pytest tests/cluster/test_slots.py."""
+"""Proves that there are as many places as the cluster has room for, at any time.
+
+pytest tests/cluster/test_slots.py
+"""
 
 import pytest
 

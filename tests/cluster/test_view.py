@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.live import Live
 
-from cluster.study import Study
+from cluster.search.study import Study
 from cluster.tune_hooks import Halt
 from cluster.view import LINE_S, REFRESH_S, LineView, TableView
 from results.console import Console

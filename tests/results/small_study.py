@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.confirmation import Confirmation, ConfirmedCandidate, Optimism
 from results.description import Description
 from results.study_folder import StudyFolder

@@ -1,4 +1,7 @@
-"""Proves that a confirmation says what its values bear out, and no more: pytest tests/results/test_confirm.py."""
+"""Proves that a confirmation says what its values bear out, and no more.
+
+pytest tests/results/test_confirm.py
+"""
 
 import json
 import math

@@ -1,4 +1,7 @@
-"""Proves that a database is named safely, and missed with a clear word: pytest tests/results/test_database.py."""
+"""Proves that a database is named safely, and missed with a clear word.
+
+pytest tests/results/test_database.py
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Proves that an export is all it takes to train a configuration again: pytest tests/results/test_export.py."""
+"""Proves that an export is all it takes to train a configuration again.
+
+pytest tests/results/test_export.py
+"""
 
 import io
 import sys

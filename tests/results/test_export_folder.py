@@ -1,4 +1,7 @@
-"""Proves that `export` writes all that the next person needs: pytest tests/results/test_export_folder.py."""
+"""Proves that `export` writes all that the next person needs.
+
+pytest tests/results/test_export_folder.py
+"""
 
 import json
 import os
@@ -20,7 +23,7 @@ from results.read import read_study
 from results.study_folder import StudyError, StudyFolder
 from results.weights import WEIGHTS, in_one_order
 from search_spaces import read_yaml
-from tests.cluster import test_two_objectives as two
+from tests.cluster.search import test_two_objectives as two
 from tests.results.small_study import confirmed_candidate, drive, open_study, small_confirmation
 from tests.results.task_study import user_study
 from trainables.trial_folder import TrialFolder, read_state

@@ -1,4 +1,7 @@
-"""Proves that a damaged journal is read rightly or refused with its place: pytest tests/results/test_journal.py."""
+"""Proves that a damaged journal is read rightly or refused with its place.
+
+pytest tests/results/test_journal.py
+"""
 
 import io
 import json
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.console import Console
 from results.description import Description, read_description
 from results.export import study_exports
@@ -22,7 +25,7 @@ from results.read import StudyRecord, read_study, read_trials
 from results.study_folder import StudyError, StudyFolder
 from results.summary import print_summary
 from search_spaces import SpaceError
-from tests.cluster.toy_study import drive, toy_objective, toy_space
+from tests.cluster.search.toy_study import drive, toy_objective, toy_space
 
 SPACE = toy_space(budget={"trials": 6})
 OBJECTIVE = toy_objective(SPACE)

@@ -1,4 +1,7 @@
-"""Proves that an export gives its very model in a new process, or one clear message: pytest tests/results."""
+"""Proves that an export gives its very model in a new process, or one clear message.
+
+pytest tests/results
+"""
 
 import io
 import os

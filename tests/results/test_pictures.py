@@ -1,4 +1,7 @@
-"""Proves that pictures are drawn of the model at its best epoch, for the rows asked for: pytest tests/results."""
+"""Proves that pictures are drawn of the model at its best epoch, for the rows asked for.
+
+pytest tests/results
+"""
 
 import os
 import subprocess
@@ -14,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.description import Description
 from results.pictures import ROWS, draw, draw_best
 from results.read import StudyRecord, read_study

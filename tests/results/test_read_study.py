@@ -1,11 +1,14 @@
-"""Proves that a study can be read at any time, also after a crash: pytest tests/results/test_read_study.py."""
+"""Proves that a study can be read at any time, also after a crash.
+
+pytest tests/results/test_read_study.py
+"""
 
 import io
 from pathlib import Path
 
 import pytest
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.console import Console
 from results.description import Description, origin, read_description
 from results.identity import differences, identity

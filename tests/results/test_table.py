@@ -1,4 +1,7 @@
-"""Proves that the tables hold every trial, whatever its texts are: pytest tests/results/test_table.py."""
+"""Proves that the tables hold every trial, whatever its texts are.
+
+pytest tests/results/test_table.py
+"""
 
 import csv
 import json
@@ -9,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.model_card import code
 from results.read import StudyRecord, read_study
 from results.study_folder import StudyFolder

@@ -1,4 +1,7 @@
-"""Proves that every space that comes with the project can be searched as it stands: pytest tests/search_spaces."""
+"""Proves that every space that comes with the project can be searched as it stands.
+
+pytest tests/search_spaces
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Proves that any text, however mangled, is a space or is refused with places: pytest tests/search_spaces."""
+"""Proves that any text, however mangled, is a space or is refused with places.
+
+pytest tests/search_spaces
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Proves that a space means what its YAML, what it extends and the command line say: pytest tests/search_spaces."""
+"""Proves that a space means what its YAML, what it extends and the command line say.
+
+pytest tests/search_spaces
+"""
 
 import pickle
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Proves that every mistake in a space is told with its line and its fix, all at once: pytest tests/search_spaces."""
+"""Proves that every mistake in a space is told with its line and its fix, all at once.
+
+pytest tests/search_spaces
+"""
 
 from pathlib import Path
 

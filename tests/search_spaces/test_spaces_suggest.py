@@ -1,4 +1,7 @@
-"""Proves that suggestions and corners keep to the ranges and the conditions of a space: pytest tests/search_spaces."""
+"""Proves that suggestions and corners keep to the ranges and the conditions of a space.
+
+pytest tests/search_spaces
+"""
 
 import warnings
 from typing import Any

@@ -1,4 +1,7 @@
-"""Proves that strict YAML never guesses: it agrees with PyYAML or refuses: pytest tests/search_spaces."""
+"""Proves that strict YAML never guesses: it agrees with PyYAML or refuses.
+
+pytest tests/search_spaces
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Proves that the best are trained again on fresh seeds and judged on the test split, read once: pytest -m slow."""
+"""Proves that the best are trained again on fresh seeds and judged on the test split, read once.
+
+pytest -m slow
+"""
 
 import json
 import signal

@@ -1,4 +1,7 @@
-"""Proves that the dashboard and Prometheus are told what trains while it does: pytest -m slow tests/slow."""
+"""Proves that the dashboard and Prometheus are told what trains while it does.
+
+pytest -m slow tests/slow
+"""
 
 import json
 import re

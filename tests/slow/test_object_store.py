@@ -1,4 +1,7 @@
-"""Proves that a search whose machines share no file system goes on from a store: pytest -m slow tests/slow."""
+"""Proves that a search whose machines share no file system goes on from a store.
+
+pytest -m slow tests/slow
+"""
 
 import shutil
 import signal

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.asha import Asha
+from cluster.search.asha import Asha
 from results.read import StudyRecord
 from search_spaces.rungs import rung_epochs
 from tests.slow.conftest import Launch, finish, record, wait_until

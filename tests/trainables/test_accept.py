@@ -1,4 +1,7 @@
-"""Proves that a space is refused before anything starts, with all that its task refuses: pytest tests/trainables."""
+"""Proves that a space is refused before anything starts, with all that its task refuses.
+
+pytest tests/trainables
+"""
 
 from pathlib import Path
 from typing import Any

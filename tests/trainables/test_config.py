@@ -1,4 +1,7 @@
-"""Proves that flat values become a nested config strictly, with all mistakes told at once: pytest tests/trainables."""
+"""Proves that flat values become a nested config strictly, with all mistakes told at once.
+
+pytest tests/trainables
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Proves that splits are stratified and batches hold each row once, cut to the longest: pytest tests/trainables."""
+"""Proves that splits are stratified and batches hold each row once, cut to the longest.
+
+pytest tests/trainables
+"""
 
 import hashlib
 import json

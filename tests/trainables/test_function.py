@@ -1,4 +1,7 @@
-"""Proves that what a function yields is taken for what it means, or refused by name: pytest tests/trainables."""
+"""Proves that what a function yields is taken for what it means, or refused by name.
+
+pytest tests/trainables
+"""
 
 import math
 import random

@@ -1,4 +1,7 @@
-"""Proves that a job goes on after any interruption, and runs anyone's function: pytest tests/trainables."""
+"""Proves that a job goes on after any interruption, and runs anyone's function.
+
+pytest tests/trainables
+"""
 
 import json
 import math

@@ -1,4 +1,7 @@
-"""Proves that a task's name leads to it, or to a message that says what to do: pytest tests/trainables."""
+"""Proves that a task's name leads to it, or to a message that says what to do.
+
+pytest tests/trainables
+"""
 
 import sys
 from pathlib import Path

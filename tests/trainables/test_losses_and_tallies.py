@@ -1,4 +1,7 @@
-"""Proves that losses equal their formulas and tallies scikit-learn's metrics: pytest tests/trainables."""
+"""Proves that losses equal their formulas and tallies scikit-learn's metrics.
+
+pytest tests/trainables
+"""
 
 import math
 

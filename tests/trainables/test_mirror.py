@@ -1,4 +1,7 @@
-"""Proves that a trial goes on from its copy in a store, on a machine that never saw it: pytest tests/trainables."""
+"""Proves that a trial goes on from its copy in a store, on a machine that never saw it.
+
+pytest tests/trainables
+"""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Proves that schedules equal PyTorch's own and their formulas, at every step: pytest tests/trainables."""
+"""Proves that schedules equal PyTorch's own and their formulas, at every step.
+
+pytest tests/trainables
+"""
 
 import math
 from typing import Any, cast, get_args

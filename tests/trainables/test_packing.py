@@ -1,4 +1,7 @@
-"""Proves that packed files are read once, whole and in order, and again when they change: pytest tests/trainables."""
+"""Proves that packed files are read once, whole and in order, and again when they change.
+
+pytest tests/trainables
+"""
 
 import os
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Proves that seeds depend on every part and are the same on every machine: pytest tests/trainables."""
+"""Proves that seeds depend on every part and are the same on every machine.
+
+pytest tests/trainables
+"""
 
 import random
 

@@ -1,4 +1,7 @@
-"""Proves that what can't be a training function is refused before anything is trained: pytest tests/trainables."""
+"""Proves that what can't be a training function is refused before anything is trained.
+
+pytest tests/trainables
+"""
 
 import functools
 from collections.abc import Callable

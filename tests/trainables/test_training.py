@@ -1,4 +1,7 @@
-"""Proves that the training loop steps, accumulates, clips and stops as its settings say: pytest tests/trainables."""
+"""Proves that the training loop steps, accumulates, clips and stops as its settings say.
+
+pytest tests/trainables
+"""
 
 import math
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,7 @@
-"""Proves that a crash at any moment leaves a folder that training can go on from: pytest tests/trainables."""
+"""Proves that a crash at any moment leaves a folder that training can go on from.
+
+pytest tests/trainables
+"""
 
 import os
 import pickle

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.description import Description
 from results.study_folder import StudyFolder
 from search_spaces import Space, space_from_mapping

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.report.watch import LEAST_AGE_S, Pages, make_server
 from results.study_folder import StudyError, StudyFolder, StudyLock
 from tests.results.report.studies import drive, open_study, space

@@ -1,4 +1,7 @@
-"""Proves that sequence files are read as written or refused with file and line: pytest tests/trainables."""
+"""Proves that sequence files are read as written or refused with file and line.
+
+pytest tests/trainables
+"""
 
 import json
 import time

@@ -1,4 +1,7 @@
-"""Proves that class folders are read as they lie, or refused with the reason: pytest tests/trainables."""
+"""Proves that class folders are read as they lie, or refused with the reason.
+
+pytest tests/trainables
+"""
 
 import os
 import re

@@ -1,4 +1,7 @@
-"""Proves that class files are read as written or refused with the reason: pytest tests/trainables."""
+"""Proves that class files are read as written or refused with the reason.
+
+pytest tests/trainables
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Proves that weights to begin with are loaded whole or refused with what doesn't fit: pytest tests/trainables."""
+"""Proves that weights to begin with are loaded whole or refused with what doesn't fit.
+
+pytest tests/trainables
+"""
 
 from collections.abc import Callable
 from pathlib import Path

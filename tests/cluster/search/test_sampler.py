@@ -1,4 +1,7 @@
-"""Proves that suggestions follow from the journal alone: pytest tests/cluster/test_sampler.py."""
+"""Proves that suggestions follow from the journal alone.
+
+pytest tests/cluster/search/test_sampler.py
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from cluster.sampler import RANDOM_EVERY, ReplayableSampler
+from cluster.search.sampler import RANDOM_EVERY, ReplayableSampler
 from search_spaces import Space
 from search_spaces.suggest import suggest
-from tests.cluster.toy_study import toy_space, value_at
+from tests.cluster.search.toy_study import toy_space, value_at
 from trainables.seeding import derive_seed
 
 TRIALS = 24  # TPE's model takes part from the tenth on.

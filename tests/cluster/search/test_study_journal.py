@@ -1,4 +1,7 @@
-"""Proves that a journal survives a crash at any moment, and only a journal is taken: pytest tests/cluster."""
+"""Proves that a journal survives a crash at any moment, and only a journal is taken.
+
+pytest tests/cluster
+"""
 
 import contextlib
 import shutil
@@ -12,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from cluster.study import Study
+from cluster.search.study import Study
 from results.journal import read_journal
 from results.study_folder import StudyError, StudyFolder
-from tests.cluster.toy_study import Open, drive, make_checkpoint, open_study, told, toy_objective, toy_space
+from tests.cluster.search.toy_study import Open, drive, make_checkpoint, open_study, told, toy_objective, toy_space
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 

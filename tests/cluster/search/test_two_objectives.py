@@ -1,4 +1,7 @@
-"""Proves that two objectives are traded against each other, from the YAML to the Pareto front: pytest tests/cluster."""
+"""Proves that two objectives are traded against each other, from the YAML to the Pareto front.
+
+pytest tests/cluster
+"""
 
 import json
 import math
@@ -14,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from cluster.asha import Asha
-from cluster.sampler import weighed
-from cluster.study import Study
+from cluster.search.asha import Asha
+from cluster.search.sampler import weighed
+from cluster.search.study import Study
 from results.best import SECOND_KEY, Best, pareto_front, ranked, second_at
 from results.console import Console
 from results.description import Description, read_description

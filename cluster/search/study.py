@@ -13,8 +13,8 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.asha import Asha
-from cluster.sampler import ReplayableSampler
+from cluster.search.asha import Asha
+from cluster.search.sampler import ReplayableSampler
 from results.best import SECOND_KEY, Best, ranked, second_at, trial_best
 from results.database import Database
 from results.export import Export, trial_job

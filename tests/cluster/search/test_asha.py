@@ -1,4 +1,7 @@
-"""Proves that ASHA stops whom the paper's rule stops, in any order of arrival: pytest tests/cluster/test_asha.py."""
+"""Proves that ASHA stops whom the paper's rule stops, in any order of arrival.
+
+pytest tests/cluster/search/test_asha.py
+"""
 
 import math
 from typing import Literal
@@ -7,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.asha import Asha
+from cluster.search.asha import Asha
 from search_spaces import Objective
 from search_spaces.rungs import rung_epochs
 

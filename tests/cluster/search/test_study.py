@@ -1,4 +1,7 @@
-"""Proves that the journal tells the truth, and that no crash changes it: pytest tests/cluster/test_study.py."""
+"""Proves that the journal tells the truth, and that no crash changes it.
+
+pytest tests/cluster/search/test_study.py
+"""
 
 import math
 import secrets
@@ -8,14 +11,14 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from cluster.study import HOPELESS_FAILURES, Study, Trial
+from cluster.search.study import HOPELESS_FAILURES, Study, Trial
 from results.best import ranked
 from results.database import Database
 from results.export import read_export
 from results.study_folder import StudyError, StudyFolder
 from search_spaces import space_from_mapping
-from tests.cluster import toy_study
-from tests.cluster.toy_study import (
+from tests.cluster.search import toy_study
+from tests.cluster.search.toy_study import (
     Open,
     checkpoints,
     drive,
@@ -367,7 +370,7 @@ def test_another_space_is_refused_with_what_differs(opened: Open) -> None:
         {"search": {"sampler": "random"}},
         {"start": [{"lr": 0.01}]},
         {"objective": {"maximize": "other"}},
-        {"task": "tests.cluster.toy_study:other"},
+        {"task": "tests.cluster.search.toy_study:other"},
     ],
     ids=str,
 )

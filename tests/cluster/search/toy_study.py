@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from cluster.study import Study, Trial
+from cluster.search.study import Study, Trial
 from results.database import Database
 from results.study_folder import StudyFolder
 from search_spaces import Objective, Space, space_from_mapping
@@ -17,7 +17,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 Open = Callable[..., Study]
 
 MAPPING: dict[str, Any] = {
-    "task": "tests.cluster.toy_study:train",
+    "task": "tests.cluster.search.toy_study:train",
     "objective": {"maximize": "score"},
     "parameters": {
         "lr": {"float": [1e-4, 1e-1], "log": True},

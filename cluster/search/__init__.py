@@ -1,0 +1,1 @@
+"""What to try, and when to stop: the study, its sampler and ASHA. No Ray in here."""
