@@ -1,4 +1,4 @@
-"""What Ray's metrics endpoint tells of a search. `cluster/prometheus.yaml` gathers it, `cluster/grafana.json` shows it.
+"""What Ray's metrics endpoint tells of a search. `cluster/monitoring/prometheus.yaml` gathers it, `cluster/monitoring/grafana.json` shows it.
 
 Ray puts `ray_` before the names.
 """

@@ -26,7 +26,7 @@ def exported() -> set[str]:
 
 
 def test_every_question_of_the_page_is_about_a_metric_that_is_there() -> None:
-    page = json.loads((CLUSTER / "grafana.json").read_text(encoding="utf-8"))
+    page = json.loads((CLUSTER / "monitoring" / "grafana.json").read_text(encoding="utf-8"))
     questions = [target["expr"] for panel in page["panels"] for target in panel["targets"]]
     asked = {name for question in questions for name in re.findall(r"ray_\w+", question)}
     assert asked and asked <= exported()
@@ -42,7 +42,7 @@ def test_every_question_of_the_page_is_about_a_metric_that_is_there() -> None:
 
 def test_no_panels_lie_on_each_other() -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in json.loads((CLUSTER / "grafana.json").read_text(encoding="utf-8"))["panels"]:
+    for panel in json.loads((CLUSTER / "monitoring" / "grafana.json").read_text(encoding="utf-8"))["panels"]:
         place = panel["gridPos"]
         cells = {
             (x, y)
@@ -54,6 +54,6 @@ def test_no_panels_lie_on_each_other() -> None:
 
 
 def test_prometheus_looks_where_ray_lists_its_nodes() -> None:
-    config = yaml.safe_load((CLUSTER / "prometheus.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((CLUSTER / "monitoring" / "prometheus.yaml").read_text(encoding="utf-8"))
     (job,) = config["scrape_configs"]
     assert job["file_sd_configs"] == [{"files": ["/tmp/ray/prom_metrics_service_discovery.json"]}]

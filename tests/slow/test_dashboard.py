@@ -13,7 +13,7 @@ import psutil
 from tests.cluster.test_metrics import exported
 from tests.slow.conftest import Launch, record, wait_until
 
-NODES = Path("/tmp/ray/prom_metrics_service_discovery.json")  # As cluster/prometheus.yaml has it.
+NODES = Path("/tmp/ray/prom_metrics_service_discovery.json")  # As cluster/monitoring/prometheus.yaml has it.
 SPACE = """\
 task: toy:train
 objective: {maximize: score}
