@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from results.console import Console
-from results.study_folder import StudyError, StudyFolder
+from results.study.folder import StudyError, StudyFolder
 from search_spaces import SpaceError, parse_duration
 from search_spaces.checks import GREATEST_SEED
 from search_spaces.problems import MAX_WHOLE
@@ -22,7 +22,7 @@ from trainables.machine import settle_home
 from trainables.terminal import be_utf8, keep_output, outliving_terminal
 
 if TYPE_CHECKING:
-    from results.description import Description
+    from results.study.description import Description
 
 EXIT_DONE, EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 1, 2, 130
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -32,7 +32,7 @@ console = Console()
 
 def search(args: argparse.Namespace) -> int:
     """Begin a study of a space, or go on with it if it was begun."""
-    from results.description import Description, checkpoints_of, database_of, mlflow_of, origin, with_first_paths
+    from results.study.description import Description, checkpoints_of, database_of, mlflow_of, origin, with_first_paths
     from search_spaces import load_space
     from trainables.accept import accept, locate_files
     from trainables.importing import import_from
@@ -60,7 +60,7 @@ def resume(args: argparse.Namespace) -> int:
     """Go on with a study; only its budgets may change."""
     from dataclasses import replace
 
-    from results.description import lying_here, read_description
+    from results.study.description import lying_here, read_description
     from trainables.accept import accept, locate_files
     from trainables.importing import import_from
 
@@ -143,7 +143,7 @@ def train(args: argparse.Namespace) -> int:
 
 def status(args: argparse.Namespace) -> int:
     """What a study has done and is doing: while it runs, after it ended, after a crash."""
-    from results.read import read_study
+    from results.study.record import read_study
     from results.summary import print_summary
 
     record = read_study(StudyFolder(Path(args.study)))
@@ -155,7 +155,7 @@ def status(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Write the best configurations so that anyone can train them again."""
     from results.export_folder import export_study
-    from results.read import read_study
+    from results.study.record import read_study
 
     record = read_study(StudyFolder(Path(args.study)))
     for written in export_study(record, Path(args.to or record.folder.exports), top=args.top):
@@ -165,8 +165,8 @@ def export(args: argparse.Namespace) -> int:
 
 def confirm(args: argparse.Namespace) -> int:
     """Train the best configurations again on fresh seeds, read the test split, and say which is the best."""
-    from results.description import lying_here
-    from results.read import read_study
+    from results.study.description import lying_here
+    from results.study.record import read_study
     from trainables.accept import accept, locate_files
     from trainables.importing import import_from
 
@@ -185,8 +185,8 @@ def confirm(args: argparse.Namespace) -> int:
 def report(args: argparse.Namespace) -> int:
     """Write the page that shows a study; its brief form on the terminal comes in any case."""
     from results.pictures import draw_best
-    from results.read import read_study
     from results.report import print_report, report_html, write_page
+    from results.study.record import read_study
 
     folder = StudyFolder(Path(args.study))
     problem = draw_best(folder) if folder.exists() else None
@@ -211,8 +211,8 @@ def watch(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace) -> int:
     """Show several studies side by side."""
-    from results.read import read_study
     from results.report import compare, print_comparison
+    from results.study.record import read_study
 
     folders = [StudyFolder(Path(study)) for study in args.studies]
     print_comparison([read_study(folder) for folder in folders], console)
@@ -223,7 +223,7 @@ def compare(args: argparse.Namespace) -> int:
 def pictures(args: argparse.Namespace) -> int:
     """Draw what the best configuration's model does with validation data."""
     from results.pictures import draw
-    from results.read import read_study
+    from results.study.record import read_study
 
     for path in draw(read_study(StudyFolder(Path(args.study))), trial=args.trial, rows=args.rows):
         console.say(str(path))

@@ -154,8 +154,8 @@ def ours(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
     """This engine, killed and resumed by the same command."""
     from optuna.trial import TrialState
 
-    from results.read import read_study
-    from results.study_folder import StudyFolder
+    from results.study.folder import StudyFolder
+    from results.study.record import read_study
 
     log, space = folder / "epochs.log", folder / "faults.yaml"
     log.touch()

@@ -130,7 +130,7 @@ def ours(space: dict[str, Any], *, concurrent: int | None = None) -> Measured:
     from cluster.tune import search
     from cluster.tune_hooks import Halt
     from cluster.view import SilentView
-    from results.study_folder import StudyFolder
+    from results.study.folder import StudyFolder
     from search_spaces import space_from_mapping
 
     class Watch(SilentView):

@@ -15,7 +15,7 @@ from ray.experimental.internal_kv import _internal_kv_get, internal_kv_get_gcs_c
 from cluster.connect import Cluster, look
 from cluster.tune_hooks import Halt
 from results.console import Console
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from search_spaces import Resources
 
 WAIT_S, LOOK_S = 1800.0, 3.0

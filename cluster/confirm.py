@@ -8,10 +8,10 @@ from cluster.runner import EXIT_DONE, RunOptions, run_trials, tell_end
 from results.confirm import Candidate, candidates, confirmed, tell
 from results.confirmation import read_confirmation
 from results.console import Console
-from results.description import Description
 from results.export import trial_export
-from results.read import StudyRecord, read_study
-from results.study_folder import StudyError, StudyFolder
+from results.study.description import Description
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import StudyRecord, read_study
 from search_spaces import Budget, Search, Space
 from trainables.mirror import inside
 from trainables.seeding import derive_seed

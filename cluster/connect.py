@@ -16,7 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.local_ray import local_settings
-from results.study_folder import StudyError, StudyFolder
+from results.study.folder import StudyError, StudyFolder
 from search_spaces import Resources
 from trainables.mirror import Mirror, inside
 

@@ -16,7 +16,7 @@ from ray._private.authentication.authentication_token_setup import (
     generate_and_save_token,
 )
 
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from trainables.machine import is_writable, usable_cpus
 
 LOOPBACK = "127.0.0.1"

@@ -1,6 +1,6 @@
-"""What Ray's metrics endpoint tells of a search. `cluster/monitoring/prometheus.yaml` gathers it, `cluster/monitoring/grafana.json` shows it.
+"""What Ray's metrics endpoint tells of a search; Ray puts `ray_` before the names.
 
-Ray puts `ray_` before the names.
+`cluster/monitoring/prometheus.yaml` gathers it, `cluster/monitoring/grafana.json` shows it.
 """
 
 import time

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.study import Study
-from results.best import trial_best
 from results.console import Console
-from results.description import Description
-from results.journal_replay import REASON_KEY, START_KEY
-from results.study_folder import StudyError
+from results.study.best import trial_best
+from results.study.description import Description
+from results.study.folder import StudyError
+from results.study.journal_replay import REASON_KEY, START_KEY
 from results.tracking import Tracking
 from search_spaces.space import Objective
 from trainables.trial_folder import TrialFolder

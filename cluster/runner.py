@@ -23,9 +23,9 @@ from cluster.tune import search
 from cluster.tune_hooks import Halt
 from cluster.view import open_view
 from results.console import Console
-from results.description import Description, as_begun, changes, origin, with_changes
-from results.read import StudyRecord, read_study
-from results.study_folder import StudyError, StudyFolder, StudyLock
+from results.study.description import Description, as_begun, changes, origin, with_changes
+from results.study.folder import StudyError, StudyFolder, StudyLock
+from results.study.record import StudyRecord, read_study
 from results.summary import nothing_found_text, print_summary
 from trainables.trial_folder import remove_leftovers
 

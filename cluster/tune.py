@@ -18,7 +18,7 @@ from cluster.ray_mending import mend_out_of_memory
 from cluster.search.study import Study
 from cluster.slots import Slots
 from cluster.tune_hooks import Halt, StudyCallback, StudyScheduler, StudySearcher, View
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
 
 TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Trials write their own metrics and events.

@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from cluster.metrics import Metrics
 from cluster.search.study import Study
 from cluster.slots import Slots
-from results.database import DATABASE_ERRORS
+from results.study.database import DATABASE_ERRORS
 from results.text import short_names, values_text
 
 

@@ -16,13 +16,13 @@ from typing import Any
 from rich.table import Table
 from scipy import stats
 
-from results.best import Best, trial_best
 from results.confirmation import Confirmation, ConfirmedCandidate, Optimism
 from results.console import Console
 from results.export import trial_export
 from results.models import trained_model
-from results.read import StudyRecord
-from results.study_folder import StudyError
+from results.study.best import Best, trial_best
+from results.study.folder import StudyError
+from results.study.record import StudyRecord
 from results.text import metric_text
 from search_spaces.space import Objective
 from trainables.importing import import_from, task_folder

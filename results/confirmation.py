@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from results.journal_fields import NUMBER, TEXT, VALUE, WHOLE, Kind
-from results.study_folder import StudyError, StudyFolder
+from results.study.folder import StudyError, StudyFolder
+from results.study.journal_fields import NUMBER, TEXT, VALUE, WHOLE, Kind
 from results.text import metric_text
 from search_spaces.problems import show
 from search_spaces.space import DIRECTIONS

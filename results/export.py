@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from results.best import Best
-from results.journal_fields import OBJECTIVE, TEXT, Kind
-from results.moves import moved, moved_folders
-from results.read import StudyRecord
-from results.study_folder import StudyError, StudyFolder
+from results.study.best import Best
+from results.study.folder import StudyError, StudyFolder
+from results.study.journal_fields import OBJECTIVE, TEXT, Kind
+from results.study.moves import moved, moved_folders
+from results.study.record import StudyRecord
 from results.text import metric_text
 from search_spaces import Space, dump_yaml, read_objective, read_yaml
 from search_spaces.checks import GREATEST_SEED

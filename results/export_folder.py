@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from results.best import Best, pareto_front
 from results.confirmation import read_confirmation
 from results.export import CONFIG, Export, trial_export
 from results.model_card import model_card
-from results.read import StudyRecord
-from results.study_folder import StudyError
+from results.study.best import Best, pareto_front
+from results.study.folder import StudyError
+from results.study.record import StudyRecord
 from results.table import write_csv, write_json
 from results.weights import WEIGHTS, are_written, write_weights
 from trainables.importing import import_from, task_files

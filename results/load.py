@@ -18,7 +18,7 @@ from torch import nn
 
 from results.export import CONFIG, Export, read_export
 from results.models import fill, task_with_model
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from results.weights import WEIGHTS, read_weights
 from search_spaces import SpaceError
 from trainables.config import TaskError

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from results.best import pareto_front
 from results.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
 from results.export import CONFIG, Export, all_values
-from results.journal_replay import START_KEY
-from results.read import StudyRecord
+from results.study.best import pareto_front
+from results.study.journal_replay import START_KEY
+from results.study.record import StudyRecord
 from results.summary import metrics_at, shown_state, states_text
 from results.text import metric_text
 from results.weights import WEIGHTS

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from trainables.data import Splits
 from trainables.importing import task_folder
 from trainables.job import Job

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from results.best import Best
 from results.export import trial_export
 from results.models import trained_model
-from results.read import StudyRecord, read_study
-from results.study_folder import StudyError, StudyFolder
+from results.study.best import Best
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import StudyRecord, read_study
 from search_spaces import SpaceError
 from trainables.config import TaskError
 from trainables.importing import describe, import_from, task_folder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from results.console import Console
 from results.export import Export, read_export
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from results.text import metric_text
 from trainables.accept import check_job
 from trainables.config import TaskError

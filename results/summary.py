@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from results.best import Best, pareto_front, trial_best
 from results.console import Console
-from results.description import noted_changes
-from results.journal_replay import REASON_KEY
-from results.read import StudyRecord
+from results.study.best import Best, pareto_front, trial_best
+from results.study.description import noted_changes
+from results.study.journal_replay import REASON_KEY
+from results.study.record import StudyRecord
 from results.text import metric_text, short_names, values_text
 from trainables.config import TaskError
 from trainables.task import Task, load_task

@@ -8,9 +8,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from results.best import second_at, trial_best
-from results.journal_replay import REASON_KEY, START_KEY, WARNING_KEY
-from results.read import StudyRecord
+from results.study.best import second_at, trial_best
+from results.study.journal_replay import REASON_KEY, START_KEY, WARNING_KEY
+from results.study.record import StudyRecord
 from results.summary import shown_state
 from trainables.trial_folder import write_atomically
 

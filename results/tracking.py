@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from search_spaces import Space
 
 SQLITE = "sqlite:///"

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from results.export import Export
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from trainables.trial_folder import write_atomically
 
 WEIGHTS = "model.safetensors"

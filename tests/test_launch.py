@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 
 import launch
 from cluster.search.study import Study
-from results.description import Description, read_description
-from results.study_folder import StudyFolder
+from results.study.description import Description, read_description
+from results.study.folder import StudyFolder
 from results.tracking import Tracking
 from search_spaces import load_space
 from trainables.accept import accept
@@ -394,7 +394,7 @@ def test_an_interrupt_has_its_own_code(launched: Launch, monkeypatch: pytest.Mon
     def interrupt(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("results.read.read_study", interrupt)
+    monkeypatch.setattr("results.study.record.read_study", interrupt)
     assert launched("status", "runs/small")[0] == 130
 
 
@@ -402,7 +402,7 @@ def test_what_is_no_mistake_of_the_user_keeps_its_traceback(launched: Launch, mo
     def broken(*arguments: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("results.read.read_study", broken)
+    monkeypatch.setattr("results.study.record.read_study", broken)
     with pytest.raises(ZeroDivisionError):
         launched("status", "runs/small")
 

@@ -12,11 +12,11 @@ import pytest
 
 import launch
 from cluster.search.study import Study
-from results.description import read_description
 from results.export import read_export
 from results.load import load_exported
-from results.read import read_study
-from results.study_folder import StudyFolder
+from results.study.description import read_description
+from results.study.folder import StudyFolder
+from results.study.record import read_study
 from trainables.job import run
 
 STORED = Path(__file__).parent / "stored_studies"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
 from tests.results.small_study import drive, open_study
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from results.best import trial_best
+from results.study.best import trial_best
 from search_spaces.space import Objective
 from trainables.seeding import derive_seed
 

@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.asha import Asha
 from cluster.search.sampler import ReplayableSampler
-from results.best import SECOND_KEY, Best, ranked, second_at, trial_best
-from results.database import Database
 from results.export import Export, trial_job
-from results.identity import SPACE_KEY, identity
-from results.journal import read_journal
-from results.journal_replay import PASSED_KEY, REASON_KEY, START_KEY, WARNING_KEY
-from results.study_folder import StudyError, StudyFolder
+from results.study.best import SECOND_KEY, Best, ranked, second_at, trial_best
+from results.study.database import Database
+from results.study.folder import StudyError, StudyFolder
+from results.study.identity import SPACE_KEY, identity
+from results.study.journal import read_journal
+from results.study.journal_replay import PASSED_KEY, REASON_KEY, START_KEY, WARNING_KEY
 from search_spaces import Space
 from search_spaces.problems import MAX_WHOLE, is_whole
 from search_spaces.rungs import rung_epochs

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from results.description import noted_changes
 from results.report.facts import Facts
 from results.report.scales import place
+from results.study.description import noted_changes
 from results.text import metric_text, value_text
 from search_spaces import Parameter
 

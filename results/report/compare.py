@@ -11,13 +11,13 @@ from typing import Any
 from rich.table import Table
 
 from results.console import Console
-from results.read import StudyRecord, read_study
 from results.report.facts import Facts, Step
 from results.report.figures import step_line, time_unit
 from results.report.page import rendered
 from results.report.style import STUDY_COLOURS, Figure, axis, plain
 from results.report.words import stamp, versions_text
-from results.study_folder import StudyError, StudyFolder
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import StudyRecord, read_study
 from results.text import duration, metric_text, short_names, value_text
 from trainables.trial_folder import write_atomically
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from optuna.trial import FrozenTrial
 
-from results.best import Best, pareto_front, trial_best
-from results.read import StudyRecord
 from results.report.runs import Reported, Run, packed, read_runs, reported, seconds_by_epoch
+from results.study.best import Best, pareto_front, trial_best
+from results.study.record import StudyRecord
 from results.summary import shown_state
 from results.text import short_names
 from search_spaces import Objective, Space

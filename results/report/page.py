@@ -15,8 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from results.confirmation import Confirmation, read_confirmation
-from results.description import read_description
-from results.read import StudyRecord, read_study
 from results.report.advice import advice
 from results.report.agreement import agreement_text, importance_text
 from results.report.confirmed import confirmation_figure
@@ -30,7 +28,9 @@ from results.report.style import COLOURS, Figure
 from results.report.tables import best_table, data_of, trial_table
 from results.report.timeline import timeline
 from results.report.words import about, banners, cards, headline, stamp
-from results.study_folder import StudyError, StudyFolder
+from results.study.description import read_description
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import StudyRecord, read_study
 from results.text import metric_text, value_text
 from search_spaces import SpaceError
 from trainables.trial_folder import write_atomically

@@ -9,8 +9,8 @@ from typing import Any
 from optuna.storages.journal._storage import JournalOperation as Op
 from optuna.trial import FrozenTrial, TrialState
 
-from results.journal import read_journal
-from results.read import StudyRecord
+from results.study.journal import read_journal
+from results.study.record import StudyRecord
 
 Record = dict[str, Any]
 Seconds = Mapping[int, Mapping[int, float]]  # by trial and epoch

@@ -2,12 +2,12 @@
 
 from results.confirmation import read_confirmation
 from results.console import Console
-from results.read import StudyRecord
 from results.report.advice import advice
 from results.report.facts import Facts
 from results.report.importance import compare_at_epoch, importances
 from results.report.words import headline
-from results.study_folder import StudyError, StudyFolder
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import StudyRecord
 from results.summary import print_summary
 from results.text import duration
 

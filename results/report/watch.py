@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from results.console import Console
 from results.report.page import report_html
-from results.study_folder import StudyError, StudyFolder, lock_holder
+from results.study.folder import StudyError, StudyFolder, lock_holder
 
 LOOPBACK = "127.0.0.1"
 HOSTS = (LOOPBACK, "localhost")

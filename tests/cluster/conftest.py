@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.search.study import Study
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
 from tests.cluster.search.toy_study import Open, open_study, steady_space
 
 

@@ -23,8 +23,8 @@ from optuna.trial import TrialState
 
 from cluster.search.study import Study, Trial
 from cluster.trainer import LocalTrainer
-from results.journal import read_journal
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
+from results.study.journal import read_journal
 from search_spaces import Objective, space_from_mapping
 from trainables.trial_folder import TrialFolder
 

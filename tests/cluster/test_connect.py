@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from cluster.connect import Cluster, Node
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from search_spaces import Resources
 
 

@@ -17,7 +17,7 @@ from ray._private.utils import validate_socket_filepath
 from cluster import connect as connecting
 from cluster import local_ray
 from cluster.connect import connect
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 
 LONG = "a-scratch-folder/of-a-cluster/with-a-long-name"
 

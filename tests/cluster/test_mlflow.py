@@ -26,8 +26,8 @@ from cluster import mlflow_mirror
 from cluster.mlflow_mirror import MlflowMirror
 from cluster.search.study import Study
 from results.console import Console
-from results.description import Description, mlflow_of, read_description
-from results.study_folder import StudyError, StudyFolder
+from results.study.description import Description, mlflow_of, read_description
+from results.study.folder import StudyError, StudyFolder
 from results.tracking import Tracking
 from tests.results.small_study import OBJECTIVE, described, drive, open_study, small_space
 from trainables.job import run

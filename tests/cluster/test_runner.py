@@ -17,8 +17,8 @@ from cluster import runner
 from cluster.search.study import Study
 from cluster.tune_hooks import Halt
 from results.console import Console
-from results.description import Description, noted_changes, origin, read_description
-from results.study_folder import StudyError, StudyFolder
+from results.study.description import Description, noted_changes, origin, read_description
+from results.study.folder import StudyError, StudyFolder
 from tests.results.small_study import described, small_space
 
 

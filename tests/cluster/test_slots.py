@@ -8,7 +8,7 @@ import pytest
 from cluster import slots as module
 from cluster.connect import Cluster, Node
 from cluster.slots import Slots
-from results.study_folder import StudyError
+from results.study.folder import StudyError
 from search_spaces import Resources
 
 

@@ -8,8 +8,8 @@ import optuna
 
 from cluster.search.study import Study
 from results.confirmation import Confirmation, ConfirmedCandidate, Optimism
-from results.description import Description
-from results.study_folder import StudyFolder
+from results.study.description import Description
+from results.study.folder import StudyFolder
 from search_spaces import Objective, Space, space_from_mapping
 from trainables.job import run
 

@@ -7,9 +7,9 @@ from typing import Any
 import optuna
 
 from cluster.search.study import Study
-from results.description import Description
-from results.read import StudyRecord, read_study
-from results.study_folder import StudyFolder
+from results.study.description import Description
+from results.study.folder import StudyFolder
+from results.study.record import StudyRecord, read_study
 from search_spaces import space_from_mapping
 from trainables.accept import accept
 from trainables.importing import import_from

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from results.best import Best
 from results.confirm import Candidate, candidates, confirmed_candidate, interval, judged, tell, verdict
 from results.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
 from results.console import Console
-from results.read import read_study
-from results.study_folder import StudyError, StudyFolder
+from results.study.best import Best
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import read_study
 from search_spaces import Objective
 from tests.results.small_study import OBJECTIVE, described, drive, open_study, small_confirmation, small_space
 

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from results.confirm import tell
 from results.console import Console
-from results.read import read_study
 from results.report import print_comparison, print_report
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
+from results.study.record import read_study
 from results.summary import print_summary
 from tests.results.report.studies import drive, open_study, space
 from tests.results.small_study import confirmed_candidate, small_confirmation

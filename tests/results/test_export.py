@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from results.best import Best
 from results.console import Console
 from results.export import KEYS, Export, read_export, study_exports
-from results.read import read_study
 from results.retrain import retrain
-from results.study_folder import StudyError, StudyFolder
+from results.study.best import Best
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import read_study
 from search_spaces import Objective, SpaceError, dump_yaml
 from tests.results.small_study import OBJECTIVE, drive, open_study, small_space
 from trainables.config import TaskError

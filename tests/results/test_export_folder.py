@@ -15,12 +15,12 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load, save
 
-from results.best import pareto_front
-from results.description import Description
 from results.export_folder import chosen, export_study
 from results.model_card import literal
-from results.read import read_study
-from results.study_folder import StudyError, StudyFolder
+from results.study.best import pareto_front
+from results.study.description import Description
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import read_study
 from results.weights import WEIGHTS, in_one_order
 from search_spaces import read_yaml
 from tests.cluster.search import test_two_objectives as two

@@ -19,9 +19,9 @@ from results.console import Console
 from results.export import CONFIG
 from results.export_folder import export_study
 from results.load import load_exported
-from results.read import StudyRecord, read_study
 from results.retrain import retrain
-from results.study_folder import StudyError
+from results.study.folder import StudyError
+from results.study.record import StudyRecord, read_study
 from results.weights import WEIGHTS
 from tests.results.small_study import drive, open_study
 from tests.results.task_study import task_study, user_study

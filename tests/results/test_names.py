@@ -1,4 +1,4 @@
-"""Proves that no two parameters are shown as one: pytest tests/results/test_names.py."""
+"""Proves that no two parameters are shown as one: pytest tests/results/study/test_names.py."""
 
 import io
 from pathlib import Path
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results.console import Console
-from results.read import read_study
 from results.report import compare, print_comparison, print_report, write_report
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
+from results.study.record import read_study
 from results.text import short_names, values_text
 from tests.results.report.reading import Page, read_page
 from tests.results.report.studies import drive, open_study, space

@@ -18,10 +18,10 @@ from PIL import Image
 from torch import nn
 
 from cluster.search.study import Study
-from results.description import Description
 from results.pictures import ROWS, draw, draw_best
-from results.read import StudyRecord, read_study
-from results.study_folder import StudyError, StudyFolder, StudyLock
+from results.study.description import Description
+from results.study.folder import StudyError, StudyFolder, StudyLock
+from results.study.record import StudyRecord, read_study
 from search_spaces import Space, space_from_mapping
 from tests.trainables.test_training import Line, LineConfig
 from trainables.data import Splits

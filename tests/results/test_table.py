@@ -14,8 +14,8 @@ import pytest
 
 from cluster.search.study import Study
 from results.model_card import code
-from results.read import StudyRecord, read_study
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
+from results.study.record import StudyRecord, read_study
 from results.table import write_csv, write_json
 from search_spaces import Objective, Space, space_from_mapping
 from tests.results.small_study import described

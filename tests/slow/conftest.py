@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from results.read import StudyRecord, read_study
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
+from results.study.record import StudyRecord, read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -213,7 +213,7 @@ def test_a_folder_that_a_machine_lacks_is_told_and_a_machine_that_left_is_not_as
     code = (
         "import pathlib, psutil\n"
         "from cluster.connect import check_reachable, connect\n"
-        "from results.study_folder import StudyError, StudyFolder\n"
+        "from results.study.folder import StudyError, StudyFolder\n"
         f"connect('{cluster.address}')\n"
         "folder = StudyFolder(pathlib.Path('runs'))\n"
         "folder.path.mkdir()\n"

@@ -8,8 +8,8 @@ import signal
 from pathlib import Path
 
 from results.export import read_export
-from results.read import read_study
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
+from results.study.record import read_study
 from tests.slow.conftest import Launch, finish, record, wait_until
 from trainables.seeding import derive_seed
 

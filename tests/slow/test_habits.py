@@ -9,9 +9,9 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from results.description import noted_changes
-from results.read import read_study
-from results.study_folder import StudyFolder
+from results.study.description import noted_changes
+from results.study.folder import StudyFolder
+from results.study.record import read_study
 from tests.slow.conftest import Launch, finish, record, wait_until
 
 SPACE = """\

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from results.read import read_study
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
+from results.study.record import read_study
 from tests.slow.conftest import Launch, finish, record, wait_until
 from trainables.mirror import Mirror
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from results.journal_replay import START_KEY
+from results.study.journal_replay import START_KEY
 from tests.slow.conftest import Launch, finish, record, wait_until
 
 SPACE = """\

@@ -18,7 +18,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.asha import Asha
-from results.read import StudyRecord
+from results.study.record import StudyRecord
 from search_spaces.rungs import rung_epochs
 from tests.slow.conftest import Launch, finish, record, wait_until
 

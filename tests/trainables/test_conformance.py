@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from results.best import Best
 from results.export import Export, read_export
+from results.study.best import Best
 from tests.trainables import conformance
 from tests.trainables.conformance import EPOCHS, NAMES, curve, job_of, seen, tiny_config, tiny_task, tiny_values
 from trainables.config import build_config, flat_fields, flatten

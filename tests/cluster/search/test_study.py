@@ -12,10 +12,10 @@ import pytest
 from optuna.trial import TrialState
 
 from cluster.search.study import HOPELESS_FAILURES, Study, Trial
-from results.best import ranked
-from results.database import Database
 from results.export import read_export
-from results.study_folder import StudyError, StudyFolder
+from results.study.best import ranked
+from results.study.database import Database
+from results.study.folder import StudyError, StudyFolder
 from search_spaces import space_from_mapping
 from tests.cluster.search import toy_study
 from tests.cluster.search.toy_study import (

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from cluster.search.study import Study
-from results.journal import read_journal
-from results.study_folder import StudyError, StudyFolder
+from results.study.folder import StudyError, StudyFolder
+from results.study.journal import read_journal
 from tests.cluster.search.toy_study import Open, drive, make_checkpoint, open_study, told, toy_objective, toy_space
 
 pytestmark = pytest.mark.usefixtures("unsynced")

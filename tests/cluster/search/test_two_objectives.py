@@ -20,12 +20,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from cluster.search.asha import Asha
 from cluster.search.sampler import weighed
 from cluster.search.study import Study
-from results.best import SECOND_KEY, Best, pareto_front, ranked, second_at
 from results.console import Console
-from results.description import Description, read_description
 from results.export import read_export, study_exports
-from results.read import read_study
-from results.study_folder import StudyError, StudyFolder
+from results.study.best import SECOND_KEY, Best, pareto_front, ranked, second_at
+from results.study.description import Description, read_description
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import read_study
 from results.summary import SHOWN_FRONT, print_summary
 from search_spaces import Objective, Space, SpaceError, space_from_mapping
 from trainables.accept import accept

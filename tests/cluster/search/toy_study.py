@@ -8,8 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from cluster.search.study import Study, Trial
-from results.database import Database
-from results.study_folder import StudyFolder
+from results.study.database import Database
+from results.study.folder import StudyFolder
 from search_spaces import Objective, Space, space_from_mapping
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.search.study import Study
-from results.description import Description
-from results.study_folder import StudyFolder
+from results.study.description import Description
+from results.study.folder import StudyFolder
 from search_spaces import Space, space_from_mapping
 
 HOSTILE = "</script><script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'> & \"%{x}\" [bold] ✓"

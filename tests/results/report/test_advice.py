@@ -9,11 +9,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from results.description import Description
-from results.read import StudyRecord
 from results.report.advice import advice
 from results.report.facts import Facts
-from results.study_folder import StudyFolder
+from results.study.description import Description
+from results.study.folder import StudyFolder
+from results.study.record import StudyRecord
 from search_spaces.suggest import distribution
 from tests.results.report.studies import space
 

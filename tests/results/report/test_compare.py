@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from results.console import Console
-from results.read import read_study
 from results.report import compare, print_comparison
-from results.study_folder import StudyError, StudyFolder
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import read_study
 from tests.results.report import journal_lines
 from tests.results.report.reading import read_page
 from tests.results.report.studies import drive, open_study, space

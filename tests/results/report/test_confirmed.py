@@ -14,9 +14,9 @@ import pytest
 
 from results.confirmation import Confirmation
 from results.console import Console
-from results.read import read_study
 from results.report import print_report, write_report
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
+from results.study.record import read_study
 from tests.results.report.reading import Page, read_page
 from tests.results.report.studies import HOSTILE, drive, open_study, space
 from tests.results.small_study import confirmed_candidate, small_confirmation

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from results.read import read_study
 from results.report.agreement import rank_correlation
 from results.report.facts import Facts
 from results.report.importance import Importance, compare_at_epoch, importances
 from results.report.parallel import bands
 from results.report.scales import place, ticks, value_at
+from results.study.record import read_study
 from tests.results.report.studies import drive, open_study, space
 
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from results.report import compare, write_report
 from results.report.watch import make_server
-from results.study_folder import StudyFolder
+from results.study.folder import StudyFolder
 from tests.results.report.studies import drive, open_study, space
 
 pytestmark = pytest.mark.slow

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from results.console import Console
-from results.read import read_study
 from results.report import print_report, write_report
 from results.report.page import plotly_js
-from results.study_folder import StudyError, StudyFolder, StudyLock
+from results.study.folder import StudyError, StudyFolder, StudyLock
+from results.study.record import read_study
 from tests.results.report import journal_lines
 from tests.results.report.reading import Page, read_page
 from tests.results.report.studies import HOSTILE, drive, open_study, score, space, unimportable

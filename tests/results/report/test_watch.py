@@ -12,7 +12,7 @@ import pytest
 
 from cluster.search.study import Study
 from results.report.watch import LEAST_AGE_S, Pages, make_server
-from results.study_folder import StudyError, StudyFolder, StudyLock
+from results.study.folder import StudyError, StudyFolder, StudyLock
 from tests.results.report.studies import drive, open_study, space
 
 

@@ -1,4 +1,4 @@
-"""Proves which trial is the best, by one rule: pytest tests/results/test_best.py."""
+"""Proves which trial is the best, by one rule: pytest tests/results/study/test_best.py."""
 
 import math
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from results.best import Best, ranked, trial_best
+from results.study.best import Best, ranked, trial_best
 from search_spaces import Objective
 
 Direction = Literal["maximize", "minimize"]

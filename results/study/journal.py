@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from optuna.storages.journal._storage import JournalOperation as Op
 from optuna.trial import TrialState
 
-from results.journal_fields import (
+from results.study.folder import StudyError
+from results.study.journal_fields import (
     DIRECTIONS,
     EMPTY,
     NULL,
@@ -24,8 +25,7 @@ from results.journal_fields import (
     ZERO,
     Kind,
 )
-from results.journal_replay import Record, Replay
-from results.study_folder import StudyError
+from results.study.journal_replay import Record, Replay
 from search_spaces import Space
 from search_spaces.problems import show
 from search_spaces.space import Objective

@@ -1,4 +1,7 @@
-"""Proves that one launcher at a time writes a study: pytest tests/results/test_study_lock.py."""
+"""Proves that one launcher at a time writes a study.
+
+pytest tests/results/study/test_folder_lock.py
+"""
 
 import multiprocessing
 import os
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from results.study_folder import StudyError, StudyFolder, StudyLock, lock_holder
+from results.study.folder import StudyError, StudyFolder, StudyLock, lock_holder
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Proves that a damaged journal is read rightly or refused with its place.
 
-pytest tests/results/test_journal.py
+pytest tests/results/study/test_journal.py
 """
 
 import io
@@ -18,11 +18,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.study import Study
 from results.console import Console
-from results.description import Description, read_description
 from results.export import study_exports
-from results.journal import read_journal
-from results.read import StudyRecord, read_study, read_trials
-from results.study_folder import StudyError, StudyFolder
+from results.study.description import Description, read_description
+from results.study.folder import StudyError, StudyFolder
+from results.study.journal import read_journal
+from results.study.record import StudyRecord, read_study, read_trials
 from results.summary import print_summary
 from search_spaces import SpaceError
 from tests.cluster.search.toy_study import drive, toy_objective, toy_space

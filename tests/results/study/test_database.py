@@ -1,16 +1,16 @@
 """Proves that a database is named safely, and missed with a clear word.
 
-pytest tests/results/test_database.py
+pytest tests/results/study/test_database.py
 """
 
 from pathlib import Path
 
 import pytest
 
-from results.database import Database
-from results.description import database_of, read_description
-from results.read import read_study
-from results.study_folder import StudyError, StudyFolder
+from results.study.database import Database
+from results.study.description import database_of, read_description
+from results.study.folder import StudyError, StudyFolder
+from results.study.record import read_study
 from tests.results.small_study import OBJECTIVE, described, drive, open_study, small_space
 
 URL = "postgresql://rungs@/studies?host=/nowhere"

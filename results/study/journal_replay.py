@@ -10,8 +10,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from results.best import SECOND_KEY, is_second
-from results.identity import SPACE_KEY, other_name_text, other_space_text
+from results.study.best import SECOND_KEY, is_second
+from results.study.identity import SPACE_KEY, other_name_text, other_space_text
 from search_spaces import Space
 from search_spaces.parameter import Parameter
 from search_spaces.problems import is_number, is_whole, show

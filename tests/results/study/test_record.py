@@ -1,6 +1,6 @@
 """Proves that a study can be read at any time, also after a crash.
 
-pytest tests/results/test_read_study.py
+pytest tests/results/study/test_record.py
 """
 
 import io
@@ -10,10 +10,10 @@ import pytest
 
 from cluster.search.study import Study
 from results.console import Console
-from results.description import Description, origin, read_description
-from results.identity import differences, identity
-from results.read import read_study
-from results.study_folder import StudyError, StudyFolder, StudyLock
+from results.study.description import Description, origin, read_description
+from results.study.folder import StudyError, StudyFolder, StudyLock
+from results.study.identity import differences, identity
+from results.study.record import read_study
 from results.summary import nothing_found_text, print_summary, states_text
 from search_spaces import SpaceError, dump_yaml, read_yaml
 from tests.results.small_study import OBJECTIVE, described, drive, open_study, small_space

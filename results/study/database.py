@@ -14,8 +14,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial
 
-from results.identity import SPACE_KEY, other_name_text, other_space_text
-from results.study_folder import StudyError
+from results.study.folder import StudyError
+from results.study.identity import SPACE_KEY, other_name_text, other_space_text
 from search_spaces import Space
 from search_spaces.space import Objective
 

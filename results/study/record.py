@@ -7,10 +7,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from results.best import Best, ranked
-from results.description import Description, read_description
-from results.journal import read_journal
-from results.study_folder import StudyFolder, lock_holder
+from results.study.best import Best, ranked
+from results.study.description import Description, read_description
+from results.study.folder import StudyFolder, lock_holder
+from results.study.journal import read_journal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

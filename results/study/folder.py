@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from results.moves import moved
+from results.study.moves import moved
 from trainables.mirror import Mirror, inside
 from trainables.trial_folder import TrialFolder
 
