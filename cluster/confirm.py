@@ -5,8 +5,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 from cluster.runner import EXIT_DONE, RunOptions, run_trials, tell_end
-from results.confirm import Candidate, candidates, confirmed, tell
-from results.confirmation import read_confirmation
+from results.confirm.candidates import Candidate, candidates, confirmed, tell
+from results.confirm.confirmation import read_confirmation
 from results.console import Console
 from results.export import trial_export
 from results.study.description import Description

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from results.confirmation import read_confirmation
+from results.confirm.confirmation import read_confirmation
 from results.export import CONFIG, Export, trial_export
 from results.model_card import model_card
 from results.study.best import Best, pareto_front

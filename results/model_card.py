@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from results.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
+from results.confirm.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
 from results.export import CONFIG, Export, all_values
 from results.study.best import pareto_front
 from results.study.journal_replay import START_KEY

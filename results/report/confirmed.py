@@ -1,6 +1,6 @@
 """The figure of the best configurations that were trained again with fresh seeds."""
 
-from results.confirmation import Confirmation
+from results.confirm.confirmation import Confirmation
 from results.report.style import COLOURS, INK, RULE, Figure, Trace, axis, plain, rounded
 from results.text import metric_text
 

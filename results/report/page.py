@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from results.confirmation import Confirmation, read_confirmation
+from results.confirm.confirmation import Confirmation, read_confirmation
 from results.report.advice import advice
 from results.report.agreement import agreement_text, importance_text
 from results.report.confirmed import confirmation_figure

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from results.confirmation import Confirmation
+from results.confirm.confirmation import Confirmation
 from results.report.facts import Facts, TrialFacts
 from results.report.scales import place, searched_text, when_text
 from results.summary import metrics_at

@@ -1,6 +1,6 @@
 """The report for the terminal: the same facts in brief."""
 
-from results.confirmation import read_confirmation
+from results.confirm.confirmation import read_confirmation
 from results.console import Console
 from results.report.advice import advice
 from results.report.facts import Facts

@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 
 from cluster.search.study import Study
-from results.confirmation import Confirmation, ConfirmedCandidate, Optimism
+from results.confirm.confirmation import Confirmation, ConfirmedCandidate, Optimism
 from results.study.description import Description
 from results.study.folder import StudyFolder
 from search_spaces import Objective, Space, space_from_mapping

@@ -7,7 +7,7 @@ import pytest
 from rich.live import Live
 from rich.table import Table
 
-from results.confirm import tell
+from results.confirm.candidates import tell
 from results.console import Console
 from results.report import print_comparison, print_report
 from results.study.folder import StudyFolder

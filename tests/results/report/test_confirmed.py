@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from results.confirmation import Confirmation
+from results.confirm.confirmation import Confirmation
 from results.console import Console
 from results.report import print_report, write_report
 from results.study.folder import StudyFolder

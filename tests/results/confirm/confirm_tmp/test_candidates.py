@@ -1,6 +1,6 @@
 """Proves that a confirmation says what its values bear out, and no more.
 
-pytest tests/results/test_confirm.py
+pytest tests/results/confirm/test_candidates.py
 """
 
 import json
@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from results.confirm import Candidate, candidates, confirmed_candidate, interval, judged, tell, verdict
-from results.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
+from results.confirm.candidates import Candidate, candidates, confirmed_candidate, interval, judged, tell, verdict
+from results.confirm.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
 from results.console import Console
 from results.study.best import Best
 from results.study.folder import StudyError, StudyFolder

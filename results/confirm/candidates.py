@@ -16,7 +16,7 @@ from typing import Any
 from rich.table import Table
 from scipy import stats
 
-from results.confirmation import Confirmation, ConfirmedCandidate, Optimism
+from results.confirm.confirmation import Confirmation, ConfirmedCandidate, Optimism
 from results.console import Console
 from results.export import trial_export
 from results.models import trained_model
