@@ -132,7 +132,7 @@ def check(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Train one exported configuration on the full budget."""
-    from results.retrain import retrain
+    from results.export.retrain import retrain
 
     if args.workers == 1:
         return retrain(Path(args.config), seed=args.seed, console=console)
@@ -154,7 +154,7 @@ def status(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Write the best configurations so that anyone can train them again."""
-    from results.export_folder import export_study
+    from results.export.folder import export_study
     from results.study.record import read_study
 
     record = read_study(StudyFolder(Path(args.study)))

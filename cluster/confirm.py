@@ -8,7 +8,7 @@ from cluster.runner import EXIT_DONE, RunOptions, run_trials, tell_end
 from results.confirm.candidates import Candidate, candidates, confirmed, tell
 from results.confirm.confirmation import read_confirmation
 from results.console import Console
-from results.export import trial_export
+from results.export.export import trial_export
 from results.study.description import Description
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import StudyRecord, read_study

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from results.export import CONFIG, Export, read_export
-from results.models import fill, task_with_model
+from results.export.export import CONFIG, Export, read_export
+from results.export.models import fill, task_with_model
+from results.export.weights import WEIGHTS, read_weights
 from results.study.folder import StudyError
-from results.weights import WEIGHTS, read_weights
 from search_spaces import SpaceError
 from trainables.config import TaskError
 from trainables.data import Batch, Splits

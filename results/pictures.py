@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from results.export import trial_export
-from results.models import trained_model
+from results.export.export import trial_export
+from results.export.models import trained_model
 from results.study.best import Best
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import StudyRecord, read_study

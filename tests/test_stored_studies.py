@@ -12,7 +12,7 @@ import pytest
 
 import launch
 from cluster.search.study import Study
-from results.export import read_export
+from results.export.export import read_export
 from results.load import load_exported
 from results.study.description import read_description
 from results.study.folder import StudyFolder

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.asha import Asha
 from cluster.search.sampler import ReplayableSampler
-from results.export import Export, trial_job
+from results.export.export import Export, trial_job
 from results.study.best import SECOND_KEY, Best, ranked, second_at, trial_best
 from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder

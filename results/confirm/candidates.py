@@ -18,8 +18,8 @@ from scipy import stats
 
 from results.confirm.confirmation import Confirmation, ConfirmedCandidate, Optimism
 from results.console import Console
-from results.export import trial_export
-from results.models import trained_model
+from results.export.export import trial_export
+from results.export.models import trained_model
 from results.study.best import Best, trial_best
 from results.study.folder import StudyError
 from results.study.record import StudyRecord

@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from results.console import Console
-from results.export import CONFIG
-from results.export_folder import export_study
+from results.export.export import CONFIG
+from results.export.folder import export_study
+from results.export.retrain import retrain
+from results.export.weights import WEIGHTS
 from results.load import load_exported
-from results.retrain import retrain
 from results.study.folder import StudyError
 from results.study.record import StudyRecord, read_study
-from results.weights import WEIGHTS
 from tests.results.small_study import drive, open_study
 from tests.results.task_study import task_study, user_study
 from tests.trainables.conformance import TINY

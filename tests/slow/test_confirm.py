@@ -7,7 +7,7 @@ import json
 import signal
 from pathlib import Path
 
-from results.export import read_export
+from results.export.export import read_export
 from results.study.folder import StudyFolder
 from results.study.record import read_study
 from tests.slow.conftest import Launch, finish, record, wait_until

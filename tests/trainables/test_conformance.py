@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from results.export import Export, read_export
+from results.export.export import Export, read_export
 from results.study.best import Best
 from tests.trainables import conformance
 from tests.trainables.conformance import EPOCHS, NAMES, curve, job_of, seen, tiny_config, tiny_task, tiny_values

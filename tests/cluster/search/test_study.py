@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from cluster.search.study import HOPELESS_FAILURES, Study, Trial
-from results.export import read_export
+from results.export.export import read_export
 from results.study.best import ranked
 from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder

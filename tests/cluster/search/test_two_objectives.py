@@ -21,7 +21,7 @@ from cluster.search.asha import Asha
 from cluster.search.sampler import weighed
 from cluster.search.study import Study
 from results.console import Console
-from results.export import read_export, study_exports
+from results.export.export import read_export, study_exports
 from results.study.best import SECOND_KEY, Best, pareto_front, ranked, second_at
 from results.study.description import Description, read_description
 from results.study.folder import StudyError, StudyFolder

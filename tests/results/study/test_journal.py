@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.study import Study
 from results.console import Console
-from results.export import study_exports
+from results.export.export import study_exports
 from results.study.description import Description, read_description
 from results.study.folder import StudyError, StudyFolder
 from results.study.journal import read_journal

@@ -1,6 +1,6 @@
 """Proves that the tables hold every trial, whatever its texts are.
 
-pytest tests/results/test_table.py
+pytest tests/results/export/test_table.py
 """
 
 import csv
@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from cluster.search.study import Study
-from results.model_card import code
+from results.export.model_card import code
+from results.export.table import write_csv, write_json
 from results.study.folder import StudyFolder
 from results.study.record import StudyRecord, read_study
-from results.table import write_csv, write_json
 from search_spaces import Objective, Space, space_from_mapping
 from tests.results.small_study import described
 

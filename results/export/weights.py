@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from results.export import Export
+from results.export.export import Export
 from results.study.folder import StudyError
 from trainables.trial_folder import write_atomically
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from results.confirm.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
-from results.export import CONFIG, Export, all_values
+from results.export.export import CONFIG, Export, all_values
+from results.export.weights import WEIGHTS
 from results.study.best import pareto_front
 from results.study.journal_replay import START_KEY
 from results.study.record import StudyRecord
 from results.summary import metrics_at, shown_state, states_text
 from results.text import metric_text
-from results.weights import WEIGHTS
 from search_spaces import dump_yaml
 from trainables.accept import file_settings
 from trainables.task import BUILTIN_TASKS, Task, load_task

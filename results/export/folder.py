@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from results.confirm.confirmation import read_confirmation
-from results.export import CONFIG, Export, trial_export
-from results.model_card import model_card
+from results.export.export import CONFIG, Export, trial_export
+from results.export.model_card import model_card
+from results.export.table import write_csv, write_json
+from results.export.weights import WEIGHTS, are_written, write_weights
 from results.study.best import Best, pareto_front
 from results.study.folder import StudyError
 from results.study.record import StudyRecord
-from results.table import write_csv, write_json
-from results.weights import WEIGHTS, are_written, write_weights
 from trainables.importing import import_from, task_files
 from trainables.task import BUILTIN_TASKS, Task, load_task
 from trainables.trial_folder import read_state, write_atomically

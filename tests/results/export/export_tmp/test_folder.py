@@ -1,6 +1,6 @@
 """Proves that `export` writes all that the next person needs.
 
-pytest tests/results/test_export_folder.py
+pytest tests/results/export/test_folder.py
 """
 
 import json
@@ -15,13 +15,13 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load, save
 
-from results.export_folder import chosen, export_study
-from results.model_card import literal
+from results.export.folder import chosen, export_study
+from results.export.model_card import literal
+from results.export.weights import WEIGHTS, in_one_order
 from results.study.best import pareto_front
 from results.study.description import Description
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import read_study
-from results.weights import WEIGHTS, in_one_order
 from search_spaces import read_yaml
 from tests.cluster.search import test_two_objectives as two
 from tests.results.small_study import confirmed_candidate, drive, open_study, small_confirmation

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from results.console import Console
-from results.export import Export, read_export
+from results.export.export import Export, read_export
 from results.study.folder import StudyError
 from results.text import metric_text
 from trainables.accept import check_job

@@ -1,6 +1,6 @@
 """Proves that an export is all it takes to train a configuration again.
 
-pytest tests/results/test_export.py
+pytest tests/results/export/test_export.py
 """
 
 import io
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from results.console import Console
-from results.export import KEYS, Export, read_export, study_exports
-from results.retrain import retrain
+from results.export.export import KEYS, Export, read_export, study_exports
+from results.export.retrain import retrain
 from results.study.best import Best
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import read_study
