@@ -17,12 +17,12 @@ from rich.text import Text
 from cluster.autoscaler import machines_for
 from cluster.connect import check_code, check_reachable, connect, look
 from cluster.local_ray import token_text
-from cluster.mlflow_mirror import MlflowMirror, following
 from cluster.search.study import Study
 from cluster.tune import search
 from cluster.tune_hooks import Halt
 from cluster.view import open_view
 from results.console import Console
+from results.mlflow.mirror import MlflowMirror, following
 from results.study.description import Description, as_begun, changes, origin, with_changes
 from results.study.folder import StudyError, StudyFolder, StudyLock
 from results.study.record import StudyRecord, read_study

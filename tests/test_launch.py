@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 
 import launch
 from cluster.search.study import Study
+from results.mlflow.tracking import Tracking
 from results.study.description import Description, read_description
 from results.study.folder import StudyFolder
-from results.tracking import Tracking
 from search_spaces import load_space
 from trainables.accept import accept
 from trainables.importing import import_from

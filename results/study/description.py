@@ -12,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from results.mlflow.tracking import Tracking
 from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder
 from results.study.journal_fields import OBJECTIVE
 from results.study.moves import moved_folders
-from results.tracking import Tracking
 from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
 from search_spaces.problems import is_whole
 from search_spaces.space import Objective

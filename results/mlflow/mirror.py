@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.search.study import Study
 from results.console import Console
+from results.mlflow.tracking import Tracking
 from results.study.best import trial_best
 from results.study.description import Description
-from results.study.folder import StudyError
+from results.study.folder import StudyError, StudyFolder
 from results.study.journal_replay import REASON_KEY, START_KEY
-from results.tracking import Tracking
+from search_spaces import Space
 from search_spaces.space import Objective
 from trainables.trial_folder import TrialFolder
 
@@ -34,6 +34,17 @@ SETTINGS = {
 }
 STATUSES = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 OTHER_CHARACTERS = re.compile(r"[^\w./: -]")  # than those that a metric's name may have
+
+
+class Study(Protocol):
+    """A study that is being written, as far as the mirror sees it."""
+
+    folder: StudyFolder
+    space: Space
+    objective: Objective
+
+    def trials(self) -> list[FrozenTrial]:
+        """All of them, as they are now."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """Proves that MLflow shows a study as it is, whoever goes away meanwhile.
 
-pytest tests/cluster/test_mlflow.py
+pytest tests/results/mlflow/test_mirror.py
 """
 
 import math
@@ -22,13 +22,13 @@ from mlflow.entities import Metric, Run
 from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
 from werkzeug.serving import make_server
 
-from cluster import mlflow_mirror
-from cluster.mlflow_mirror import MlflowMirror
 from cluster.search.study import Study
 from results.console import Console
+from results.mlflow import mirror as mlflow_mirror
+from results.mlflow.mirror import MlflowMirror
+from results.mlflow.tracking import Tracking
 from results.study.description import Description, mlflow_of, read_description
 from results.study.folder import StudyError, StudyFolder
-from results.tracking import Tracking
 from tests.results.small_study import OBJECTIVE, described, drive, open_study, small_space
 from trainables.job import run
 

@@ -1,0 +1,1 @@
+"""A study shown in MLflow as well."""
