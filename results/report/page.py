@@ -212,7 +212,7 @@ def plotly_js() -> str:
 
 @cache
 def _own(name: str) -> str:
-    return (files("results.report") / name).read_text(encoding="utf-8")
+    return (files("results.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 @cache
@@ -224,7 +224,7 @@ def _hash(script: str) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("results.report", "."),
+        loader=PackageLoader("results.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
