@@ -30,10 +30,10 @@ import torch
 from PIL import Image
 
 from benchmarks.side_by_side import ROOT
-from trainables.data import Splits
 from trainables.gpt2_classifier.sequences import jsonl_sequences
 from trainables.image_classifier.folders import folder_images
 from trainables.low_rank.features import cached_features
+from trainables.parts.data import Splits
 from trainables.segmentation.data import recorded_sequences
 
 MIB = 2**20

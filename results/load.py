@@ -22,8 +22,8 @@ from results.export.weights import WEIGHTS, read_weights
 from results.study.folder import StudyError
 from search_spaces import SpaceError
 from trainables.config import TaskError
-from trainables.data import Batch, Splits
 from trainables.importing import import_from
+from trainables.parts.data import Batch, Splits
 from trainables.task import Task, make_config
 from trainables.training import autocast, to_device
 from trainables.trial_folder import TrialFolder, read_state

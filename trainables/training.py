@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from search_spaces.space import Objective
-from trainables.data import Batch, Splits, TensorSplit
-from trainables.optim import OptimConfig, adamw, epochs_since_best, lr_factor, moving_average, parameter_groups
+from trainables.parts.data import Batch, Splits, TensorSplit
+from trainables.parts.optim import OptimConfig, adamw, epochs_since_best, lr_factor, moving_average, parameter_groups
+from trainables.parts.tally import Mean
 from trainables.seeding import derive_seed, seed_everything
-from trainables.tally import Mean
 from trainables.task import Report, Task
 from trainables.team import ALONE, Team
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from results.study.folder import StudyError
-from trainables.data import Splits
 from trainables.importing import task_folder
 from trainables.job import Job
 from trainables.machine import usable_cpus
+from trainables.parts.data import Splits
 from trainables.task import Task, default_device, load_task, make_config
 from trainables.trial_folder import TrialFolder, read_state
 

@@ -24,8 +24,8 @@ from results.study.folder import StudyError, StudyFolder, StudyLock
 from results.study.record import StudyRecord, read_study
 from search_spaces import Space, space_from_mapping
 from tests.trainables.test_training import Line, LineConfig
-from trainables.data import Splits
 from trainables.job import run
+from trainables.parts.data import Splits
 from trainables.trial_folder import read_state
 
 ROOT = Path(__file__).resolve().parents[2]

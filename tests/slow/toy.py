@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces import Objective
-from trainables.data import Batch, Splits, TensorSplit
-from trainables.optim import OptimConfig
-from trainables.tally import Mean
+from trainables.parts.data import Batch, Splits, TensorSplit
+from trainables.parts.optim import OptimConfig
+from trainables.parts.tally import Mean
 from trainables.task import Task
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.config import TaskError, build_config, flat_fields, flatten
-from trainables.data import Batch, Splits, TensorSplit
 from trainables.job import Job
+from trainables.parts.data import Batch, Splits, TensorSplit
 from trainables.task import BUILTIN_TASKS, Report, Task, load_task
 from trainables.training import train
 

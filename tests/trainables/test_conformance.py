@@ -16,7 +16,7 @@ from tests.trainables import conformance
 from tests.trainables.conformance import EPOCHS, NAMES, curve, job_of, seen, tiny_config, tiny_task, tiny_values
 from trainables.config import build_config, flat_fields, flatten
 from trainables.job import is_best, run
-from trainables.optim import adamw, parameter_groups
+from trainables.parts.optim import adamw, parameter_groups
 from trainables.task import Task, load_task
 from trainables.training import evaluate
 from trainables.trial_folder import TrialFolder

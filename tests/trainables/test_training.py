@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from search_spaces.space import Objective
 from trainables.config import build_config
-from trainables.data import Batch, Splits, TensorSplit
-from trainables.optim import OptimConfig, lr_factor
-from trainables.tally import Mean
+from trainables.parts.data import Batch, Splits, TensorSplit
+from trainables.parts.optim import OptimConfig, lr_factor
+from trainables.parts.tally import Mean
 from trainables.task import Report, Task
 from trainables.training import (
     Learner,

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from trainables.config import TaskError
-from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
 from trainables.gpt2_classifier.rows import FACTS, Rows, read_rows
 from trainables.gpt2_classifier.vocabulary import (
     SPECIAL_TOKENS,
@@ -23,7 +22,8 @@ from trainables.gpt2_classifier.vocabulary import (
     read_vocabulary,
     vocabulary_of,
 )
-from trainables.packing import packed_file
+from trainables.parts.data import Splits, TensorSplit, balanced_weights, stratified_split
+from trainables.parts.packing import packed_file
 from trainables.trial_folder import save_state
 
 IGNORED = -100

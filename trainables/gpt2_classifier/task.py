@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from search_spaces.space import Objective
 from trainables.config import require
-from trainables.data import Batch, Splits
 from trainables.gpt2_classifier.sequences import IGNORED, SequenceSplits, digit_sequences, jsonl_sequences
-from trainables.losses import focal_cross_entropy
-from trainables.optim import OptimConfig
-from trainables.pictures import confusion_picture
-from trainables.tally import ClassificationTally
+from trainables.parts.data import Batch, Splits
+from trainables.parts.losses import focal_cross_entropy
+from trainables.parts.optim import OptimConfig
+from trainables.parts.pictures import confusion_picture
+from trainables.parts.tally import ClassificationTally
 from trainables.task import Task
 from trainables.training import evaluate
 

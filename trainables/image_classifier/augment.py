@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from trainables.config import require
-from trainables.data import Batch
+from trainables.parts.data import Batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.data import SPLIT_NAMES, TensorSplit, stratified_split
 from trainables.image_classifier.folders import ImageSplits, labelled
-from trainables.images import digit_strokes
+from trainables.parts.data import SPLIT_NAMES, TensorSplit, stratified_split
+from trainables.parts.images import digit_strokes
 from trainables.seeding import derive_seed
 
 Embedded = Literal["one_against_rest", "digits"]

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from trainables.config import TaskError
-from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
-from trainables.images import IMAGE_ENDINGS, how_read, image_files, is_image, read_image
-from trainables.left_out import LeftOut, files_and_folders
-from trainables.packing import packed
+from trainables.parts.data import Splits, TensorSplit, balanced_weights, stratified_split
+from trainables.parts.images import IMAGE_ENDINGS, how_read, image_files, is_image, read_image
+from trainables.parts.left_out import LeftOut, files_and_folders
+from trainables.parts.packing import packed
 
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from trainables.data import Batch
+from trainables.parts.data import Batch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

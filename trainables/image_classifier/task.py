@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from search_spaces.space import Objective
 from trainables.config import require
-from trainables.data import Batch, Splits
 from trainables.image_classifier.augment import AugmentConfig, augmented
 from trainables.image_classifier.digits import Embedded, one_against_rest, plain_digits
 from trainables.image_classifier.folders import ImageSplits, folder_images
@@ -28,11 +27,12 @@ from trainables.image_classifier.models import (
     timm_model,
 )
 from trainables.image_classifier.pictures import image_grid
-from trainables.images import normalized
-from trainables.losses import focal_cross_entropy, soft_focal_cross_entropy
-from trainables.optim import OptimConfig
-from trainables.pictures import confusion_picture
-from trainables.tally import RankingTally
+from trainables.parts.data import Batch, Splits
+from trainables.parts.images import normalized
+from trainables.parts.losses import focal_cross_entropy, soft_focal_cross_entropy
+from trainables.parts.optim import OptimConfig
+from trainables.parts.pictures import confusion_picture
+from trainables.parts.tally import RankingTally
 from trainables.task import Task
 from trainables.training import evaluate, to_device
 

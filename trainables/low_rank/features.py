@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.config import TaskError
-from trainables.data import Splits, TensorSplit, split_rows
-from trainables.images import digit_strokes, normalized
-from trainables.left_out import LeftOut, files_and_folders
-from trainables.packing import packed
+from trainables.parts.data import Splits, TensorSplit, split_rows
+from trainables.parts.images import digit_strokes, normalized
+from trainables.parts.left_out import LeftOut, files_and_folders
+from trainables.parts.packing import packed
 
 CROP, REGION, CROP_STEP = 64, 80, 16
 MOSAIC_SIDE, DIGIT_SIDE = 4, 16

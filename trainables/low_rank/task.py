@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from search_spaces.space import Objective
 from trainables.config import TaskError, require
-from trainables.data import Batch, Splits
 from trainables.low_rank.factorizer import Basis, Coefficients, Factorizer, Factors, Mixing, Orthogonalization
 from trainables.low_rank.feature_maps import channel_maps, error_maps
 from trainables.low_rank.features import EMBEDDED_TOKENS, cached_features, embedded_features, truncated_svd
-from trainables.optim import OptimConfig, SchedulerName
-from trainables.tally import Mean
+from trainables.parts.data import Batch, Splits
+from trainables.parts.optim import OptimConfig, SchedulerName
+from trainables.parts.tally import Mean
 from trainables.task import Task
 
 if TYPE_CHECKING:

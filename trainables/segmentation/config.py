@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainables.config import require
-from trainables.optim import OptimConfig
+from trainables.parts.optim import OptimConfig
 from trainables.segmentation.augment import AugmentConfig
 from trainables.segmentation.models import Backbone, Level
 from trainables.segmentation.weights import TORCHVISION

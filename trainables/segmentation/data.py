@@ -32,10 +32,10 @@ from pathlib import Path
 from torch import Tensor
 
 from trainables.config import TaskError
-from trainables.data import SPLIT_NAMES, Splits, TensorSplit
-from trainables.images import how_read, image_files, read_image
-from trainables.left_out import LeftOut, files_and_folders
-from trainables.packing import SHOWN_PROBLEMS, cache_folder, packed
+from trainables.parts.data import SPLIT_NAMES, Splits, TensorSplit
+from trainables.parts.images import how_read, image_files, read_image
+from trainables.parts.left_out import LeftOut, files_and_folders
+from trainables.parts.packing import SHOWN_PROBLEMS, cache_folder, packed
 from trainables.segmentation.classes import Classes, LabelReader, read_classes
 
 UNIX_TIME = re.compile(r"(?<!\d)(\d{10})(?:[._-]?(\d+))?")

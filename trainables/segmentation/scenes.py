@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from trainables.data import TensorSplit, stratified_split
-from trainables.images import digit_strokes
+from trainables.parts.data import TensorSplit, stratified_split
+from trainables.parts.images import digit_strokes
 from trainables.segmentation.classes import Classes, palette
 from trainables.segmentation.data import SegmentationSplits
 from trainables.segmentation.losses import IGNORED

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.space import Objective
-from trainables.data import Batch, Splits
-from trainables.images import normalized
+from trainables.parts.data import Batch, Splits
+from trainables.parts.images import normalized
 from trainables.segmentation.augment import augmented
 from trainables.segmentation.classes import Classes
 from trainables.segmentation.config import ModelConfig, SegmentationConfig

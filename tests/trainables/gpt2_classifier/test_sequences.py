@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from trainables.config import TaskError
-from trainables.data import TensorSplit, stratified_split
 from trainables.gpt2_classifier import sequences
 from trainables.gpt2_classifier.rows import read_rows
 from trainables.gpt2_classifier.sequences import (
@@ -26,7 +25,8 @@ from trainables.gpt2_classifier.sequences import (
     jsonl_sequences,
 )
 from trainables.gpt2_classifier.vocabulary import read_vocabulary
-from trainables.packing import cache_folder
+from trainables.parts.data import TensorSplit, stratified_split
+from trainables.parts.packing import cache_folder
 
 IDS = {"<PAD>": 0, "<UNK>": 1, "<CLS>": 4, "<EOS>": 5, "A": 10, "B": 11, "C": 12, "<CLS_0>": 20, "<CLS_1>": 21}
 GOOD = [{"tokens": f"A B{' C' * (i % 3)} <CLS> <EOS>", "label": i % 2} for i in range(40)]

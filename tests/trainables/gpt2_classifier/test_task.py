@@ -15,7 +15,6 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve, parameters, shorter
 from trainables.config import TaskError, build_config
-from trainables.data import Batch, Splits
 from trainables.gpt2_classifier.sequences import SequenceSplits, Vocabulary
 from trainables.gpt2_classifier.task import (
     GPT2Classifier,
@@ -25,7 +24,8 @@ from trainables.gpt2_classifier.task import (
     cls_self_attention,
     next_token_loss,
 )
-from trainables.optim import adamw, parameter_groups
+from trainables.parts.data import Batch, Splits
+from trainables.parts.optim import adamw, parameter_groups
 from trainables.training import train
 
 VOCABULARY = 20

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from trainables.config import TaskError, build_config
-from trainables.data import Batch
 from trainables.image_classifier.augment import AugmentConfig, augmented, each_image, mirrored, mixed, overlaid, pasted
+from trainables.parts.data import Batch
 
 SIDE = 20
 POSITIVE_GREY = 200

@@ -11,10 +11,10 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
-from trainables.data import TensorSplit
 from trainables.image_classifier.digits import HELD_OUT_VIEWS, collage, one_against_rest, plain_digits, rgb, shrunk
 from trainables.image_classifier.folders import ImageSplits
-from trainables.images import digit_strokes
+from trainables.parts.data import TensorSplit
+from trainables.parts.images import digit_strokes
 
 SIDE = 16
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from trainables.config import TaskError
-from trainables.data import TensorSplit
 from trainables.image_classifier.folders import ImageSplits, folder_images
+from trainables.parts.data import TensorSplit
 
 SIDE = 8
 FLAT = {"cat": 20, "dog": 40, "elk": 20}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from trainables.config import TaskError, build_config
 from trainables.image_classifier.models import PlainNetwork, layers_by_depth, load_weights, timm_model
 from trainables.image_classifier.task import ImageClassifier, ModelConfig, build_model
-from trainables.optim import OptimConfig, parameter_groups
+from trainables.parts.optim import OptimConfig, parameter_groups
 
 SMALL: dict[str, Any] = {"dims": (4, 4, 8, 8), "depths": (1, 1, 2, 1)}
 PUBLISHED_MILLIONS = {"tiny": 28.6, "small": 50.2, "base": 88.6, "large": 197.8, "xlarge": 350.2}

@@ -17,15 +17,15 @@ from torchmetrics.functional.classification import multiclass_average_precision,
 
 from tests.trainables.conformance import curve, shorter
 from trainables.config import TaskError, build_config
-from trainables.data import Batch, Splits
 from trainables.image_classifier.augment import mixed
 from trainables.image_classifier.folders import ImageSplits
 from trainables.image_classifier.pictures import image_grid
 from trainables.image_classifier.task import ImageClassifier, ImageClassifierConfig
-from trainables.images import normalized
-from trainables.losses import focal_cross_entropy, soft_focal_cross_entropy
-from trainables.pictures import confusion_picture
-from trainables.tally import RankingTally
+from trainables.parts.data import Batch, Splits
+from trainables.parts.images import normalized
+from trainables.parts.losses import focal_cross_entropy, soft_focal_cross_entropy
+from trainables.parts.pictures import confusion_picture
+from trainables.parts.tally import RankingTally
 
 CLASSES = 4
 

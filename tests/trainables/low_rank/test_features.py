@@ -14,7 +14,6 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve
 from trainables.config import TaskError, build_config
-from trainables.data import Splits, split_rows
 from trainables.low_rank import features
 from trainables.low_rank.feature_maps import token_maps
 from trainables.low_rank.features import (
@@ -28,6 +27,7 @@ from trainables.low_rank.features import (
     truncated_svd,
 )
 from trainables.low_rank.task import LowRank, LowRankConfig
+from trainables.parts.data import Splits, split_rows
 
 TOKENS, WIDTH = 4, 3
 

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve, shorter
 from trainables.config import TaskError, build_config
-from trainables.data import Splits, TensorSplit
 from trainables.low_rank.factorizer import Factorizer
 from trainables.low_rank.features import feature_splits, truncated_svd
 from trainables.low_rank.task import (
@@ -24,6 +23,7 @@ from trainables.low_rank.task import (
     orthogonality_penalty,
     row_length_penalty,
 )
+from trainables.parts.data import Splits, TensorSplit
 from trainables.training import evaluate
 
 TOKENS, WIDTH, RANK = 16, 12, 3

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve
 from trainables.config import TaskError, build_config
-from trainables.data import SPLIT_NAMES
-from trainables.images import read_image
+from trainables.parts.data import SPLIT_NAMES
+from trainables.parts.images import read_image
 from trainables.segmentation.classes import palette
 from trainables.segmentation.config import SegmentationConfig
 from trainables.segmentation.data import Frame, SegmentationSplits, recorded_sequences, time_ordered, unix_time

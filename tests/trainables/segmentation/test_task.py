@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve, fresh_model, shorter
 from trainables.config import TaskError, build_config
-from trainables.data import Batch, Splits
-from trainables.images import normalized
-from trainables.optim import adamw, parameter_groups
+from trainables.parts.data import Batch, Splits
+from trainables.parts.images import normalized
+from trainables.parts.optim import adamw, parameter_groups
 from trainables.segmentation.classes import Classes
 from trainables.segmentation.config import TRAINABLE_LEVELS, SegmentationConfig
 from trainables.segmentation.losses import IGNORED, focal_map_loss, soft_dice_loss

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from trainables.config import TaskError, build_config
-from trainables.optim import (
+from trainables.parts.optim import (
     OptimConfig,
     SchedulerName,
     cosine_restarts,

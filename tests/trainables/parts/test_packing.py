@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trainables.config import TaskError
-from trainables.packing import cache_folder, packed
+from trainables.parts.packing import cache_folder, packed
 
 
 class Reader:

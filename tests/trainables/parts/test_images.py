@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from trainables.images import IMAGENET_MEAN, IMAGENET_STD, digit_strokes, image_files, normalized, read_image
-from trainables.left_out import LeftOut
+from trainables.parts.images import IMAGENET_MEAN, IMAGENET_STD, digit_strokes, image_files, normalized, read_image
+from trainables.parts.left_out import LeftOut
 
 
 def test_an_image_is_read_upright_in_rgb_and_resized(tmp_path: Path) -> None:

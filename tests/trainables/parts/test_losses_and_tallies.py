@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from torch import Tensor
 
-from trainables.losses import focal_cross_entropy
-from trainables.tally import ClassificationTally, Mean
+from trainables.parts.losses import focal_cross_entropy
+from trainables.parts.tally import ClassificationTally, Mean
 
 CLASSES = 5
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.left_out import LeftOut, files_and_folders
+from trainables.parts.left_out import LeftOut, files_and_folders
 
 
 @pytest.fixture

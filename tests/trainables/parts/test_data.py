@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from trainables.data import Splits, TensorSplit, balanced_weights, stratified_split
+from trainables.parts.data import Splits, TensorSplit, balanced_weights, stratified_split
 
 LABELS = [i % 7 % 3 for i in range(300)]
 

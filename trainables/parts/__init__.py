@@ -1,0 +1,1 @@
+"""What several tasks share: data, images, losses, optimizers, metrics, pictures."""
