@@ -17,9 +17,9 @@ from search_spaces import SpaceError, parse_duration
 from search_spaces.checks import GREATEST_SEED
 from search_spaces.problems import MAX_WHOLE
 from trainables.config import TaskError
-from trainables.importing import describe
 from trainables.machine import settle_home
 from trainables.terminal import be_utf8, keep_output, outliving_terminal
+from trainables.user_code.importing import describe
 
 if TYPE_CHECKING:
     from results.study.description import Description
@@ -34,8 +34,8 @@ def search(args: argparse.Namespace) -> int:
     """Begin a study of a space, or go on with it if it was begun."""
     from results.study.description import Description, checkpoints_of, database_of, mlflow_of, origin, with_first_paths
     from search_spaces import load_space
-    from trainables.accept import accept, locate_files
-    from trainables.importing import import_from
+    from trainables.accepting import accept, locate_files
+    from trainables.user_code.importing import import_from
 
     budget = {"trials": args.trials, "max_epochs": args.max_epochs, "time": args.time}
     seed = [] if args.seed is None else [f"seed={args.seed}"]
@@ -61,8 +61,8 @@ def resume(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from results.study.description import lying_here, read_description
-    from trainables.accept import accept, locate_files
-    from trainables.importing import import_from
+    from trainables.accepting import accept, locate_files
+    from trainables.user_code.importing import import_from
 
     fixed = {"--max-epochs": args.max_epochs, "--set": args.set, "--seed": args.seed, "--name": args.name}
     fixed |= {"--storage": args.storage, "--checkpoints": args.checkpoints, "--mlflow": args.mlflow}
@@ -114,8 +114,8 @@ def spaces(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     """Validate a space without starting anything."""
     from search_spaces import load_space
-    from trainables.accept import accept, locate_files
-    from trainables.importing import import_from
+    from trainables.accepting import accept, locate_files
+    from trainables.user_code.importing import import_from
 
     space = load_space(args.space)
     import_from([str(space.file.parent.resolve())])
@@ -167,8 +167,8 @@ def confirm(args: argparse.Namespace) -> int:
     """Train the best configurations again on fresh seeds, read the test split, and say which is the best."""
     from results.study.description import lying_here
     from results.study.record import read_study
-    from trainables.accept import accept, locate_files
-    from trainables.importing import import_from
+    from trainables.accepting import accept, locate_files
+    from trainables.user_code.importing import import_from
 
     record = read_study(StudyFolder(Path(args.study)))
     import_from(record.description.import_paths)

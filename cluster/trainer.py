@@ -10,13 +10,13 @@ from typing import Protocol, TypeGuard
 
 import torch
 
-from trainables.importing import describe
 from trainables.job import Job, run
 from trainables.mirror import mirror_at
-from trainables.surroundings import Surroundings
 from trainables.task import Report
 from trainables.team import ALONE, Team
 from trainables.trial_folder import TrialFolder
+from trainables.user_code.importing import describe
+from trainables.user_code.surroundings import Surroundings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,11 +22,11 @@ from results.export.weights import WEIGHTS, read_weights
 from results.study.folder import StudyError
 from search_spaces import SpaceError
 from trainables.config import TaskError
-from trainables.importing import import_from
 from trainables.parts.data import Batch, Splits
 from trainables.task import Task, make_config
 from trainables.training import autocast, to_device
 from trainables.trial_folder import TrialFolder, read_state
+from trainables.user_code.importing import import_from
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)

@@ -15,10 +15,10 @@ from results.study.folder import StudyError, StudyFolder
 from results.study.record import StudyRecord, read_study
 from search_spaces import SpaceError
 from trainables.config import TaskError
-from trainables.importing import describe, import_from, task_folder
 from trainables.job import Job
 from trainables.task import Task, load_task
 from trainables.trial_folder import write_atomically
+from trainables.user_code.importing import describe, import_from, task_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,9 +20,9 @@ from results.mlflow.tracking import Tracking
 from results.study.description import Description, read_description
 from results.study.folder import StudyFolder
 from search_spaces import load_space
-from trainables.accept import accept
-from trainables.importing import import_from
+from trainables.accepting import accept
 from trainables.job import run
+from trainables.user_code.importing import import_from
 
 TASK = """
 def train(config, seed, max_epochs):

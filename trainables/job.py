@@ -16,12 +16,12 @@ from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
 from search_spaces.space import Objective
-from trainables.function import function_reports
 from trainables.mirror import NoMirror, mirror_at
 from trainables.task import Report, Task, default_device, load_task, make_config
 from trainables.team import ALONE, Team
 from trainables.training import train
 from trainables.trial_folder import TrialFolder, write_atomically
+from trainables.user_code.function import function_reports
 
 OTHER_CHARACTERS = re.compile(r"[^-/\w.]")  # than those that a tag may have
 

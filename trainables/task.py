@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from search_spaces.space import Objective
 from trainables.config import TaskError, build_config
-from trainables.importing import describe, import_attribute
 from trainables.parts.data import Batch, Splits
-from trainables.signature import function_problem
+from trainables.user_code.importing import describe, import_attribute
+from trainables.user_code.signature import function_problem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -25,9 +25,9 @@ from results.study.folder import StudyError
 from results.study.record import StudyRecord
 from results.text import metric_text
 from search_spaces.space import Objective
-from trainables.importing import import_from, task_folder
 from trainables.task import Task, load_task
 from trainables.training import evaluate
+from trainables.user_code.importing import import_from, task_folder
 
 CONFIDENCE = 0.95
 

@@ -15,9 +15,9 @@ from results.export.weights import WEIGHTS, are_written, write_weights
 from results.study.best import Best, pareto_front
 from results.study.folder import StudyError
 from results.study.record import StudyRecord
-from trainables.importing import import_from, task_files
 from trainables.task import BUILTIN_TASKS, Task, load_task
 from trainables.trial_folder import read_state, write_atomically
+from trainables.user_code.importing import import_from, task_files
 
 DEFAULT_TOP = 3
 CONFIG_JSON, CARD, CODE = "config.json", "README.md", "code"

@@ -15,7 +15,7 @@ from results.study.record import StudyRecord
 from results.summary import metrics_at, shown_state, states_text
 from results.text import metric_text
 from search_spaces import dump_yaml
-from trainables.accept import file_settings
+from trainables.accepting import file_settings
 from trainables.task import BUILTIN_TASKS, Task, load_task
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from results.study.folder import StudyError
-from trainables.importing import task_folder
 from trainables.job import Job
 from trainables.machine import usable_cpus
 from trainables.parts.data import Splits
 from trainables.task import Task, default_device, load_task, make_config
 from trainables.trial_folder import TrialFolder, read_state
+from trainables.user_code.importing import task_folder
 
 SHOWN_CHARACTERS = 400
 

@@ -12,12 +12,12 @@ from results.console import Console
 from results.export.export import Export, read_export
 from results.study.folder import StudyError
 from results.text import metric_text
-from trainables.accept import check_job
+from trainables.accepting import check_job
 from trainables.config import TaskError
-from trainables.importing import import_from, task_folder
 from trainables.job import Job, is_best, run
 from trainables.task import Report
 from trainables.trial_folder import TrialFolder
+from trainables.user_code.importing import import_from, task_folder
 
 EXIT_DONE, EXIT_FAILED = 0, 1
 

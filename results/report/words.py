@@ -7,8 +7,8 @@ from datetime import datetime
 from results.report.facts import Facts, TrialFacts
 from results.text import duration, metric_text, value_text
 from trainables.config import TaskError
-from trainables.importing import import_from
 from trainables.task import load_task
+from trainables.user_code.importing import import_from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

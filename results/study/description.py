@@ -20,11 +20,11 @@ from results.study.moves import moved_folders
 from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
 from search_spaces.problems import is_whole
 from search_spaces.space import Objective
-from trainables.importing import ROOT, task_files
 from trainables.machine import usable_cpus
 from trainables.mirror import Mirror, inside
 from trainables.task import BUILTIN_TASKS
 from trainables.trial_folder import write_atomically
+from trainables.user_code.importing import ROOT, task_files
 
 PACKAGES = ("ray", "optuna", "torch", "torchvision", "transformers", "timm", "numpy")
 

@@ -11,9 +11,9 @@ from results.study.description import Description
 from results.study.folder import StudyFolder
 from results.study.record import StudyRecord, read_study
 from search_spaces import space_from_mapping
-from trainables.accept import accept
-from trainables.importing import import_from
+from trainables.accepting import accept
 from trainables.job import run
+from trainables.user_code.importing import import_from
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

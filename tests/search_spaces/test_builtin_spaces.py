@@ -9,7 +9,7 @@ import pytest
 
 from search_spaces import builtin_spaces, load_space
 from search_spaces.suggest import corners
-from trainables.accept import accept
+from trainables.accepting import accept
 from trainables.task import BUILTIN_TASKS
 
 FILES = builtin_spaces()

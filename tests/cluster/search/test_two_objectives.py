@@ -28,7 +28,7 @@ from results.study.folder import StudyError, StudyFolder
 from results.study.record import read_study
 from results.summary import SHOWN_FRONT, print_summary
 from search_spaces import Objective, Space, SpaceError, space_from_mapping
-from trainables.accept import accept
+from trainables.accepting import accept
 from trainables.job import run
 
 BOTH = Objective(name="score", direction="maximize", second=Objective(name="cost", direction="minimize"))

@@ -20,9 +20,9 @@ from results.study.record import read_study
 from search_spaces import Objective, SpaceError, dump_yaml
 from tests.results.small_study import OBJECTIVE, drive, open_study, small_space
 from trainables.config import TaskError
-from trainables.importing import import_from
 from trainables.job import Job, run
 from trainables.seeding import derive_seed
+from trainables.user_code.importing import import_from
 
 NAMES = ("plain", "with space", "quo'te\"s: #x", "ünï ✓ 日本", "[bold]{}%s", "two\nlines", "null", "1e-5")
 

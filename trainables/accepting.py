@@ -9,8 +9,8 @@ from search_spaces import Objective, Space, SpaceError
 from search_spaces.suggest import corners
 from trainables.config import TaskError, flat_fields
 from trainables.job import Job
-from trainables.signature import accepted, first_argument
 from trainables.task import Task, TrainFunction, load_task, make_config
+from trainables.user_code.signature import accepted, first_argument
 
 
 def accept(space: Space) -> Objective:

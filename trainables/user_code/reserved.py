@@ -17,7 +17,7 @@ from types import ModuleType
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OWN_NAMES = ("launch", "search_spaces", "trainables", "cluster", "results")
 
 _protected: dict[str, list[str]] = {}  # Each name with the folders that it is found in.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from search_spaces import Space, SpaceError, space_from_mapping
-from trainables.accept import accept, locate_files
+from trainables.accepting import accept, locate_files
 from trainables.config import TaskError
 from trainables.gpt2_classifier.task import GPT2Classifier
 

@@ -1,6 +1,8 @@
 """Proves that the module beside the space is the one that is trained, or that it is told why not.
 
-pytest tests/trainables/test_importing.py. Each import is tried in a process of its own, as names once imported stay.
+pytest tests/trainables/user_code/test_importing.py
+
+Each import is tried in a process of its own, as names once imported stay.
 """
 
 import subprocess
@@ -9,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from trainables.importing import ROOT, describe
-from trainables.reserved import needed_names
+from trainables.user_code.importing import ROOT, describe
+from trainables.user_code.reserved import needed_names
 
 LOAD = """
 import sys
 import yaml
 from trainables.config import TaskError
-from trainables.importing import import_attribute, import_from
+from trainables.user_code.importing import import_attribute, import_from
 import_from(sys.argv[2:])
 try:
     print(next(import_attribute(sys.argv[1], "train", "its task")({}))["loss"])
@@ -84,7 +86,7 @@ def test_what_rungs_needs_is_found_though_a_file_has_its_name(tmp_path: Path) ->
     for stray in ("click", "cluster", "optuna"):
         module(tmp_path, stray, "raise RuntimeError('imported')")
     code = (
-        "import sys\nfrom trainables.importing import import_from\n"
+        "import sys\nfrom trainables.user_code.importing import import_from\n"
         f"import_from([{str(tmp_path)!r}])\nimport click, cluster, optuna\nprint(click.__version__, cluster.__file__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
@@ -137,7 +139,7 @@ def test_another_studys_module_of_the_same_name_is_forgotten(tmp_path: Path) -> 
         f"import_from([{str(tmp_path / name)!r}])\nprint(next(import_attribute('mine', 'train', '')({{}}))['loss'])"
         for name in ("one", "two")
     )
-    code = f"from trainables.importing import import_attribute, import_from\n{both}"
+    code = f"from trainables.user_code.importing import import_attribute, import_from\n{both}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.stdout.split() == ["1", "2"], done.stderr
 

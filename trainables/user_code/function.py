@@ -16,8 +16,8 @@ from search_spaces.problems import MAX_WHOLE
 from search_spaces.space import Objective
 from trainables.config import TaskError
 from trainables.seeding import seed_everything
-from trainables.signature import accepted
 from trainables.task import Report, TrainFunction
+from trainables.user_code.signature import accepted
 
 MAX_LEFT_OUT = 1000
 FROM_ZERO = {"epochs_counted_from": 0}

@@ -17,8 +17,8 @@ import torch
 
 from search_spaces import Objective
 from trainables.config import TaskError
-from trainables.function import FROM_ZERO, MAX_LEFT_OUT, function_reports
 from trainables.task import Report
+from trainables.user_code.function import FROM_ZERO, MAX_LEFT_OUT, function_reports
 
 LOSS = Objective(name="loss", direction="minimize")
 TWO = Objective(name="loss", direction="minimize", second=Objective(name="size", direction="minimize"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trainables.signature import function_problem
+from trainables.user_code.signature import function_problem
 
 
 def generator(config, seed=7, epochs=3):  # type: ignore[no-untyped-def]

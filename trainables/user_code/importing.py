@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from trainables.config import TaskError
-from trainables.reserved import OWN_NAMES, ROOT, holder_of, protect
+from trainables.user_code.reserved import OWN_NAMES, ROOT, holder_of, protect
 
 PYTHONS = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("DESTSHARED")}
 MOST_FOLLOWED = 500

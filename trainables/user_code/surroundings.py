@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.importing import import_from, task_folder
 from trainables.job import Job
 from trainables.task import load_task
+from trainables.user_code.importing import import_from, task_folder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 

@@ -1,6 +1,8 @@
 """Proves that no function, whatever it yields, raises and writes, gets a state that is wrong.
 
-pytest tests/cluster/test_any_function.py. Five hundred functions are made up; each is trained by the class that trains
+pytest tests/trainables/user_code/test_any_function.py
+
+Five hundred functions are made up; each is trained by the class that trains
 in a search's processes, and its outcomes are written to one study. What must come of them is told by a plain reading of
 what they do.
 """
