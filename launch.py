@@ -32,7 +32,14 @@ console = Console()
 
 def search(args: argparse.Namespace) -> int:
     """Begin a study of a space, or go on with it if it was begun."""
-    from results.study.description import Description, checkpoints_of, database_of, mlflow_of, origin, with_first_paths
+    from results.study.description import (
+        Description,
+        checkpoints_of,
+        database_of,
+        mlflow_of,
+        origin,
+        with_first_paths,
+    )
     from search_spaces import load_space
     from trainables.accepting import accept, locate_files
     from trainables.user_code.importing import import_from
@@ -43,7 +50,9 @@ def search(args: argparse.Namespace) -> int:
     import_paths = tuple(dict.fromkeys([str(space.file.parent.resolve()), str(Path.cwd())]))
     import_from(import_paths)
     objective = accept(space)
-    folder = StudyFolder(Path(args.out) / study_name(space.name if args.name is None else args.name))
+    folder = StudyFolder(
+        Path(args.out) / study_name(space.name if args.name is None else args.name)
+    )
     description = Description(
         space=with_first_paths(locate_files(space), folder),
         objective=objective,
@@ -64,18 +73,26 @@ def resume(args: argparse.Namespace) -> int:
     from trainables.accepting import accept, locate_files
     from trainables.user_code.importing import import_from
 
-    fixed = {"--max-epochs": args.max_epochs, "--set": args.set, "--seed": args.seed, "--name": args.name}
+    fixed = {
+        "--max-epochs": args.max_epochs,
+        "--set": args.set,
+        "--seed": args.seed,
+        "--name": args.name,
+    }
     fixed |= {"--storage": args.storage, "--checkpoints": args.checkpoints, "--mlflow": args.mlflow}
     given = [option for option, value in fixed.items() if value not in (None, [])]
     if given:
-        raise StudyError(f"--resume goes on with the same study: {', '.join(given)} would make it another one")
+        raise StudyError(
+            f"--resume goes on with the same study: {', '.join(given)} would make it another one"
+        )
     folder = StudyFolder(Path(args.resume))
     description = read_description(folder)
     folder = replace(folder, begun_in=description.begun_in)
     budget = description.space.budget
     if args.trials is not None and args.trials < budget.trials:
         raise StudyError(
-            f"--trials may be raised on --resume, never lowered: the study has {budget.trials}, got {args.trials}"
+            f"--trials may be raised on --resume, never lowered: the study has {budget.trials}, "
+            f"got {args.trials}"
         )
     budget = replace(
         budget,
@@ -86,7 +103,8 @@ def resume(args: argparse.Namespace) -> int:
     import_from(description.import_paths)
     if accept(description.space) != description.objective:
         raise StudyError(
-            f"{folder.description} names the objective {description.objective.name}, which isn't the task's"
+            f"{folder.description} names the objective {description.objective.name}, which isn't "
+            "the task's"
         )
     locate_files(lying_here(description.space, folder))
     return run(folder, description, args)
@@ -138,7 +156,9 @@ def train(args: argparse.Namespace) -> int:
         return retrain(Path(args.config), seed=args.seed, console=console)
     from cluster.group_train import train_together
 
-    return retrain(Path(args.config), seed=args.seed, console=console, train=train_together(args.workers))
+    return retrain(
+        Path(args.config), seed=args.seed, console=console, train=train_together(args.workers)
+    )
 
 
 def status(args: argparse.Namespace) -> int:
@@ -233,7 +253,9 @@ def pictures(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake becomes one message on standard error and exit code 2."""
     keep_output()
-    os.environ["MPLBACKEND"] = "agg"  # Pictures go to files, whatever a notebook's environment says.
+    os.environ["MPLBACKEND"] = (
+        "agg"  # Pictures go to files, whatever a notebook's environment says.
+    )
     settle_home()
     try:
         Path.cwd()
@@ -288,17 +310,42 @@ def search_parser() -> argparse.ArgumentParser:
     what.add_argument("--space", help="a YAML file, or the name of a built-in space")
     what.add_argument("--resume", metavar="STUDY", help="the folder of a study to go on with")
     parser.add_argument("--name", help="of the study; default: the space's")
-    parser.add_argument("--out", type=folder, default="runs", help="folder of the studies (default: runs)")
+    parser.add_argument(
+        "--out", type=folder, default="runs", help="folder of the studies (default: runs)"
+    )
     parser.add_argument("--trials", type=at_least_one, help="configurations to try")
-    parser.add_argument("--max-epochs", type=at_least_one, help="epochs of a trial that is never stopped")
+    parser.add_argument(
+        "--max-epochs", type=at_least_one, help="epochs of a trial that is never stopped"
+    )
     parser.add_argument("--time", type=duration, help="limit of this launch: 90s, 30m, 2h")
     parser.add_argument("--seed", type=seed, help="of every random choice")
-    parser.add_argument("--set", nargs="+", action="append", default=[], metavar="KEY=VALUE", help="change the space")
-    parser.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
-    parser.add_argument("--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME")
-    parser.add_argument("--checkpoints", metavar="URI", help="copy what trials write to s3://BUCKET/FOLDER or gs://...")
-    parser.add_argument("--mlflow", metavar="URI", help="show the trials in MLflow: http://HOST:5000 or sqlite:///FILE")
-    parser.add_argument("--concurrent", type=at_least_one, help="trials at once, at most; a cluster grows to it")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the space",
+    )
+    parser.add_argument(
+        "--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone"
+    )
+    parser.add_argument(
+        "--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME"
+    )
+    parser.add_argument(
+        "--checkpoints",
+        metavar="URI",
+        help="copy what trials write to s3://BUCKET/FOLDER or gs://...",
+    )
+    parser.add_argument(
+        "--mlflow",
+        metavar="URI",
+        help="show the trials in MLflow: http://HOST:5000 or sqlite:///FILE",
+    )
+    parser.add_argument(
+        "--concurrent", type=at_least_one, help="trials at once, at most; a cluster grows to it"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
 
@@ -313,23 +360,44 @@ def command_parser() -> argparse.ArgumentParser:
         if argument:
             command.add_argument(argument, nargs="+" if argument == "studies" else None)
         if function is train:
-            command.add_argument("--workers", type=at_least_one, default=1, help="processes that train together")
+            command.add_argument(
+                "--workers", type=at_least_one, default=1, help="processes that train together"
+            )
             command.add_argument("--seed", type=seed, help="another one than the export's")
         if function is export:
-            command.add_argument("--top", type=at_least_one, help="how many (default: 3; of two objectives the front)")
-            command.add_argument("--to", type=folder, help="folder; default: exports/ in the study's")
+            command.add_argument(
+                "--top",
+                type=at_least_one,
+                help="how many (default: 3; of two objectives the front)",
+            )
+            command.add_argument(
+                "--to", type=folder, help="folder; default: exports/ in the study's"
+            )
         if function is confirm:
             command.add_argument(
-                "--top", type=at_least_one, default=3, help="how many, and the start points (default: 3)"
+                "--top",
+                type=at_least_one,
+                default=3,
+                help="how many, and the start points (default: 3)",
             )
-            command.add_argument("--seeds", type=at_least_one, default=3, help="trainings of each (default: 3)")
-            command.add_argument("--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone")
-            command.add_argument("--concurrent", type=at_least_one, help="trainings at once, at most")
+            command.add_argument(
+                "--seeds", type=at_least_one, default=3, help="trainings of each (default: 3)"
+            )
+            command.add_argument(
+                "--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone"
+            )
+            command.add_argument(
+                "--concurrent", type=at_least_one, help="trainings at once, at most"
+            )
             command.add_argument("--quiet", action="store_true", help="show no progress")
         if function is watch:
-            command.add_argument("--port", type=not_negative, default=8266, help="default: 8266; 0 takes a free one")
+            command.add_argument(
+                "--port", type=not_negative, default=8266, help="default: 8266; 0 takes a free one"
+            )
         if function is compare:
-            command.add_argument("--to", default="compare.html", help="the page (default: compare.html)")
+            command.add_argument(
+                "--to", default="compare.html", help="the page (default: compare.html)"
+            )
         if function is pictures:
             command.add_argument("--trial", type=not_negative, help="another one than the best")
             command.add_argument(
@@ -351,7 +419,11 @@ COMMANDS = {
     "report": (report, "study", "write report.html, which shows a study"),
     "watch": (watch, "study", "serve the report on this machine; it follows the search"),
     "compare": (compare, "studies", "show several studies side by side"),
-    "export": (export, "study", "write the best: configuration, model, model card; and tables of all trials"),
+    "export": (
+        export,
+        "study",
+        "write the best: configuration, model, model card; and tables of all trials",
+    ),
     "pictures": (pictures, "study", "draw what the best model does with validation data"),
 }
 
@@ -375,7 +447,9 @@ def whole_number(text: str, *, least: int, most: int = MAX_WHOLE) -> int:
     """An option's whole number, or argparse's error."""
     if not text.lstrip("-").isdecimal() or not least <= int(text) <= most:
         upper = "" if most == MAX_WHOLE else f" to {most}"
-        raise argparse.ArgumentTypeError(f"must be a whole number from {least}{upper}, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from {least}{upper}, got {text!r}"
+        )
     return int(text)
 
 
@@ -404,7 +478,8 @@ def study_name(name: str) -> str:
     """
     if not NAME.fullmatch(name):
         raise StudyError(
-            f"--name must be letters, digits, '.', '_' and '-', and begin with a letter or digit, got {name!r}"
+            "--name must be letters, digits, '.', '_' and '-', and begin with a letter or digit, "
+            f"got {name!r}"
         )
     return name
 

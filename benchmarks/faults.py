@@ -2,14 +2,16 @@
 
     python benchmarks/faults.py [--kills 5] [--trials 16] [--seed 0]
 
-Both run the same trainable, which keeps a checkpoint after each epoch, under ASHA. The driver is killed (SIGKILL) at
-random moments while trials run, and started again each time; after the last kill it runs to its end. Counted are
+Both run the same trainable, which keeps a checkpoint after each epoch, under ASHA. The driver is
+killed (SIGKILL) at random moments while trials run, and started again each time; after the last
+kill it runs to its end. Counted are
 
 - starts that failed,
 - trials that are missing at the end,
 - epochs that were trained twice,
 - epochs that were trained and of which Optuna has no value,
-- trials whose state in Optuna isn't what happened to them: COMPLETE though stopped early, or still RUNNING.
+- trials whose state in Optuna isn't what happened to them: COMPLETE though stopped early, or still
+RUNNING.
 """
 
 import argparse
@@ -76,12 +78,17 @@ def stock_driver(folder: Path, trials: int) -> None:
             score = train_epoch(config, epoch)
             with tempfile.TemporaryDirectory() as path:
                 (Path(path) / "epoch.json").write_text(str(epoch))
-                tune.report({"score": score, "epoch": epoch}, checkpoint=tune.Checkpoint.from_directory(path))
+                tune.report(
+                    {"score": score, "epoch": epoch},
+                    checkpoint=tune.Checkpoint.from_directory(path),
+                )
 
     experiment = folder / "stock"
     search = OptunaSearch(metric="score", mode="max")
     if tune.Tuner.can_restore(str(experiment)):
-        tuner = tune.Tuner.restore(str(experiment), trainable, resume_unfinished=True, resume_errored=True)
+        tuner = tune.Tuner.restore(
+            str(experiment), trainable, resume_unfinished=True, resume_errored=True
+        )
     else:
         tuner = tune.Tuner(
             trainable,
@@ -91,7 +98,9 @@ def stock_driver(folder: Path, trials: int) -> None:
                 mode="max",
                 num_samples=trials,
                 search_alg=search,
-                scheduler=ASHAScheduler(time_attr="epoch", max_t=MAX_EPOCHS, grace_period=1, reduction_factor=3),
+                scheduler=ASHAScheduler(
+                    time_attr="epoch", max_t=MAX_EPOCHS, grace_period=1, reduction_factor=3
+                ),
             ),
             run_config=tune.RunConfig(name="stock", storage_path=str(folder), verbose=0),
         )
@@ -107,18 +116,36 @@ def newest_optuna_study(experiment: Path) -> list[list[Any]]:
 
     saved = max(experiment.glob("searcher-state-*.pkl"), key=lambda path: path.stat().st_mtime)
     search = pickle.loads(saved.read_bytes())  # Ray's own format, of our own run.
-    study = (search.get("searcher") or search)["_ot_study"] if isinstance(search, dict) else search._ot_study
-    return [[trial.state.name, trial.params.get("x"), len(trial.intermediate_values)] for trial in study.trials]
+    study = (
+        (search.get("searcher") or search)["_ot_study"]
+        if isinstance(search, dict)
+        else search._ot_study
+    )
+    return [
+        [trial.state.name, trial.params.get("x"), len(trial.intermediate_values)]
+        for trial in study.trials
+    ]
 
 
-def killed_often(command: list[str], log: Path, ended: Any, *, kills: int, chance: random.Random) -> dict[str, int]:
-    """Start a driver, kill it, start it again, ...; at last let it end. Counts kills and starts that failed."""
+def killed_often(
+    command: list[str], log: Path, ended: Any, *, kills: int, chance: random.Random
+) -> dict[str, int]:
+    """Start a driver, kill it, start it again, ...; at last let it end.
+
+    Counts kills and starts that failed.
+    """
     counts = {"kills": 0, "failed_starts": 0}
     while counts["kills"] < kills and not ended():
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         lines, wanted = count_lines(log), chance.randrange(1, 16)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while process.poll() is None and count_lines(log) < lines + wanted and time.monotonic() < deadline:
+        while (
+            process.poll() is None
+            and count_lines(log) < lines + wanted
+            and time.monotonic() < deadline
+        ):
             time.sleep(chance.uniform(0.01, 0.2))
         counts["failed_starts"] += process.poll() not in (None, 0)
         counts["kills"] += process.poll() is None
@@ -173,7 +200,9 @@ def ours(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
     expected = [TrialState.COMPLETE if whole else TrialState.PRUNED for whole in full]
     wrong = sum(trial.state != state for trial, state in zip(trials_now, expected, strict=True))
     finished = sum(trial.state.is_finished() for trial in trials_now)
-    missing = epochs_missing(log, {trial.params["x"]: len(trial.intermediate_values) for trial in trials_now})
+    missing = epochs_missing(
+        log, {trial.params["x"]: len(trial.intermediate_values) for trial in trials_now}
+    )
     return counts | {
         "lost": trials - finished,
         "redone": epochs_redone(log),
@@ -186,7 +215,15 @@ def stock(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
     """Stock Ray Tune, killed and restored."""
     log, end = folder / "epochs.log", folder / "ended.json"
     log.touch()
-    command = [sys.executable, "-m", "benchmarks.faults", "--stock-driver", str(folder), "--trials", str(trials)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.faults",
+        "--stock-driver",
+        str(folder),
+        "--trials",
+        str(trials),
+    ]
     counts = killed_often(command, log, end.exists, kills=kills, chance=random.Random(seed))
     found = json.loads(end.read_text()) if end.exists() else {"epochs": [], "optuna": []}
     lengths: dict[float, int] = {}
@@ -216,12 +253,17 @@ def main() -> None:
     if args.stock_driver:
         stock_driver(args.stock_driver, args.trials)
         return
-    print(f"{args.trials} trials of up to {MAX_EPOCHS} epochs, {SLOTS} at once, drivers killed {args.kills} times")
+    print(
+        f"{args.trials} trials of up to {MAX_EPOCHS} epochs, {SLOTS} at once, drivers killed "
+        f"{args.kills} times"
+    )
     print("{:8}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format("", *COLUMNS))
     for name, engine in (("ours", ours), ("stock", stock)):
         with tempfile.TemporaryDirectory() as folder:
             found = engine(args.kills, args.trials, args.seed, Path(folder))
-        cells = (found[key] for key in ("kills", "failed_starts", "lost", "redone", "missing", "wrong"))
+        cells = (
+            found[key] for key in ("kills", "failed_starts", "lost", "redone", "missing", "wrong")
+        )
         print("{:8}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format(name, *cells), flush=True)
 
 

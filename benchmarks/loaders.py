@@ -4,9 +4,9 @@
 
 For each loader so many MiB of files are made in a temporary folder, which is removed again, and all
 three splits are loaded by two processes, one after the other: the first reads the files and packs
-them, the second maps what was packed. "Peak" is the largest resident memory, over that of the process
-before it loads; mapped pages count once they are touched. What was just written lies in the system's
-page cache, so it is the reading that is measured, not the disk.
+them, the second maps what was packed. "Peak" is the largest resident memory, over that of the
+process before it loads; mapped pages count once they are touched. What was just written lies in the
+system's page cache, so it is the reading that is measured, not the disk.
 """
 
 import argparse

@@ -2,10 +2,11 @@
 
     python -m benchmarks.scale [--trials 500] [--many 10000]
 
-Eight trials at once on the cores that are there, each of ten reports at no cost, none stopped early. Stock Ray Tune is
-given what makes it fast: its actors are reused too, so that drivers are compared and not the starting of processes.
-Both suggest by Optuna's TPE. Rates are from the end of the first trial to the end of the last. Then this engine runs
-`--many` trials, suggested at random (TPE's own time grows with what it has seen, on either engine).
+Eight trials at once on the cores that are there, each of ten reports at no cost, none stopped
+early. Stock Ray Tune is given what makes it fast: its actors are reused too, so that drivers are
+compared and not the starting of processes. Both suggest by Optuna's TPE. Rates are from the end of
+the first trial to the end of the last. Then this engine runs `--many` trials, suggested at random
+(TPE's own time grows with what it has seen, on either engine).
 """
 
 import argparse
@@ -70,7 +71,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--many", type=int, default=10_000)
-    parser.add_argument("engine", nargs="?", choices=["ours", "many", "stock"], help=argparse.SUPPRESS)
+    parser.add_argument(
+        "engine", nargs="?", choices=["ours", "many", "stock"], help=argparse.SUPPRESS
+    )
     args = parser.parse_args()
     if args.engine:
         engines = {"ours": lambda: ours(args.trials), "many": lambda: ours(args.many, "random")}
@@ -78,7 +81,9 @@ def main() -> None:
         return
     sizes = ("--trials", args.trials, "--many", args.many)
     print(f"trials of {RESULTS} results, 8 at once, {usable_cpus()} cores")
-    print(f"{'':8}{'trials':>8}{'trials/s':>12}{'results/s':>12}{'driver/result':>17}{'driver':>14}")
+    print(
+        f"{'':8}{'trials':>8}{'trials/s':>12}{'results/s':>12}{'driver/result':>17}{'driver':>14}"
+    )
     figures = {}
     for engine in ("ours", "stock", "many"):
         figures[engine] = in_own_process("benchmarks.scale", engine, *sizes)

@@ -150,7 +150,9 @@ def ours(space: dict[str, Any], *, concurrent: int | None = None) -> Measured:
         stopwatch = Stopwatch()
         search(study, connect(None), concurrent=concurrent, view=Watch(), halt=Halt(None))
         trials = study.trials()
-        return stopwatch.measured(len(trials), sum(len(trial.intermediate_values) for trial in trials))
+        return stopwatch.measured(
+            len(trials), sum(len(trial.intermediate_values) for trial in trials)
+        )
 
 
 def stock(trainable: Any, space: dict[str, Any], **settings: Any) -> Measured:
@@ -162,7 +164,9 @@ def stock(trainable: Any, space: dict[str, Any], **settings: Any) -> Measured:
     class Watch(tune.Callback):
         """Tells the stopwatch of the first trial that has ended."""
 
-        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        def on_trial_complete(
+            self, iteration: int, trials: list[Any], trial: Any, **info: Any
+        ) -> None:
             stopwatch.first_trial_ended()
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

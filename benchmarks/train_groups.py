@@ -2,10 +2,11 @@
 
     python -m benchmarks.train_groups
 
-12 trials of 1 to 9 reports (ASHA decides), one at a time, each by two workers of half a core that train nothing: all
-of it is overhead. Each engine runs in a process of its own, one after the other. "Start-up" is the time until the
-first trial has ended; what a trial costs is the rest of the time over the rest of the trials. "Left held" are the CPUs
-that are not free again when the search is over.
+12 trials of 1 to 9 reports (ASHA decides), one at a time, each by two workers of half a core that
+train nothing: all of it is overhead. Each engine runs in a process of its own, one after the other.
+"Start-up" is the time until the first trial has ended; what a trial costs is the rest of the time
+over the rest of the trials. "Left held" are the CPUs that are not free again when the search is
+over.
 """
 
 import sys
@@ -55,7 +56,9 @@ def documented() -> Measured:
             TorchTrainer(
                 worker,
                 train_loop_config=config,
-                scaling_config=ray_train.ScalingConfig(num_workers=WORKERS, resources_per_worker={"CPU": CPUS}),
+                scaling_config=ray_train.ScalingConfig(
+                    num_workers=WORKERS, resources_per_worker={"CPU": CPUS}
+                ),
                 run_config=ray_train.RunConfig(
                     name=f"trial-{tune.get_context().get_trial_id()}",
                     storage_path=folder,
@@ -74,12 +77,23 @@ def documented() -> Measured:
 
 def main() -> None:
     """Measure both and print the comparison."""
-    figures = {engine: in_own_process("benchmarks.train_groups", engine) for engine in ("warm", "documented")}
-    print(f"{TRIALS} trials of 1 to {MAX_EPOCHS} reports by {WORKERS} workers, {usable_cpus()} cores")
+    figures = {
+        engine: in_own_process("benchmarks.train_groups", engine)
+        for engine in ("warm", "documented")
+    }
+    print(
+        f"{TRIALS} trials of 1 to {MAX_EPOCHS} reports by {WORKERS} workers, {usable_cpus()} cores"
+    )
     print(f"{'':12}{'start-up':>10}{'per trial':>12}{'left held':>14}")
     for engine, found in figures.items():
-        print(f"{engine:12}{found.startup_s:8.1f} s{found.per_trial_s:10.3f} s{found.held_cpus:9.2f} CPUs")
-    print(f"a trial costs {figures['documented'].per_trial_s / figures['warm'].per_trial_s:.1f} times less warm")
+        print(
+            f"{engine:12}{found.startup_s:8.1f} s{found.per_trial_s:10.3f} "
+            f"s{found.held_cpus:9.2f} CPUs"
+        )
+    print(
+        f"a trial costs {figures['documented'].per_trial_s / figures['warm'].per_trial_s:.1f} "
+        "times less warm"
+    )
 
 
 if __name__ == "__main__":

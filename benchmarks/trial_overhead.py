@@ -2,9 +2,10 @@
 
     python -m benchmarks.trial_overhead
 
-64 trials of 1 to 9 reports (ASHA decides) on the cores that are there. Each engine runs in a process of its own, one
-after the other. "Start-up" is the time until the first trial has ended; what a trial costs is the rest of the time
-over the rest of the trials. The trainable does nothing, so all of it is overhead.
+64 trials of 1 to 9 reports (ASHA decides) on the cores that are there. Each engine runs in a
+process of its own, one after the other. "Start-up" is the time until the first trial has ended;
+what a trial costs is the rest of the time over the rest of the trials. The trainable does nothing,
+so all of it is overhead.
 """
 
 import sys
@@ -56,7 +57,9 @@ def stock() -> Measured:
 
 def main() -> None:
     """Measure both and print the comparison."""
-    figures = {engine: in_own_process("benchmarks.trial_overhead", engine) for engine in ("ours", "stock")}
+    figures = {
+        engine: in_own_process("benchmarks.trial_overhead", engine) for engine in ("ours", "stock")
+    }
     print(f"{TRIALS} trials of 1 to {MAX_EPOCHS} reports, {usable_cpus()} cores")
     print(f"{'':8}{'start-up':>10}{'per trial':>12}{'driver':>12}{'actors':>12}")
     for engine, found in figures.items():
@@ -64,7 +67,10 @@ def main() -> None:
             f"{engine:8}{found.startup_s:8.1f} s{found.per_trial_s:10.3f} s"
             f"{found.driver_mib:8.0f} MiB{found.actors_mib:8.0f} MiB"
         )
-    print(f"a trial costs {figures['stock'].per_trial_s / figures['ours'].per_trial_s:.1f} times less here")
+    print(
+        f"a trial costs {figures['stock'].per_trial_s / figures['ours'].per_trial_s:.1f} times "
+        "less here"
+    )
 
 
 if __name__ == "__main__":

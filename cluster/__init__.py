@@ -1,1 +1,4 @@
-"""Ray: connecting, warm trial actors, ASHA and the searcher; and the study's journal, which they write."""
+"""Ray: connecting, warm trial actors, ASHA and the searcher.
+
+And the study's journal, which they write.
+"""

@@ -14,9 +14,9 @@ from trainables.job import Job
 class TrialActor(tune.Trainable):
     """Trains one job after another, an epoch a step: by itself, or by a group of workers.
 
-    What a step gives is `{"epoch", "value"}` (and `"second"`, if there are two objectives), or `{"failed": reason}`
-    when the training raised, or `{"ended": True}` when it had nothing more to report, or `{"halt": reason}` when no
-    trial could go on.
+    What a step gives is `{"epoch", "value"}` (and `"second"`, if there are two objectives), or
+    `{"failed": reason}` when the training raised, or `{"ended": True}` when it had nothing more to
+    report, or `{"halt": reason}` when no trial could go on.
     """
 
     @classmethod
@@ -27,7 +27,9 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
         self._slot: str = config["slot"]
-        self._trainer: Trainer = LocalTrainer() if config["group"] is None else Group(config["group"])
+        self._trainer: Trainer = (
+            LocalTrainer() if config["group"] is None else Group(config["group"])
+        )
         self._take(config)
 
     def __repr__(self) -> str:
@@ -56,9 +58,13 @@ class TrialActor(tune.Trainable):
 
     def _take(self, config: dict[str, Any]) -> None:
         self._job: Job = config["job"]
-        self._title = f"ray::{config['title']}"  # The name that the dashboard shows for the process,
+        self._title = (
+            f"ray::{config['title']}"  # The name that the dashboard shows for the process,
+        )
         self._trainer.take(self._job)
-        print(config["title"], flush=True)  # and a line of its log; only now is standard output what it was.
+        print(
+            config["title"], flush=True
+        )  # and a line of its log; only now is standard output what it was.
 
 
 def told(outcome: Outcome, objective: Objective) -> dict[str, Any]:

@@ -26,10 +26,13 @@ NO_TYPE = re.compile("node_[0-9a-f]+")
 def machines_for(
     resources: Resources, wanted: int | None, halt: Halt, console: Console
 ) -> Iterator[Callable[[], None]]:
-    """Have the cluster, if it scales, start machines for `wanted` trials at once; begins when there is room for one.
+    """Have the cluster, if it scales, start machines for `wanted` trials at once.
 
-    Begins without room when the search is to end before. Without `wanted` no more than room for one trial is asked for.
-    Gives what to call when no more trials will come: machines that become idle may go then.
+    Begins when there is room for one.
+
+    Begins without room when the search is to end before. Without `wanted` no more than room for one
+    trial is asked for. Gives what to call when no more trials will come: machines that become idle
+    may go then.
 
     Raises:
         StudyError: when there is no room for a trial after half an hour.
@@ -41,7 +44,9 @@ def machines_for(
     try:
         if not cluster.places(resources):
             ask_for(cluster, resources, wanted or 1)
-            console.say("no room for a trial yet; waiting for machines (`ray status` says which come)")
+            console.say(
+                "no room for a trial yet; waiting for machines (`ray status` says which come)"
+            )
             cluster = _with_room(resources, halt)
         if wanted:
             ask_for(cluster, resources, wanted)
@@ -55,7 +60,9 @@ def _with_room(resources: Resources, halt: Halt) -> Cluster:
     deadline = time.monotonic() + WAIT_S
     while not (cluster := look()).places(resources) and not halt.stop_all():
         if time.monotonic() > deadline:
-            raise StudyError(f"no machine came in {WAIT_S / 60:g} minutes: {cluster.shortage(resources)}")
+            raise StudyError(
+                f"no machine came in {WAIT_S / 60:g} minutes: {cluster.shortage(resources)}"
+            )
         time.sleep(LOOK_S)
     return cluster
 
@@ -80,5 +87,7 @@ def _machine_types() -> list[str]:
     if is_autoscaler_v2():
         status = get_cluster_status(internal_kv_get_gcs_client().address)
         return [node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)]
-    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get("autoscaler_report", {})
+    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get(
+        "autoscaler_report", {}
+    )
     return list(report.get("active_nodes", {}))

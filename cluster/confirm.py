@@ -17,24 +17,32 @@ from trainables.mirror import inside
 from trainables.seeding import derive_seed
 
 
-def confirm(record: StudyRecord, *, top: int, seeds: int, options: RunOptions, console: Console) -> int:
+def confirm(
+    record: StudyRecord, *, top: int, seeds: int, options: RunOptions, console: Console
+) -> int:
     """Train the best few and the start points again, read the test split, and say which is the best.
 
-    `best.yaml` then names that one. What was interrupted goes on; what was confirmed already is just told. Gives the
-    exit code.
+    `best.yaml` then names that one. What was interrupted goes on; what was confirmed already is
+    just told. Gives the exit code.
 
     Raises:
         StudyError: when the search still runs, no trial has a value, or `confirm.json` is damaged.
     """
     if record.holder is not None:
-        raise StudyError(f"{record.folder.path} is {record.condition()}: confirm it when the search is over")
+        raise StudyError(
+            f"{record.folder.path} is {record.condition()}: confirm it when the search is over"
+        )
     chosen, known = candidates(record, top), read_confirmation(record.folder)
     description = confirming(record.description, chosen, seeds)
     folder = StudyFolder(record.folder.confirmation / digest(description.space))
     halt = run_trials(folder, description, options, console)
     trainings = read_study(folder)
     if trainings.condition() != "finished":
-        return tell_end(halt, f"python launch.py confirm {record.folder.path} --top {top} --seeds {seeds}", console)
+        return tell_end(
+            halt,
+            f"python launch.py confirm {record.folder.path} --top {top} --seeds {seeds}",
+            console,
+        )
     if known is None or known.trainings != folder.path.name:
         known = confirmed(trainings, chosen, seeds, known)
         known.write(record.folder)
@@ -49,7 +57,9 @@ def confirming(parent: Description, chosen: list[Candidate], seeds: int) -> Desc
     """A study in which trial `i` is candidate `i // seeds`, on the parent's splits and seeds of its own."""
     split_seed = parent.space.seed if parent.split_seed is None else parent.split_seed
     space = confirming_space(parent.space, chosen, seeds)
-    checkpoints = inside(parent.checkpoints, f"confirm/{digest(space)}") if parent.checkpoints else None
+    checkpoints = (
+        inside(parent.checkpoints, f"confirm/{digest(space)}") if parent.checkpoints else None
+    )
     begun_in = f"{parent.begun_in}/confirm/{digest(space)}" if parent.begun_in else None
     return replace(
         parent,

@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_TRIALS_PER_GPU = 4
 REACH_S, LISTEN_S = 60.0, 10.0
 SHOWN_CHARACTERS = 600
-FOR_WORKERS = {"RAY_TRAIN_ENABLE_STATE_TRACKING": "1", "MPLBACKEND": "agg"}  # Nobody sees a window there.
+FOR_WORKERS = {
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    "MPLBACKEND": "agg",
+}  # Nobody sees a window there.
 BYTES_PER_GB = 1_000_000_000
 
 
@@ -40,7 +43,11 @@ class Node:
 
     def places(self, needs: Mapping[str, float]) -> int:
         """How many workers it holds that need so much each."""
-        return min(_times(name, self.offers.get(name, 0.0), amount) for name, amount in needs.items() if amount)
+        return min(
+            _times(name, self.offers.get(name, 0.0), amount)
+            for name, amount in needs.items()
+            if amount
+        )
 
 
 def _times(name: str, offered: float, needed: float) -> int:
@@ -100,12 +107,14 @@ class Cluster:
         needs, workers = self.needs(resources), resources.workers
         if workers > 1 and 0 < needs["GPU"] < 1:
             raise StudyError(
-                f"workers that train together need whole GPUs, got resources.gpus={needs['GPU']:g}; set it to 1"
+                "workers that train together need whole GPUs, got "
+                f"resources.gpus={needs['GPU']:g}; set it to 1"
             )
         if not self.places(resources):
             raise StudyError(
                 f"no trial can ever be placed: {self.shortage(resources)}; lower "
-                f"resources.{'cpus or gpus' if workers == 1 else 'workers, cpus or gpus'}, or what else it asks for"
+                f"resources.{'cpus or gpus' if workers == 1 else 'workers, cpus or gpus'}, or "
+                "what else it asks for"
             )
         return self.places(resources, wanted)
 
@@ -113,7 +122,11 @@ class Cluster:
         """In words, what a trial needs beside what there is."""
         needs, workers = self.needs(resources), resources.workers
         each = f"{amounts_text(needs, needs)} on one machine"
-        each = f"each needs {each}" if workers == 1 else f"each needs {workers} workers, a worker {each}"
+        each = (
+            f"each needs {each}"
+            if workers == 1
+            else f"each needs {workers} workers, a worker {each}"
+        )
         has = "; ".join(amounts_text(node.offers, needs) for node in self.nodes)
         places = sum(node.places(needs) for node in self.nodes)
         return f"{each}; the machines have {has}, room for {places}"
@@ -127,8 +140,12 @@ class Cluster:
 
 def amounts_text(amounts: Mapping[str, float], names: Mapping[str, float]) -> str:
     """Resources in words: CPUs, GPUs, and of the others those that are needed."""
-    others = [name for name, amount in names.items() if amount and name not in ("CPU", "GPU", "memory")]
-    memory = [f"{amounts.get('memory', 0.0) / BYTES_PER_GB:.3g} GB of memory"] if names["memory"] else []
+    others = [
+        name for name, amount in names.items() if amount and name not in ("CPU", "GPU", "memory")
+    ]
+    memory = (
+        [f"{amounts.get('memory', 0.0) / BYTES_PER_GB:.3g} GB of memory"] if names["memory"] else []
+    )
     texts = [f"{amounts.get('CPU', 0.0):g} CPUs", f"{amounts.get('GPU', 0.0):g} GPUs", *memory]
     texts += [f"{amounts.get(name, 0.0):g} {name}" for name in others]
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
@@ -137,16 +154,19 @@ def amounts_text(amounts: Mapping[str, float], names: Mapping[str, float]) -> st
 def connect(address: str | None) -> Cluster:
     """Start Ray on this machine, or join the cluster at `address` (`auto`, or HOST:PORT).
 
-    Worker processes can import this project; where the user's modules are looked for, each job says. Ray is started
-    from the project's folder, as it has all its processes look for modules in the folder that it is started from
-    before anywhere else: a file `token.py` there would break them.
+    Worker processes can import this project; where the user's modules are looked for, each job
+    says. Ray is started from the project's folder, as it has all its processes look for modules in
+    the folder that it is started from before anywhere else: a file `token.py` there would break
+    them.
 
     Raises:
-        StudyError: when there is no cluster at the address, Ray can't start here, or was started by the user's code.
+        StudyError: when there is no cluster at the address, Ray can't start here, or was started by
+            the user's code.
     """
     if ray.is_initialized():
         raise StudyError(
-            "Ray was started already, by code of the task as it was imported (ray.init): leave that to Rungs, or guard "
+            "Ray was started already, by code of the task as it was imported (ray.init): leave "
+            "that to Rungs, or guard "
             "it with: if __name__ == '__main__':"
         )
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -199,7 +219,9 @@ def look(dashboard: str = "") -> Cluster:
 
 
 def check_code(task: str, import_paths: Sequence[str] = ()) -> None:
-    """Make sure that every machine can import this project, and the task. With one machine that goes without saying.
+    """Make sure that every machine can import this project, and the task.
+
+    With one machine that goes without saying.
 
     Raises:
         StudyError: names the machines that can't, and what they lack.
@@ -209,17 +231,26 @@ def check_code(task: str, import_paths: Sequence[str] = ()) -> None:
     module, _, attribute = task.partition(":")
     names = ["cluster", *([module.partition(".")[0]] if attribute else [])]
 
-    def lacking(names: list[str]) -> list[str]:  # Within: so it is sent itself, and not where to import it from.
+    def lacking(
+        names: list[str],
+    ) -> list[str]:  # Within: so it is sent itself, and not where to import it from.
         from importlib.machinery import PathFinder
         from importlib.util import find_spec
 
-        return [name for name in names if not (PathFinder.find_spec(name, import_paths) or find_spec(name))]
+        return [
+            name
+            for name in names
+            if not (PathFinder.find_spec(name, import_paths) or find_spec(name))
+        ]
 
     lost = {host: found for host, found in _ask_all(lacking, names, otherwise=[]) if found}
     if lost:
-        text = "; ".join(f"{host} has no module {', '.join(found)}" for host, found in sorted(lost.items()))
+        text = "; ".join(
+            f"{host} has no module {', '.join(found)}" for host, found in sorted(lost.items())
+        )
         raise StudyError(
-            f"{text}: put the code on every machine at {ROOT}, or have Ray send it: ray job submit --working-dir ."
+            f"{text}: put the code on every machine at {ROOT}, or have Ray send it: ray job "
+            "submit --working-dir ."
         )
 
 
@@ -245,14 +276,22 @@ def check_reachable(study: StudyFolder) -> None:
     note = folder.resolve() / f".reach-{token}"
     note.write_text(token, encoding="utf-8")
     try:
-        lost = sorted({host for host, reached in _ask_all(_reaches, note, token, otherwise=False) if not reached})
+        lost = sorted(
+            {
+                host
+                for host, reached in _ask_all(_reaches, note, token, otherwise=False)
+                if not reached
+            }
+        )
     finally:
         for path in folder.glob(f".reach-{token}*"):
             path.unlink(missing_ok=True)
     if lost:
         raise StudyError(
-            f"{folder.resolve()} can't be reached from {', '.join(lost)}: trials write their checkpoints there, so it "
-            "must lie on a file system that all machines share; name one by --out, or a store by --checkpoints"
+            f"{folder.resolve()} can't be reached from {', '.join(lost)}: trials write their "
+            "checkpoints there, so it "
+            "must lie on a file system that all machines share; name one by --out, or a store by "
+            "--checkpoints"
         )
 
 
@@ -260,7 +299,8 @@ def _check_mirror(uri: str) -> None:
     lost = sorted({host for host, stored in _ask_all(_stores, uri, otherwise=False) if not stored})
     if lost:
         raise StudyError(
-            f"{uri.partition('?')[0]} can't be written and read from {', '.join(lost)}, where trials would keep their "
+            f"{uri.partition('?')[0]} can't be written and read from {', '.join(lost)}, where "
+            "trials would keep their "
             "checkpoints: is the bucket there, and may these machines use it?"
         )
 
@@ -278,12 +318,18 @@ def _stores(uri: str) -> bool:
         return (back / token).read_text(encoding="utf-8") == token
 
 
-def _ask_all(function: Callable[..., Any], *arguments: object, otherwise: Any) -> list[tuple[str, Any]]:
+def _ask_all(
+    function: Callable[..., Any], *arguments: object, otherwise: Any
+) -> list[tuple[str, Any]]:
     """What each machine answers, beside its name; `otherwise` for one that can't, nothing for one that has left."""
     asked = [(node, _run_on(node["NodeID"], function, *arguments)) for node in _alive()]
     answered = [(node, _answer(answer, otherwise)) for node, answer in asked]
     still_there = {node["NodeID"] for node in _alive()}
-    return [(node["NodeManagerHostname"], answer) for node, answer in answered if node["NodeID"] in still_there]
+    return [
+        (node["NodeManagerHostname"], answer)
+        for node, answer in answered
+        if node["NodeID"] in still_there
+    ]
 
 
 def _run_on(node_id: str, function: Callable[..., Any], *arguments: object) -> Any:

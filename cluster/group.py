@@ -1,8 +1,9 @@
 """A group of workers that stays warm: one Ray Train run, whose workers train one job after another.
 
-Starting a `TorchTrainer` takes many seconds, so it is started once, with a training function that loops: it asks a
-mailbox for an order, carries it out, and answers. An order is a job to take or the wish for its next epoch; all workers
-carry out the same orders in the same sequence, which keeps their collective operations in step.
+Starting a `TorchTrainer` takes many seconds, so it is started once, with a training function that
+loops: it asks a mailbox for an order, carries it out, and answers. An order is a job to take or the
+wish for its next epoch; all workers carry out the same orders in the same sequence, which keeps
+their collective operations in step.
 """
 
 import asyncio
@@ -88,7 +89,8 @@ class Group:
     def _ask(self, order: Order) -> dict[int, Outcome]:
         """Have all workers carry out an order; gives what each answers.
 
-        When one fails while the others wait for it in a collective operation, they never answer: the group is ended.
+        When one fails while the others wait for it in a collective operation, they never answer:
+        the group is ended.
         """
         assert self._run is not None
         number, troubled_since = ray.get(self._mailbox.post.remote(order)), None
@@ -104,7 +106,9 @@ class Group:
                     return outcomes
 
     def _kill(self) -> None:
-        ray.kill(self._mailbox)  # Whoever asks it for an order ends; the others are ended by Ray Train after that.
+        ray.kill(
+            self._mailbox
+        )  # Whoever asks it for an order ends; the others are ended by Ray Train after that.
         self._run = None
 
 
@@ -120,11 +124,15 @@ class _TrainRun:
         self._trainer = TorchTrainer(
             work,
             train_loop_config={"mailbox": mailbox},
-            torch_config=TorchConfig(backend="gloo"),  # `ProcessTeam` adds NCCL where there are GPUs.
+            torch_config=TorchConfig(
+                backend="gloo"
+            ),  # `ProcessTeam` adds NCCL where there are GPUs.
             scaling_config=ScalingConfig(
                 num_workers=spec.workers,
                 use_gpu=spec.needs["GPU"] > 0,
-                resources_per_worker={name: amount for name, amount in spec.needs.items() if amount},
+                resources_per_worker={
+                    name: amount for name, amount in spec.needs.items() if amount
+                },
             ),
             run_config=RunConfig(
                 storage_path=str(spec.scratch),
@@ -138,7 +146,9 @@ class _TrainRun:
     def check(self) -> None:
         """Raise `GroupLostError` if the run has ended."""
         if not self._thread.is_alive():
-            raise GroupLostError(f"the group of workers ended: {self._error or 'no reason is known'}")
+            raise GroupLostError(
+                f"the group of workers ended: {self._error or 'no reason is known'}"
+            )
 
     def join(self, timeout_s: float) -> None:
         """Wait for its end."""

@@ -18,7 +18,8 @@ from trainables.task import Report
 def train_together(workers: int) -> Callable[[Job], Iterator[Report]]:
     """What trains a job by so many workers: on the cluster of `$RAY_ADDRESS`, else on this machine.
 
-    Its generator raises `StudyError` when they can't be placed, `RuntimeError` when the training raises.
+    Its generator raises `StudyError` when they can't be placed, `RuntimeError` when the training
+    raises.
     """
 
     def train(job: Job) -> Iterator[Report]:
@@ -28,7 +29,9 @@ def train_together(workers: int) -> Callable[[Job], Iterator[Report]]:
         try:
             cluster.slots(resources)
             with tempfile.TemporaryDirectory(dir=job.folder, prefix=".scratch-") as scratch:
-                spec = GroupSpec(workers=workers, needs=cluster.needs(resources), scratch=Path(scratch))
+                spec = GroupSpec(
+                    workers=workers, needs=cluster.needs(resources), scratch=Path(scratch)
+                )
                 group = Group(spec)
                 try:
                     yield from _epochs(group, job)

@@ -27,11 +27,19 @@ class Metrics:
         self._told_s = 0.0
         self._trials = Gauge("rungs_trials", "Trials by state.", tag_keys=("study", "state"))
         self._epochs = Counter("rungs_epochs", "Epochs that were trained.", tag_keys=OF_STUDY)
-        self._best = Gauge("rungs_best_value", "The objective's best value so far.", tag_keys=OF_STUDY)
-        self._places = Gauge("rungs_slots", "Places where trials can train at once.", tag_keys=OF_STUDY)
+        self._best = Gauge(
+            "rungs_best_value", "The objective's best value so far.", tag_keys=OF_STUDY
+        )
+        self._places = Gauge(
+            "rungs_slots", "Places where trials can train at once.", tag_keys=OF_STUDY
+        )
         self._busy = Gauge("rungs_busy_slots", "Places where trials train.", tag_keys=OF_STUDY)
-        self._suggest = Histogram("rungs_suggest_seconds", "For a suggestion.", LATENCIES_S, OF_STUDY)
-        self._report = Histogram("rungs_report_seconds", "For writing and judging a value.", LATENCIES_S, OF_STUDY)
+        self._suggest = Histogram(
+            "rungs_suggest_seconds", "For a suggestion.", LATENCIES_S, OF_STUDY
+        )
+        self._report = Histogram(
+            "rungs_report_seconds", "For writing and judging a value.", LATENCIES_S, OF_STUDY
+        )
 
     @contextmanager
     def suggesting(self) -> Iterator[None]:

@@ -7,9 +7,12 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 
 
 def mend_out_of_memory() -> None:
-    """Let Tune take a process that Ray's memory monitor killed for a dead process; as it is, it ends the whole search.
+    """Let Tune take a process that Ray's memory monitor killed for a dead process.
 
-    `RayActorManager` knows errors of actors and of tasks, and raises at `OutOfMemoryError`, which is neither.
+    As it is, it ends the whole search.
+
+    `RayActorManager` knows errors of actors and of tasks, and raises at `OutOfMemoryError`, which
+    is neither.
     """
     original = actor_manager.RayActorManager._actor_task_failed
     if getattr(original, "mended", False):

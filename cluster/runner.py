@@ -47,12 +47,14 @@ class RunOptions:
     quiet: bool = False
 
 
-def run_study(folder: StudyFolder, description: Description, options: RunOptions, console: Console) -> int:
+def run_study(
+    folder: StudyFolder, description: Description, options: RunOptions, console: Console
+) -> int:
     """Run a study to its end, to its time limit or until interrupted; gives the exit code.
 
     Raises:
-        StudyError: when another launcher runs it, the folder holds another study or can't be written, there is no
-            cluster, or no trial fits into it.
+        StudyError: when another launcher runs it, the folder holds another study or can't be
+            written, there is no cluster, or no trial fits into it.
     """
     halt = run_trials(folder, description, options, console)
     record = read_study(folder)
@@ -60,7 +62,9 @@ def run_study(folder: StudyFolder, description: Description, options: RunOptions
     return _conclude(record, halt, console)
 
 
-def run_trials(folder: StudyFolder, description: Description, options: RunOptions, console: Console) -> Halt:
+def run_trials(
+    folder: StudyFolder, description: Description, options: RunOptions, console: Console
+) -> Halt:
     """Run a study's trials; gives what ended them early, if anything did.
 
     Raises:
@@ -75,7 +79,8 @@ def run_trials(folder: StudyFolder, description: Description, options: RunOption
         study = _open_study(folder, description, console)
         done = sum(trial.state.is_finished() for trial in study.trials())
         about = (
-            f": {space.task}, {space.budget.trials} trials of up to {space.budget.max_epochs} epochs; "
+            f": {space.task}, {space.budget.trials} trials of up to {space.budget.max_epochs} "
+            "epochs; "
             f"writes {folder.path}"
         )
         console.say(Text.assemble((space.name, "bold"), about))
@@ -95,7 +100,9 @@ def _open_study(folder: StudyFolder, description: Description, console: Console)
         begun = as_begun(folder, description)
         found = changes(begun.origin, origin(description.space.task))
         if not folder.journal.exists():
-            begun.write(folder)  # Before the journal, so that a crash between the two leaves a study.
+            begun.write(
+                folder
+            )  # Before the journal, so that a crash between the two leaves a study.
         study = Study(
             replace(folder, mirror=description.checkpoints, begun_in=begun.begun_in),
             description.space,
@@ -107,17 +114,22 @@ def _open_study(folder: StudyFolder, description: Description, console: Console)
         trials, wanted = len(study.trials()), description.space.budget.trials
         if trials > wanted:
             raise StudyError(
-                f"{folder.path} has {trials} trials already: budget.trials must not be below that, got {wanted}"
+                f"{folder.path} has {trials} trials already: budget.trials must not be below "
+                f"that, got {wanted}"
             )
         with_changes(begun, found).write(folder)
     except OSError as error:
         raise StudyError(f"{folder.path} can't be written: {error}") from error
     for text in found:
-        console.say(f"since this study began, {text}: its trials may not be comparable", style="yellow")
+        console.say(
+            f"since this study began, {text}: its trials may not be comparable", style="yellow"
+        )
     return study
 
 
-def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunOptions, console: Console) -> None:
+def _search(
+    study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunOptions, console: Console
+) -> None:
     resources, concurrent = study.space.resources, options.concurrent
     dashboard = connect(options.address).dashboard
     try:
@@ -133,10 +145,18 @@ def _search(study: Study, mirror: MlflowMirror | None, halt: Halt, options: RunO
             cluster = look(dashboard)
             slots = cluster.slots(resources, concurrent)
             console.say(
-                f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; {dashboard_text(dashboard)}"
+                f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; "
+                f"{dashboard_text(dashboard)}"
             )
             with open_view(study, halt, console, quiet=options.quiet) as view:
-                search(study, cluster, concurrent=concurrent, view=view, halt=halt, after_last=after_last)
+                search(
+                    study,
+                    cluster,
+                    concurrent=concurrent,
+                    view=view,
+                    halt=halt,
+                    after_last=after_last,
+                )
             study.folder.fetch()
     finally:
         ray.shutdown()
@@ -148,7 +168,8 @@ def dashboard_text(address: str) -> str:
         return "no dashboard"
     port = address.rpartition(":")[2]
     return (
-        f"dashboard http://{address}\n(from elsewhere: ssh -L {port}:{address} {socket.gethostname()}, then "
+        f"dashboard http://{address}\n(from elsewhere: ssh -L {port}:{address} "
+        f"{socket.gethostname()}, then "
         f"http://localhost:{port}; {token_text()})"
     )
 
@@ -161,10 +182,15 @@ def _signals_halt(halt: Halt, console: Console) -> Iterator[None]:
         if halt.reason:
             os._exit(EXIT_INTERRUPTED)
         halt.request("interrupted")
-        # By a thread of its own: the signal may have come in the middle of a line, which can't be broken into.
-        Thread(target=console.say, args=("stopping; once more to leave at once", "yellow"), daemon=True).start()
+        # By a thread of its own: the signal may have come in the middle of a line, which can't be
+        # broken into.
+        Thread(
+            target=console.say, args=("stopping; once more to leave at once", "yellow"), daemon=True
+        ).start()
 
-    before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {
+        number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:

@@ -13,10 +13,14 @@ LOOK_S = 3.0
 
 
 class Slots:
-    """Places that trials take and leave. Each has its own actor, which stays warm for the next trial.
+    """Places that trials take and leave.
 
-    No two places ask for equal resources (they differ by a byte of memory): Tune keeps a warm actor for trials that ask
-    for just what it has, so a trial finds its place's actor, and never takes one that another place is waiting for.
+    Each has its own actor, which stays warm for the next trial.
+
+    No two places ask for equal resources (they differ by a byte of memory): Tune keeps a warm actor
+    for trials that ask
+    for just what it has, so a trial finds its place's actor, and never takes one that another place
+    is waiting for.
 
     Args:
         resources: Of a trial.
@@ -52,7 +56,10 @@ class Slots:
         return len(self._taken)
 
     def take(self, trial_id: str) -> dict[str, float] | None:
-        """A free place's resources, of the one left last if there are several; None while there is no room."""
+        """A free place's resources, of the one left last if there are several.
+
+        None while there is no room.
+        """
         self._look_again()
         if len(self._taken) >= self.room:
             return None
@@ -76,7 +83,9 @@ class Slots:
     def bundle(self, slot: int) -> dict[str, float]:
         """What a place asks for."""
         if self.group is not None:
-            return {"memory": slot + 1}  # Ray Train places the workers; the actor that drives them needs nothing.
+            return {
+                "memory": slot + 1
+            }  # Ray Train places the workers; the actor that drives them needs nothing.
         memory = self._needs["memory"] - slot if self._needs["memory"] else slot + 1
         return {**self._needs, "memory": memory}
 

@@ -51,7 +51,10 @@ class Trainer(Protocol):
 
 
 class LocalTrainer:
-    """Trains in this process. An exception of the user's code costs its job, not the imported libraries and data."""
+    """Trains in this process.
+
+    An exception of the user's code costs its job, not the imported libraries and data.
+    """
 
     def __init__(self, team: Team = ALONE):
         self._team = team
@@ -84,7 +87,9 @@ class LocalTrainer:
             return Outcome(failed=describe(error))
         if report is None:
             return Outcome()
-        return Outcome(report=Report(epoch=report.epoch, metrics=report.metrics, warning=report.warning))
+        return Outcome(
+            report=Report(epoch=report.epoch, metrics=report.metrics, warning=report.warning)
+        )
 
     def drop(self) -> None:
         """End the training at hand and free its memory, the GPU's too."""
@@ -101,7 +106,9 @@ class LocalTrainer:
         text = "".join(traceback.format_exception(error))
         with contextlib.suppress(OSError):  # The reason is told in any case.
             self._job.folder.mkdir(parents=True, exist_ok=True)
-            TrialFolder(self._job.folder).error.write_text(text, encoding="utf-8", errors="backslashreplace")
+            TrialFolder(self._job.folder).error.write_text(
+                text, encoding="utf-8", errors="backslashreplace"
+            )
             mirror_at(self._job.mirror).push(self._job.folder)
 
 

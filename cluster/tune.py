@@ -42,14 +42,22 @@ def search(
     halt: Halt,
     after_last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the study's trials. On return every trial is finished or waits for a later launch; none is running.
+    """Run the study's trials.
+
+    On return every trial is finished or waits for a later launch; none is running.
 
     Calls `after_last` when the last trial has been handed out.
 
     Raises:
         StudyError: when no trial can ever be placed.
     """
-    slots = Slots(study.space.resources, cluster, wanted=concurrent, group=group_spec(study, cluster), look=look)
+    slots = Slots(
+        study.space.resources,
+        cluster,
+        wanted=concurrent,
+        group=group_spec(study, cluster),
+        look=look,
+    )
     metrics = Metrics(study, slots)
     os.environ.update(TUNE_SETTINGS)
     mend_out_of_memory()
@@ -64,7 +72,9 @@ def search(
                 scheduler=StudyScheduler(study, slots, metrics, halt),
                 reuse_actors=True,
                 trial_name_creator=lambda trial: f"trial-{trial.config['number']:04d}",
-                trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.trial_id}",
+                trial_dirname_creator=lambda trial: (
+                    f"{trial.config['number']:04d}-{trial.trial_id}"
+                ),
             ),
             run_config=tune.RunConfig(
                 name="trials",
@@ -84,7 +94,10 @@ def search(
 
 
 def fresh_scratch(folder: StudyFolder) -> str:
-    """A folder for what Tune writes, which nobody reads; one that a killed launcher of this study left is removed."""
+    """A folder for what Tune writes, which nobody reads.
+
+    One that a killed launcher of this study left is removed.
+    """
     prefix = f"rungs-tune-{sha256(str(folder.path.resolve()).encode()).hexdigest()[:12]}-"
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         shutil.rmtree(left, ignore_errors=True)

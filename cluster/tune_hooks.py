@@ -55,7 +55,10 @@ class Halt(Unpickled, Stopper):
 
     @contextmanager
     def on_write_error(self) -> Iterator[None]:
-        """End the search if the study can't be written; what is in the journal then is whole, and can be resumed."""
+        """End the search if the study can't be written.
+
+        What is in the journal then is whole, and can be resumed.
+        """
         try:
             yield
         except (OSError, *DATABASE_ERRORS) as error:
@@ -83,7 +86,14 @@ class StudySearcher(Unpickled, Searcher):
         after_last: Called when the last trial has been handed out.
     """
 
-    def __init__(self, study: Study, slots: Slots, metrics: Metrics, halt: Halt, after_last: Callable[[], None]):
+    def __init__(
+        self,
+        study: Study,
+        slots: Slots,
+        metrics: Metrics,
+        halt: Halt,
+        after_last: Callable[[], None],
+    ):
         super().__init__(metric="value", mode="max")
         self._study, self._slots, self._metrics, self._halt = study, slots, metrics, halt
         self._after_last = after_last
@@ -113,7 +123,9 @@ class StudySearcher(Unpickled, Searcher):
             "group": self._slots.group,
         }
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """A slot is free again."""
         self._slots.leave(trial_id)
 
@@ -144,17 +156,28 @@ class StudyScheduler(Unpickled, FIFOScheduler):
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         """The next one, by number, found among the living: Tune would look at all that ever ran, at each turn.
 
-        Idle actors that have no more trials are let go: a trial that lost its node may be waiting for their room.
+        Idle actors that have no more trials are let go: a trial that lost its node may be waiting
+        for their room.
         """
         finished = tune_controller.search_alg.is_finished()
-        leaving = self._warm_slots if finished else self._warm_slots.intersection(self._slots.without_room())
+        leaving = (
+            self._warm_slots
+            if finished
+            else self._warm_slots.intersection(self._slots.without_room())
+        )
         for slot in list(leaving):
             tune_controller._tune_controller._actor_cache.decrease_max(slot)
             self._warm_slots.discard(slot)
-        pending = [trial for trial in tune_controller.get_live_trials() if trial.status == TuneTrial.PENDING]
+        pending = [
+            trial
+            for trial in tune_controller.get_live_trials()
+            if trial.status == TuneTrial.PENDING
+        ]
         return min(pending, key=lambda trial: trial.config["number"], default=None)
 
-    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+    def on_trial_result(
+        self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
+    ) -> str:
         """Write the result to the journal, and go on or stop."""
         with self._halt.on_write_error():
             if self._goes_on(trial.config["number"], result):
@@ -168,19 +191,27 @@ class StudyScheduler(Unpickled, FIFOScheduler):
             self._study.fail(number, result["failed"])
             stop_if_hopeless(self._study, self._halt)
         elif "halt" in result:
-            self._halt.request(result["halt"])  # The trial stays unfinished, to go on when there is room again.
+            self._halt.request(
+                result["halt"]
+            )  # The trial stays unfinished, to go on when there is room again.
         elif "ended" in result:
             self._study.end(number)
         else:
             with self._metrics.reporting():
-                return self._study.report(number, result["epoch"], result["value"], result.get("second"))
+                return self._study.report(
+                    number, result["epoch"], result["value"], result.get("second")
+                )
         return False
 
 
 def forget_finished(controller: Any) -> None:
     """Have Tune let go of trials that are over, tens of kilobytes each: the study has them, and that is enough."""
     controller._trials[:] = [trial for trial in controller._trials if not trial.is_finished()]
-    for finished in (controller._stopped_trials, controller._failed_trials, controller._trials_to_cache):
+    for finished in (
+        controller._stopped_trials,
+        controller._failed_trials,
+        controller._trials_to_cache,
+    ):
         finished.clear()
 
 
@@ -200,14 +231,23 @@ class StudyCallback(Unpickled, TrialProgressCallback):
         self._metrics.refresh()
 
     def on_trial_result(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: dict[str, Any],
+        **info: Any,
     ) -> None:
         """Nothing: the view has it from the study."""
 
-    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_complete(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
         """Nothing: the view has it from the study."""
 
-    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
         """The process died, and its retries are used up."""
         with self._halt.on_write_error():
             self._study.fail(trial.config["number"], death_reason(trial))
@@ -225,4 +265,7 @@ def death_reason(trial: TuneTrial) -> str:
     """Why a trial's process died for the last time, in one line."""
     failures = Path(trial.error_file).read_text(encoding="utf-8").split("Failure # ")
     lines = failures[-1].splitlines()[1:]
-    return f"its process died {len(failures) - 1} times: {lines[0] if lines else 'Ray does not say why'}"
+    return (
+        f"its process died {len(failures) - 1} times: "
+        f"{lines[0] if lines else 'Ray does not say why'}"
+    )

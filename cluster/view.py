@@ -63,7 +63,9 @@ class TableView:
 
     def _draw(self) -> Group:
         running = [trial for trial in self._study.trials() if trial.state == TrialState.RUNNING]
-        return Group(headline(self._study, self._halt, self._started), running_table(self._study, running))
+        return Group(
+            headline(self._study, self._halt, self._started), running_table(self._study, running)
+        )
 
 
 @contextmanager
@@ -84,14 +86,17 @@ def headline(study: Study, halt: Halt, started: float) -> str:
     """How far the search is, in one line."""
     trials = study.trials()
     states = Counter(trial.state for trial in trials)
-    counts = ", ".join(f"{states[state]} {name}" for state, name in SHOWN_STATES.items() if states[state])
+    counts = ", ".join(
+        f"{states[state]} {name}" for state, name in SHOWN_STATES.items() if states[state]
+    )
     epochs = sum(len(trial.intermediate_values) for trial in trials)
     best = study.best
     finished = sum(trial.state.is_finished() for trial in trials)
     parts = [
         f"{finished}/{study.space.budget.trials} trials: {counts or 'starting'}",
         f"{epochs} epochs",
-        f"best {study.objective.name} {metric_text(best.value)} (trial {best.number}, epoch {best.epoch})"
+        f"best {study.objective.name} {metric_text(best.value)} (trial {best.number}, epoch "
+        f"{best.epoch})"
         if best
         else "no value yet",
         f"{duration(time.monotonic() - started)} gone",
@@ -100,7 +105,9 @@ def headline(study: Study, halt: Halt, started: float) -> str:
     return "  ".join([*parts, *([f"about {duration(left)} left"] if left is not None else [])])
 
 
-def seconds_left(trials: list[FrozenTrial], budget: int, halt: Halt, elapsed_s: float) -> float | None:
+def seconds_left(
+    trials: list[FrozenTrial], budget: int, halt: Halt, elapsed_s: float
+) -> float | None:
     """An estimate: trials to come at the pace so far, but no more than the time that is left."""
     finished = sum(trial.state.is_finished() for trial in trials)
     estimate = elapsed_s / finished * (budget - finished) if finished >= 3 else None

@@ -37,7 +37,8 @@ class LoadedExport:
         model: With its weights, in evaluation mode, on the CPU; it may be moved.
         task: What it was trained for.
         config: An instance of `task.Config`.
-        splits: The task's data, split as in the search; `splits.validation` is what its value was measured on.
+        splits: The task's data, split as in the search; `splits.validation` is what its value was
+            measured on.
         export: The configuration, and what the search reached with it.
         epoch: After which the weights were taken.
         value: The objective of these weights on the validation split.
@@ -56,8 +57,8 @@ class LoadedExport:
         """What the task's metrics are computed from, logits mostly, by the same computation as in validation.
 
         Args:
-            batch: Tensors by name, as a split gives them: the labels too, as the task's loss is computed on the way.
-                Without labels, call `model` as the task's `loss` does.
+            batch: Tensors by name, as a split gives them: the labels too, as the task's loss is
+                computed on the way. Without labels, call `model` as the task's `loss` does.
 
         Raises:
             StudyError: when the task needs a tensor that the batch lacks.
@@ -66,18 +67,21 @@ class LoadedExport:
             with autocast(self.model.eval(), self.config.optim.amp):
                 return self.task.loss(self.config, self.model, to_device(batch, self.model))[1]
         except KeyError as error:
-            raise StudyError(f"{self.export.job.task} needs {error} in a batch, got {', '.join(batch)}") from error
+            raise StudyError(
+                f"{self.export.job.task} needs {error} in a batch, got {', '.join(batch)}"
+            ) from error
 
 
 def load_exported(folder: str | Path) -> LoadedExport:
     """The model of an exported folder.
 
-    A task's model takes its sizes from the data (the number of classes, say), so the task reads these as well. Where
-    the folder has no weights but the configuration was trained again beside it, that training's best ones are loaded.
+    A task's model takes its sizes from the data (the number of classes, say), so the task reads
+    these as well. Where the folder has no weights but the configuration was trained again beside
+    it, that training's best ones are loaded.
 
     Raises:
-        StudyError: when the folder is no export, its weights are missing, damaged or don't fit, or its task or data
-            can't be found.
+        StudyError: when the folder is no export, its weights are missing, damaged or don't fit, or
+            its task or data can't be found.
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
@@ -94,7 +98,13 @@ def load_exported(folder: str | Path) -> LoadedExport:
         raise StudyError(f"{folder} can't be loaded: {error}") from error
     fill(model, state, folder)
     return LoadedExport(
-        model=model.eval(), task=task, config=config, splits=splits, export=export, epoch=epoch, value=value
+        model=model.eval(),
+        task=task,
+        config=config,
+        splits=splits,
+        export=export,
+        epoch=epoch,
+        value=value,
     )
 
 
@@ -103,13 +113,18 @@ def _weights(folder: Path, export: Export) -> tuple[dict[str, Any], int, float]:
     best = export.best
     if (folder / WEIGHTS).exists():
         return read_weights(export, folder / WEIGHTS), best.epoch, best.value
-    again = TrialFolder(folder / f"{Path(CONFIG).stem}-seed-{export.job.seed}").best  # as `retrain` names it
+    again = TrialFolder(
+        folder / f"{Path(CONFIG).stem}-seed-{export.job.seed}"
+    ).best  # as `retrain` names it
     if not again.exists():
         raise StudyError(
-            f"{folder} has no {WEIGHTS}; train it again, then load it: python launch.py train {folder / CONFIG}"
+            f"{folder} has no {WEIGHTS}; train it again, then load it: python launch.py train "
+            f"{folder / CONFIG}"
         )
     state = read_state(again) or {}
     metrics = state.get("metrics")
     if not isinstance(state.get("model"), Mapping) or not isinstance(metrics, Mapping):
-        raise StudyError(f"{again} can't be read; train it again: python launch.py train {folder / CONFIG}")
+        raise StudyError(
+            f"{again} can't be read; train it again: python launch.py train {folder / CONFIG}"
+        )
     return state["model"], state["epoch"], float(metrics.get(export.job.objective.name, "nan"))

@@ -48,10 +48,14 @@ def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list
     try:
         target.mkdir(parents=True, exist_ok=True)
         for path, figure in zip(paths, figures.values(), strict=True):
-            write_atomically(path, partial(figure.savefig, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight"))
+            write_atomically(
+                path, partial(figure.savefig, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
+            )
         _all_drawn(record, best).touch()
     except OSError as error:
-        raise StudyError(f"{target} can't be written: {error.strerror}; copy the study and draw there") from error
+        raise StudyError(
+            f"{target} can't be written: {error.strerror}; copy the study and draw there"
+        ) from error
     return paths
 
 
@@ -61,9 +65,12 @@ def _all_drawn(record: StudyRecord, best: Best) -> Path:
 
 
 def draw_best(folder: StudyFolder) -> str | None:
-    """Draw the best trial's pictures unless they lie there already; gives why not, where they can't be drawn.
+    """Draw the best trial's pictures unless they lie there already.
 
-    A task that draws none, a search that runs and models that aren't kept are no reasons to say anything.
+    Gives why not, where they can't be drawn.
+
+    A task that draws none, a search that runs and models that aren't kept are no reasons to say
+    anything.
     """
     try:
         record = read_study(folder)
@@ -72,7 +79,10 @@ def draw_best(folder: StudyFolder) -> str | None:
             draw(record, trial=None, rows=ROWS)
     except (StudyError, SpaceError, TaskError) as error:
         return f"no new pictures of the best trial: {error}"
-    except (Exception, SystemExit) as error:  # The task is anyone's code; the report is written whatever it raises.
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # The task is anyone's code; the report is written whatever it raises.
         return f"no new pictures of the best trial: {describe(error)}"
     return None
 
@@ -113,7 +123,8 @@ def task_pictures(job: Job, rows: Sequence[int]) -> "dict[str, Figure]":
     outside = [row for row in rows if row >= len(splits.validation)]
     if outside:
         raise StudyError(
-            f"rows must be below {len(splits.validation)}, the size of the validation split, got {outside}"
+            f"rows must be below {len(splits.validation)}, the size of the validation split, got "
+            f"{outside}"
         )
     with torch.no_grad(), contextlib.chdir(task_folder()):
         figures = task.pictures(config, model, splits, list(rows))

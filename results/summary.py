@@ -56,7 +56,8 @@ def nothing_found_text(record: StudyRecord) -> str:
     for trial in record.trials:
         if trial.intermediate_values:
             return (
-                f"{none}: trial {trial.number} ended at epoch {max(trial.intermediate_values)} with a number that isn't"
+                f"{none}: trial {trial.number} ended at epoch {max(trial.intermediate_values)} "
+                "with a number that isn't"
             )
     return f"{none} yet"
 
@@ -79,7 +80,10 @@ def states_text(record: StudyRecord) -> str:
     epochs = sum(len(trial.intermediate_values) for trial in record.trials)
     counts = ", ".join(f"{count} {name}" for name, count in states.most_common())
     budget = record.description.space.budget
-    return f"{len(record.trials)} of {budget.trials} trials: {counts or 'none yet'}; {epochs} epochs trained"
+    return (
+        f"{len(record.trials)} of {budget.trials} trials: {counts or 'none yet'}; {epochs} "
+        "epochs trained"
+    )
 
 
 def shown_state(trial: FrozenTrial, record: StudyRecord) -> str:
@@ -102,7 +106,9 @@ def best_table(record: StudyRecord) -> Table:
     table.add_column("configuration", overflow="fold")
     shown = shown_bests(record)
     starts = [trial for trial in record.trials if "start" in trial.user_attrs]
-    others = [best for trial in starts if (best := trial_best(trial, objective)) and best not in shown]
+    others = [
+        best for trial in starts if (best := trial_best(trial, objective)) and best not in shown
+    ]
     names = short_names(one.name for one in record.description.space.parameters)
     for best in [*shown, *others]:
         table.add_row(*_row(best, record, beside, names))
@@ -118,7 +124,10 @@ def shown_bests(record: StudyRecord) -> list[Best]:
 
 
 def metrics_beside(record: StudyRecord) -> list[str]:
-    """The metrics that the task wants shown beside its objective; none if it can't be imported here."""
+    """The metrics that the task wants shown beside its objective.
+
+    None if it can't be imported here.
+    """
     try:
         task = load_task(record.description.space.task)
     except TaskError:

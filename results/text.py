@@ -48,17 +48,24 @@ def values_text(values: Mapping[str, Any], names: Mapping[str, str]) -> str:
 def space_lines(space: Space) -> list[str]:
     """A space's name, task and budget, and a line for each parameter."""
     budget = space.budget
-    lines = [f"{space.name}: {space.task}, {budget.trials} trials of up to {budget.max_epochs} epochs"]
+    lines = [
+        f"{space.name}: {space.task}, {budget.trials} trials of up to {budget.max_epochs} epochs"
+    ]
     width = max(len(parameter.name) for parameter in space.parameters)
     return lines + [
-        f"  {name.ljust(width)}  {_spec_text(spec)}" for name, spec in space.to_dict()["parameters"].items()
+        f"  {name.ljust(width)}  {_spec_text(spec)}"
+        for name, spec in space.to_dict()["parameters"].items()
     ]
 
 
 def _spec_text(spec: Mapping[str, Any]) -> str:
     """`{"float": [1, 20], "log": True}` becomes `float 1 to 20, log`."""
     (kind, values), *options = spec.items()
-    drawn = f"choice of {', '.join(map(str, values))}" if kind == "choice" else f"{kind} {values[0]} to {values[1]}"
+    drawn = (
+        f"choice of {', '.join(map(str, values))}"
+        if kind == "choice"
+        else f"{kind} {values[0]} to {values[1]}"
+    )
     told = [name if value is True else f"{name} {_option_text(value)}" for name, value in options]
     return ", ".join([drawn, *told])
 
@@ -66,4 +73,6 @@ def _spec_text(spec: Mapping[str, Any]) -> str:
 def _option_text(value: Any) -> str:
     if not isinstance(value, Mapping):
         return str(value)
-    return " and ".join(f"{name} is {' or '.join(map(str, allowed))}" for name, allowed in value.items())
+    return " and ".join(
+        f"{name} is {' or '.join(map(str, allowed))}" for name, allowed in value.items()
+    )

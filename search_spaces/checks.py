@@ -1,7 +1,7 @@
 """The rules that hold between the parts of a space.
 
-Each yields its problems with the keys that lead to them. A parameter that could not be read is None here: its name is
-known, so what refers to it is no mistake of its own.
+Each yields its problems with the keys that lead to them. A parameter that could not be read is None
+here: its name is known, so what refers to it is no mistake of its own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,7 +32,10 @@ def fixed_problems(known: Known, fixed: Mapping[str, Any]) -> Iterator[Problem]:
             text = f"{name} must be in parameters or in fixed, got both; remove one"
             yield Problem(text=text, path=("fixed", name))
         if not all(map(is_scalar, value if isinstance(value, list) else [value])):
-            text = f"{name} must be a text, a finite number, true, false, null or a list of these, got {show(value)}"
+            text = (
+                f"{name} must be a text, a finite number, true, false, null or a list of "
+                f"these, got {show(value)}"
+            )
             yield Problem(text=text, path=("fixed", name))
 
 
@@ -43,15 +46,22 @@ def condition_problems(known: Known, fixed: Mapping[str, Any]) -> Iterator[Probl
             path = ("parameters", name, "when", parent)
             if parent not in known:
                 others = [other for other in known if other != name]
-                yield Problem(text=f"{name}: {_not_searched('a name in when', parent, others, fixed)}", path=path)
+                yield Problem(
+                    text=f"{name}: {_not_searched('a name in when', parent, others, fixed)}",
+                    path=path,
+                )
             elif (other := known[parent]) and parent != name:
                 problems = filter(None, map(other.problem_with, values))
-                yield from (Problem(text=f"{name}: when: {parent} {text}", path=path) for text in problems)
+                yield from (
+                    Problem(text=f"{name}: when: {parent} {text}", path=path) for text in problems
+                )
     yield from _cycle_problems(known)
 
 
 def _cycle_problems(known: Known) -> Iterator[Problem]:
-    waiting = {name: parameter.when.keys() & known.keys() for name, parameter in known.items() if parameter}
+    waiting = {
+        name: parameter.when.keys() & known.keys() for name, parameter in known.items() if parameter
+    }
     while ready := [name for name, parents in waiting.items() if not parents & waiting.keys()]:
         for name in ready:
             del waiting[name]
@@ -72,15 +82,21 @@ def start_problems(
     """Each start point must be one that the parameters can take, and differ from the others unless they may repeat."""
     for index, point in enumerate(start):
         if not point:
-            yield Problem(text="a start point must name at least one parameter, got {}", path=("start", index))
+            yield Problem(
+                text="a start point must name at least one parameter, got {}", path=("start", index)
+            )
         elif point in start[:index] and not may_repeat:
-            yield Problem(text=f"start points must differ, got {show(point)} twice", path=("start", index))
+            yield Problem(
+                text=f"start points must differ, got {show(point)} twice", path=("start", index)
+            )
         for name, value in point.items():
             if text := _value_problem(known, fixed, point, name, value):
                 yield Problem(text=f"start: {text}", path=("start", index, name))
 
 
-def _value_problem(known: Known, fixed: Mapping[str, Any], point: Start, name: str, value: object) -> str | None:
+def _value_problem(
+    known: Known, fixed: Mapping[str, Any], point: Start, name: str, value: object
+) -> str | None:
     if name not in known:
         return _not_searched("a start point's key", name, known, fixed)
     parameter = known[name]
@@ -93,13 +109,19 @@ def _value_problem(known: Known, fixed: Mapping[str, Any], point: Start, name: s
     return None
 
 
-def _ruled_out(parameter: Parameter, point: Start, known: Known, seen: frozenset[str]) -> str | None:
+def _ruled_out(
+    parameter: Parameter, point: Start, known: Known, seen: frozenset[str]
+) -> str | None:
     """What in the point keeps the parameter from taking part, or None if the point leaves it open."""
     for name, allowed in parameter.when.items():
         if name in point and point[name] not in allowed:
             return f"{name}: {show(point[name])}"
         parent = known.get(name)
-        if parent and name not in seen and (reason := _ruled_out(parent, point, known, seen | {name})):
+        if (
+            parent
+            and name not in seen
+            and (reason := _ruled_out(parent, point, known, seen | {name}))
+        ):
             return reason
     return None
 
@@ -112,4 +134,7 @@ def search_problems(search: "Search", budget: "Budget", starts: int) -> Iterator
         yield Problem(text=text, path=("budget", "trials"))
     if search.grace_epochs > budget.max_epochs:
         got = f"grace_epochs={search.grace_epochs}, max_epochs={budget.max_epochs}"
-        yield Problem(text=f"grace_epochs must not exceed max_epochs, got {got}", path=("search", "grace_epochs"))
+        yield Problem(
+            text=f"grace_epochs must not exceed max_epochs, got {got}",
+            path=("search", "grace_epochs"),
+        )

@@ -1,6 +1,7 @@
 """One mapping laid over another: a child over the space that it extends, a command line over both.
 
-Works on what the files hold, before it is checked; what has the wrong shape is left for the reader to refuse.
+Works on what the files hold, before it is checked; what has the wrong shape is left for the reader
+to refuse.
 """
 
 from collections.abc import Iterable
@@ -11,13 +12,19 @@ from search_spaces.reader import TOP_KEYS, with_places
 from search_spaces.strict_yaml import Mapping, read_value
 
 SECTIONS = ("search", "budget", "resources")
-_SETTABLE = (*(f"{section}.<key>" for section in SECTIONS), "seed", "task", "the name of a task value")
+_SETTABLE = (
+    *(f"{section}.<key>" for section in SECTIONS),
+    "seed",
+    "task",
+    "the name of a task value",
+)
 
 
 def extend(parent: Mapping, child: Mapping) -> Mapping:
     """The parent with the child's keys over it; the child's word wins wherever both have one.
 
-    A value that the child fixes is no longer searched, nor is one that it sets to null; the start points forget both.
+    A value that the child fixes is no longer searched, nor is one that it sets to null; the start
+    points forget both.
     """
     merged = with_places(parent, parent.place)
     merged.place = child.place
@@ -54,7 +61,9 @@ def apply_override(root: Mapping, text: str) -> None:
         root.put(key, value, place)
     elif first in TOP_KEYS:
         hint = f"; write --set {rest}=..." if first in ("fixed", "parameters") and rest else ""
-        raise SpaceError([f"{place}: the key must be one of {', '.join(_SETTABLE)}, got {key}{hint}"])
+        raise SpaceError(
+            [f"{place}: the key must be one of {', '.join(_SETTABLE)}, got {key}{hint}"]
+        )
     else:
         fix(root, key, value, place)
 
@@ -89,10 +98,15 @@ def _set_parameter(root: Mapping, name: str, spec: object, place: str) -> None:
 
 
 def _forget(root: Mapping, name: str) -> None:
-    """Take a parameter out of the search and the start points; drop points that this leaves empty or twice."""
+    """Take a parameter out of the search and the start points.
+
+    Drop points that this leaves empty or twice.
+    """
     section_of(root, "parameters").pop(name, None)
     start = root.get("start")
-    if not isinstance(start, list) or not any(isinstance(point, Mapping) and name in point for point in start):
+    if not isinstance(start, list) or not any(
+        isinstance(point, Mapping) and name in point for point in start
+    ):
         return
     for point in start:
         if isinstance(point, Mapping):

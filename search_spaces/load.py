@@ -14,16 +14,19 @@ BUILTIN = Path(__file__).parent
 
 
 def load_space(
-    where: str | Path, *, overrides: Sequence[str] = (), budget: Mapping[str, int | str | None] | None = None
+    where: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    budget: Mapping[str, int | str | None] | None = None,
 ) -> Space:
     """Read a space by path or by name.
 
     Args:
         where: a path, or the name of a built-in space.
-        overrides: `key=value` texts. A key of `search.`, `budget.` or `resources.`, `seed` and `task` set that; any
-            other fixes a task value, which is then searched no longer.
-        budget: the keys of the section `budget`, as written there (`{"trials": 8, "time": "30m"}`); None leaves one
-            as it is. They win over the overrides.
+        overrides: `key=value` texts. A key of `search.`, `budget.` or `resources.`, `seed` and
+            `task` set that; any other fixes a task value, which is then searched no longer.
+        budget: the keys of the section `budget`, as written there (`{"trials": 8, "time": "30m"}`);
+            None leaves one as it is. They win over the overrides.
 
     Raises:
         SpaceError: with every mistake, each with its place.
@@ -42,7 +45,9 @@ def load_space(
 
 
 def find_space(where: str | Path, *, folder: Path = Path()) -> Path:
-    """The file of a space: a path, seen from the folder, or a built-in name; both with or without `.yaml`.
+    """The file of a space: a path, seen from the folder, or a built-in name.
+
+    Both with or without `.yaml`.
 
     Raises:
         SpaceError: if there is none, with every valid name.
@@ -97,4 +102,7 @@ def _given_twice(root: YamlMapping) -> list[str]:
     """The names that one file both searches and fixes."""
     fixed = section_of(root, "fixed")
     twice = [name for name in section_of(root, "parameters") if name in fixed]
-    return [f"{fixed.where[name]}: {name} must be in parameters or in fixed, got both; remove one" for name in twice]
+    return [
+        f"{fixed.where[name]}: {name} must be in parameters or in fixed, got both; remove one"
+        for name in twice
+    ]

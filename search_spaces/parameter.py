@@ -44,7 +44,8 @@ class Parameter:
     log: bool = False
     """Whether the range is searched on a logarithmic scale."""
     step: float | None = None
-    """The distance between neighbouring values; none is a continuous range, or 1 for whole numbers."""
+    """The distance between neighbouring values; none is a continuous range, or 1 for whole
+    numbers."""
     choices: tuple[Scalar, ...] = ()
     """The values to choose from."""
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
@@ -57,13 +58,19 @@ class Parameter:
         elif self.kind in KINDS:
             found += self._range_problems()
         if found:
-            raise SpaceError(Problem(text=f"{self.name}: {problem.text}", path=problem.path) for problem in found)
+            raise SpaceError(
+                Problem(text=f"{self.name}: {problem.text}", path=problem.path) for problem in found
+            )
 
     def problem_with(self, value: object) -> str | None:
         """The rule that a value of this parameter breaks, or None if it can take the value."""
         if self.kind == "choice":
             possible = any(same(value, choice) for choice in self.choices)
-            return None if possible else f"must be one of {', '.join(map(show, self.choices))}, got {show(value)}"
+            return (
+                None
+                if possible
+                else f"must be one of {', '.join(map(show, self.choices))}, got {show(value)}"
+            )
         if not self._fits_kind(value):
             return f"must be {_KIND_WORDS[self.kind]}, got {show(value)}"
         low, high, number = _numbers(self.low, self.high, value)
@@ -71,7 +78,10 @@ class Parameter:
             return f"must be within {show([self.low, self.high])}, got {show(value)}"
         steps = (number - low) / Fraction(self.step or 1)
         if self.step is not None and abs(steps - round(steps)) > _ON_GRID:
-            return f"must be {show(self.low)} plus a multiple of the step {show(self.step)}, got {show(value)}"
+            return (
+                f"must be {show(self.low)} plus a multiple of the step {show(self.step)}, got "
+                f"{show(value)}"
+            )
         return None
 
     def cast(self, value: Any) -> Any:
@@ -85,20 +95,32 @@ class Parameter:
         yield from filter(None, (name_problem(self.name), one_of("kind", self.kind, KINDS)))
         for name, values in self.when.items():
             if name == self.name:
-                yield Problem(text="when must name another parameter, got itself", path=("when", name))
+                yield Problem(
+                    text="when must name another parameter, got itself", path=("when", name)
+                )
             if not values:
-                yield Problem(text=f"when must name at least one value of {name}, got []", path=("when", name))
+                yield Problem(
+                    text=f"when must name at least one value of {name}, got []", path=("when", name)
+                )
 
     def _choice_problems(self) -> Iterator[Problem]:
         if len(self.choices) < 2:
-            text = f"choice must list at least two values, got {show(self.choices)}; a single value belongs in fixed"
+            text = (
+                f"choice must list at least two values, got {show(self.choices)}; a single "
+                "value belongs in fixed"
+            )
             yield Problem(text=text, path=("choice",))
         for index, choice in enumerate(self.choices):
             if not is_scalar(choice):
-                text = f"a choice must be a text, a finite number, true, false or null, got {show(choice)}"
+                text = (
+                    "a choice must be a text, a finite number, true, false or null, got "
+                    f"{show(choice)}"
+                )
                 yield Problem(text=text, path=("choice",))
             elif any(choice == earlier for earlier in self.choices[:index]):
-                text = f"choices must differ (true is 1 and 1.0 to Optuna), got {show(choice)} twice"
+                text = (
+                    f"choices must differ (true is 1 and 1.0 to Optuna), got {show(choice)} twice"
+                )
                 yield Problem(text=text, path=("choice",))
 
     def _range_problems(self) -> Iterator[Problem]:
@@ -106,11 +128,17 @@ class Parameter:
         if not isinstance(self.log, bool):
             yield Problem(text=f"log must be true or false, got {show(self.log)}", path=("log",))
         if not (self._fits_kind(self.low) and self._fits_kind(self.high)):
-            yield Problem(text=f"low and high must each be {_KIND_WORDS[self.kind]}, got {got}", path=(self.kind,))
+            yield Problem(
+                text=f"low and high must each be {_KIND_WORDS[self.kind]}, got {got}",
+                path=(self.kind,),
+            )
             return
         low, high = _numbers(self.low, self.high)
         if self.kind == "int" and max(abs(low), abs(high)) > MAX_WHOLE:
-            text = f"whole numbers must be within -2^53 and 2^53, which are exact everywhere, got {got}"
+            text = (
+                "whole numbers must be within -2^53 and 2^53, which are exact everywhere, got "
+                f"{got}"
+            )
             yield Problem(text=text, path=(self.kind,))
         if low >= high:
             hint = "; a single value belongs in fixed" if low == high else ""
@@ -126,7 +154,9 @@ class Parameter:
         if not self._fits_kind(self.step) or self.step <= 0:
             text = f"step must be {_KIND_WORDS[self.kind]} above 0, got {show(self.step)}"
         elif self.log:
-            text = f"step and log must not be given together, got step={show(self.step)}; remove one"
+            text = (
+                f"step and log must not be given together, got step={show(self.step)}; remove one"
+            )
         elif low >= high:
             return None
         else:
@@ -134,7 +164,10 @@ class Parameter:
         return rule(not text, "step", text)
 
     def _uneven(self, low: Fraction, high: Fraction, step: Fraction) -> str:
-        """How the step fails to divide the range, exactly and in decimals, as Optuna divides; empty if it does."""
+        """How the step fails to divide the range, exactly and in decimals, as Optuna divides.
+
+        Empty if it does.
+        """
         count = (high - low) / step
         if count > _MAX_STEPS:
             return f"step must be at least a billionth of the range, got {show(self.step)}"
@@ -152,13 +185,17 @@ _KIND_WORDS = {"float": "a finite number", "int": "a whole number"}
 def name_problem(name: object) -> Problem | None:
     """The rule that a name is identifiers joined by dots."""
     holds = isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
-    return rule(holds, "name", f"a name must be words joined by dots, such as optim.lr, got {show(name)}")
+    return rule(
+        holds, "name", f"a name must be words joined by dots, such as optim.lr, got {show(name)}"
+    )
 
 
 def ordered(parameters: Mapping[str, Parameter]) -> list[Parameter]:
     """The parameters, each after those that its `when` names; what waits in a cycle is left out."""
     waiting, placed = dict(parameters), dict[str, Parameter]()
-    while ready := next((name for name, item in waiting.items() if item.when.keys() <= placed.keys()), None):
+    while ready := next(
+        (name for name, item in waiting.items() if item.when.keys() <= placed.keys()), None
+    ):
         placed[ready] = waiting.pop(ready)
     return list(placed.values())
 

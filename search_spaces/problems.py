@@ -65,7 +65,11 @@ def whole(field: str, value: object, *, least: int, most: int = MAX_WHOLE) -> Pr
 
 def one_of(field: str, value: object, valid: Iterable[str]) -> Problem | None:
     """The rule that a field is one of these words."""
-    return rule(isinstance(value, str) and value in (valid := list(valid)), field, unknown(field, value, valid))
+    return rule(
+        isinstance(value, str) and value in (valid := list(valid)),
+        field,
+        unknown(field, value, valid),
+    )
 
 
 def word(field: str, value: object) -> Problem | None:

@@ -7,15 +7,35 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from search_spaces.checks import condition_problems, fixed_problems, search_problems, start_problems, top_problems
+from search_spaces.checks import (
+    condition_problems,
+    fixed_problems,
+    search_problems,
+    start_problems,
+    top_problems,
+)
 from search_spaces.parameter import KINDS, Kind, Parameter
 from search_spaces.problems import Problem, SpaceError, is_number, show, unknown
 from search_spaces.space import Budget, Objective, Resources, Search, Space, parse_duration
 from search_spaces.strict_yaml import Mapping as YamlMapping
 
-TOP_KEYS = ("task", "extends", "objective", "parameters", "fixed", "start", "search", "budget", "resources", "seed")
+TOP_KEYS = (
+    "task",
+    "extends",
+    "objective",
+    "parameters",
+    "fixed",
+    "start",
+    "search",
+    "budget",
+    "resources",
+    "seed",
+)
 BUDGET_KEYS = ("trials", "max_epochs", "time", "retries", "keep")
-_UNTOLD = {"trials": 10**9, "max_epochs": 10**9}  # stand for what is missing, so that nothing is out of budget
+_UNTOLD = {
+    "trials": 10**9,
+    "max_epochs": 10**9,
+}  # stand for what is missing, so that nothing is out of budget
 Section = TypeVar("Section", Search, Resources)
 
 
@@ -52,7 +72,9 @@ def with_places(value: Any, place: str) -> Any:
         for key, item in value.items():
             copy.put(key, with_places(item, where.get(key, place)), where.get(key, place))
         return copy
-    return [with_places(item, place) for item in value] if isinstance(value, list | tuple) else value
+    return (
+        [with_places(item, place) for item in value] if isinstance(value, list | tuple) else value
+    )
 
 
 def place_of(root: YamlMapping, path: Iterable[str | int]) -> str:
@@ -76,7 +98,9 @@ def read_objective(given: object) -> Objective:
         SpaceError: if it is something else.
     """
     listed = given if isinstance(given, list) else [given]
-    if not 1 <= len(listed) <= 2 or not all(isinstance(each, dict) and len(each) == 1 for each in listed):
+    if not 1 <= len(listed) <= 2 or not all(
+        isinstance(each, dict) and len(each) == 1 for each in listed
+    ):
         shape = "{maximize: name}, {minimize: name} or a list of two such"
         raise SpaceError([f"objective must be {shape}, got {show(given)}"])
     objective: Objective | None = None
@@ -104,8 +128,13 @@ class _Reading:
         """The fields of a Space; not to be used if there are problems."""
         self._keys((), self.root, TOP_KEYS, required=("task", "parameters", "budget"))
         if self.root.get("extends") is not None:
-            self.add(f"extends must be read from a file, got {show(self.root['extends'])} in a mapping", "extends")
-        known = {name: self._parameter(name, spec) for name, spec in self._section("parameters").items()}
+            self.add(
+                f"extends must be read from a file, got {show(self.root['extends'])} in a mapping",
+                "extends",
+            )
+        known = {
+            name: self._parameter(name, spec) for name, spec in self._section("parameters").items()
+        }
         parts = {
             "task": self.root.get("task", "?"),
             "objective": self._objective(),
@@ -140,14 +169,23 @@ class _Reading:
         for problem in found:
             self.add(problem.text, *path, *problem.path)
 
-    def _keys(self, path: tuple[str, ...], mapping: YamlMapping, valid: Sequence[str], required: Sequence[str]) -> None:
+    def _keys(
+        self,
+        path: tuple[str, ...],
+        mapping: YamlMapping,
+        valid: Sequence[str],
+        required: Sequence[str],
+    ) -> None:
         within = f"in {'.'.join(path)}, " if path else ""
         for key in mapping:
             if key not in valid:
                 self._tell(unknown(f"{within}a key", key, valid), place_of(self.root, (*path, key)))
         for key in required:
             if key not in mapping:
-                self.add(f"{within}the key {key} must be given, got {', '.join(mapping) or 'none'}", *path)
+                self.add(
+                    f"{within}the key {key} must be given, got {', '.join(mapping) or 'none'}",
+                    *path,
+                )
 
     def _section(self, key: str) -> YamlMapping:
         section = self.root.get(key, YamlMapping())
@@ -187,16 +225,26 @@ class _Reading:
 
     def _start(self, known: Mapping[str, Parameter | None]) -> tuple[dict[str, Any], ...]:
         points = self.root.get("start", [])
-        if not isinstance(points, list) or not all(isinstance(point, YamlMapping) for point in points):
-            self.add(f"start must be a list of mappings from name to value, got {show(points)}", "start")
+        if not isinstance(points, list) or not all(
+            isinstance(point, YamlMapping) for point in points
+        ):
+            self.add(
+                f"start must be a list of mappings from name to value, got {show(points)}", "start"
+            )
             return ()
-        return tuple({name: _cast(known.get(name), value) for name, value in point.items()} for point in points)
+        return tuple(
+            {name: _cast(known.get(name), value) for name, value in point.items()}
+            for point in points
+        )
 
     def _parameter(self, name: str, spec: object) -> Parameter | None:
         if spec is None:
             text = "null must remove a parameter of the space that is extended, got a new name"
             self.add(f"{name}: {text}", "parameters", name)
-        elif not isinstance(spec, YamlMapping) or len(kinds := [kind for kind in KINDS if kind in spec]) != 1:
+        elif (
+            not isinstance(spec, YamlMapping)
+            or len(kinds := [kind for kind in KINDS if kind in spec]) != 1
+        ):
             text = "must be {float: [low, high]}, {int: [low, high]} or {choice: [values]}"
             self.add(f"{name}: {text}, got {show(spec)}", "parameters", name)
         else:
@@ -209,15 +257,27 @@ class _Reading:
         values, when = spec[kind], spec.get("when", {})
         if not isinstance(values, list) or (kind != "choice" and len(values) != 2):
             shape = "a list of values" if kind == "choice" else "[low, high]"
-            self.add(f"{name}: {kind} must be {shape}, got {show(values)}", "parameters", name, kind)
+            self.add(
+                f"{name}: {kind} must be {shape}, got {show(values)}", "parameters", name, kind
+            )
         elif not isinstance(when, dict):
-            self.add(f"{name}: when must be {{name: value or [values]}}, got {show(when)}", "parameters", name, "when")
+            self.add(
+                f"{name}: when must be {{name: value or [values]}}, got {show(when)}",
+                "parameters",
+                name,
+                "when",
+            )
         else:
             drawn: dict[str, Any] = (
-                {"choices": tuple(values)} if kind == "choice" else {"low": values[0], "high": values[1]}
+                {"choices": tuple(values)}
+                if kind == "choice"
+                else {"low": values[0], "high": values[1]}
             )
             options = {key: spec[key] for key in ("log", "step") if key in valid and key in spec}
-            allowed = {parent: tuple(item) if isinstance(item, list) else (item,) for parent, item in when.items()}
+            allowed = {
+                parent: tuple(item) if isinstance(item, list) else (item,)
+                for parent, item in when.items()
+            }
             with self.at("parameters", name):
                 return Parameter(name=name, kind=kind, **drawn, **options, when=allowed)
         return None

@@ -19,9 +19,15 @@ _SURPRISES = [  # the first that matches names the reason
     (r"=", "is a default value to YAML 1.1; quote it"),
     (r"None|(?i:true|false|null)", "is a text to YAML; write true, false or null, or quote it"),
     (r"(?i)[-+]?\.?(nan|inf|infinity)", "is not a finite number; write a number, or quote it"),
-    (r"[-+]?0[0-9_]+", "has a leading zero, which is octal to YAML 1.1; write it without, or quote it"),
+    (
+        r"[-+]?0[0-9_]+",
+        "has a leading zero, which is octal to YAML 1.1; write it without, or quote it",
+    ),
     (r"[-+]?0[xXbBoO][0-9a-fA-F_]+", "must be a decimal number; write it in decimal, or quote it"),
-    (r"[-+]?[0-9][0-9_]*(:[0-9]+)+(\.[0-9_]*)?", "is base 60 to YAML 1.1; write one number, or quote it"),
+    (
+        r"[-+]?[0-9][0-9_]*(:[0-9]+)+(\.[0-9_]*)?",
+        "is base 60 to YAML 1.1; write one number, or quote it",
+    ),
     (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt \t].*)?", "is a date to YAML 1.1; quote it"),
 ]
 _NUMBERLIKE = re.compile(r"[-+]?\.?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?")
@@ -41,7 +47,9 @@ def surprise(text: str) -> str | None:
     """Why an unquoted scalar is refused, or None if it says what it looks like."""
     value = plain(text)
     if not isinstance(value, str):
-        small = value is None or (abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value))
+        small = value is None or (
+            abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
+        )
         return None if small else _LARGE
     if _INT.fullmatch(text):
         return _LARGE

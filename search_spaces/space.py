@@ -17,7 +17,17 @@ from search_spaces.checks import (
     top_problems,
 )
 from search_spaces.parameter import Parameter, ordered
-from search_spaces.problems import Scalar, SpaceError, check, is_number, one_of, rule, show, whole, word
+from search_spaces.problems import (
+    Scalar,
+    SpaceError,
+    check,
+    is_number,
+    one_of,
+    rule,
+    show,
+    whole,
+    word,
+)
 
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("tpe", "random", "none")
@@ -42,7 +52,8 @@ class Objective:
             word("name", self.name),
             one_of("direction", self.direction, DIRECTIONS),
             rule(
-                self.second is None or (self.second.name != self.name and self.second.second is None),
+                self.second is None
+                or (self.second.name != self.name and self.second.second is None),
                 "second",
                 f"two objectives must be two different metrics, got {show(self.name)} twice",
             ),
@@ -76,7 +87,8 @@ class Search:
     """How configurations are suggested, and how poor trials are stopped early."""
 
     sampler: Literal["tpe", "random", "none"] = "tpe"
-    """What suggests configurations; none: just the start points are trained, each as often as it stands there."""
+    """What suggests configurations; none: just the start points are trained, each as often as it
+    stands there."""
     scheduler: Literal["asha", "none"] = "asha"
     """What stops trials early."""
     reduction: int = 3
@@ -144,7 +156,8 @@ class Resources:
             rule(
                 self.gpus == "auto" or _is_gpu_count(self.gpus),
                 "gpus",
-                f"gpus must be auto, a number from 0 to 1, or a whole number, got {show(self.gpus)}",
+                "gpus must be auto, a number from 0 to 1, or a whole number, got "
+                f"{show(self.gpus)}",
             ),
             whole("workers", self.workers, least=1),
             rule(
@@ -155,7 +168,8 @@ class Resources:
             rule(
                 _are_custom_resources(self.custom),
                 "custom",
-                "custom must be names of Ray's resources, each with a number above 0, such as {license: 1}, got "
+                "custom must be names of Ray's resources, each with a number above 0, such as "
+                "{license: 1}, got "
                 f"{show(self.custom)}",
             ),
         )
@@ -197,20 +211,29 @@ class Space:
         check(
             *top_problems(self.task, self.seed),
             rule(bool(known), "parameters", "a space must have at least one parameter, got none"),
-            rule(len(known) == len(self.parameters), "parameters", "parameters must differ in name"),
+            rule(
+                len(known) == len(self.parameters), "parameters", "parameters must differ in name"
+            ),
             *fixed_problems(known, self.fixed),
             *condition_problems(known, self.fixed),
-            *start_problems(known, self.fixed, self.start, may_repeat=self.search.sampler == "none"),
+            *start_problems(
+                known, self.fixed, self.start, may_repeat=self.search.sampler == "none"
+            ),
             *search_problems(self.search, self.budget, len(self.start)),
         )
         object.__setattr__(self, "parameters", tuple(ordered(known)))
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole space as plain values for YAML, defaults written out; reads back as an equal space."""
+        """The whole space as plain values for YAML, defaults written out.
+
+        Reads back as an equal space.
+        """
         return {
             "task": self.task,
             **({"objective": self.objective.to_yaml()} if self.objective else {}),
-            "parameters": {parameter.name: _parameter_dict(parameter) for parameter in self.parameters},
+            "parameters": {
+                parameter.name: _parameter_dict(parameter) for parameter in self.parameters
+            },
             "fixed": dict(self.fixed),
             "start": [dict(point) for point in self.start],
             "search": _fields(self.search),
@@ -227,9 +250,15 @@ def parse_duration(text: object) -> float:
         SpaceError: if it is no duration, or none above 0.
     """
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    seconds = sum(float(part) * scale for part, scale in zip(match.groups("0"), _SECONDS, strict=True)) if match else 0
+    seconds = (
+        sum(float(part) * scale for part, scale in zip(match.groups("0"), _SECONDS, strict=True))
+        if match
+        else 0
+    )
     if not 0 < seconds < math.inf:
-        raise SpaceError([f"time must be a duration above 0 such as 90s, 30m, 2h, 1h30m or 1d, got {show(text)}"])
+        raise SpaceError(
+            [f"time must be a duration above 0 such as 90s, 30m, 2h, 1h30m or 1d, got {show(text)}"]
+        )
     return seconds
 
 
@@ -244,7 +273,9 @@ def _is_gpu_count(value: object) -> bool:
 def _are_custom_resources(value: object) -> bool:
     if not isinstance(value, Mapping):
         return False
-    named = all(isinstance(name, str) and name.strip() and name not in RAY_RESOURCES for name in value)
+    named = all(
+        isinstance(name, str) and name.strip() and name not in RAY_RESOURCES for name in value
+    )
     return named and all(is_number(amount) and amount > 0 for amount in value.values())
 
 
@@ -255,7 +286,9 @@ def _fields(section: Any) -> dict[str, Any]:
 def _budget_dict(budget: Budget) -> dict[str, Any]:
     values = _fields(budget)
     time_s = values.pop("time_s")
-    return values if time_s is None else {**values, "time": f"{Decimal(str(time_s)).normalize():f}s"}
+    return (
+        values if time_s is None else {**values, "time": f"{Decimal(str(time_s)).normalize():f}s"}
+    )
 
 
 def _parameter_dict(parameter: Parameter) -> dict[str, Any]:

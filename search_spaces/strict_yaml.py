@@ -1,7 +1,7 @@
 """YAML read strictly: what could be read in two ways is refused, with its line and how to write it instead.
 
-PyYAML reads YAML 1.1, where `1e-5` is a text, `012` is 10, `1:30` is 90, `no` is false, and a repeated key
-silently wins.
+PyYAML reads YAML 1.1, where `1e-5` is a text, `012` is 10, `1:30` is 90, `no` is false, and a
+repeated key silently wins.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,7 +40,8 @@ def read_yaml(path: str | Path) -> Mapping:
     """Read a file that holds one YAML mapping.
 
     Raises:
-        SpaceError: with every mistake that can be seen, each with its line; or that the file cannot be read.
+        SpaceError: with every mistake that can be seen, each with its line; or that the file cannot
+            be read.
     """
     mapping, problems = scan_yaml(path)
     if problems:
@@ -58,7 +59,9 @@ def scan_yaml(path: str | Path) -> tuple[Mapping, list[str]]:
     value, problems = _scan(_text(path), lambda line: f"{path.name}:{line}")
     if isinstance(value, Mapping):
         return value, problems
-    raise SpaceError(problems or [f"{path.name}:1: the file must hold a YAML mapping, got {_kind(value)}"])
+    raise SpaceError(
+        problems or [f"{path.name}:1: the file must hold a YAML mapping, got {_kind(value)}"]
+    )
 
 
 def read_value(text: str, place: str) -> Any:
@@ -69,7 +72,9 @@ def read_value(text: str, place: str) -> Any:
     """
     value, problems = _scan(text, lambda line: place)
     if not problems and value is None and text.strip() not in WORDS.keys() - {""}:
-        problems = [f"{place}: a value must not be empty; write null for none, or '' for an empty text"]
+        problems = [
+            f"{place}: a value must not be empty; write null for none, or '' for an empty text"
+        ]
     if problems:
         raise SpaceError(problems)
     return value
@@ -77,7 +82,14 @@ def read_value(text: str, place: str) -> Any:
 
 def dump_yaml(value: object) -> str:
     """Write plain values as YAML that `read_yaml` reads back as the same values."""
-    return yaml.dump(value, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=None,
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
+    )
 
 
 class _Dumper(yaml.SafeDumper):
@@ -88,7 +100,9 @@ class _Dumper(yaml.SafeDumper):
 
     def quote(self, text: str) -> yaml.ScalarNode:
         surprising = plain(text) != text or surprise(text) is not None or not text.isprintable()
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if surprising else None)
+        return self.represent_scalar(
+            "tag:yaml.org,2002:str", text, style='"' if surprising else None
+        )
 
     def lay_out(self, mapping: dict[Any, Any]) -> yaml.MappingNode:
         """A short mapping on one line; a longer one with a line for each key."""
@@ -111,25 +125,40 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise SpaceError(
-            [f"{path.name}:{line}: the file must be UTF-8, got the byte {error.object[error.start]:#04x}"]
+            [
+                f"{path.name}:{line}: the file must be UTF-8, got the byte "
+                f"{error.object[error.start]:#04x}"
+            ]
         ) from None
     except (OSError, ValueError) as error:
         raise SpaceError([f"{path}: cannot be read: {error}"]) from None
 
 
 def _scan(text: str, place: Callable[[int], str]) -> tuple[Any, list[str]]:
-    """The value of a text, and its mistakes; the value is None where the text has no readable structure."""
+    """The value of a text, and its mistakes.
+
+    The value is None where the text has no readable structure.
+    """
     reader = _Reader(text, place)
     try:
         return reader.document(), reader.problems
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        return None, [*reader.problems, f"{place(line)}: not valid YAML: a character that must not be in a text file"]
+        return None, [
+            *reader.problems,
+            f"{place(line)}: not valid YAML: a character that must not be in a text file",
+        ]
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else reader.line
         return None, [*reader.problems, f"{place(line)}: not valid YAML: {_reason(error)}"]
-    except (ValueError, OverflowError) as error:  # PyYAML's scanner, on an escape or a directive that is out of range
-        return None, [*reader.problems, f"{place(reader.line)}: not valid YAML at or after this line: {error}"]
+    except (
+        ValueError,
+        OverflowError,
+    ) as error:  # PyYAML's scanner, on an escape or a directive that is out of range
+        return None, [
+            *reader.problems,
+            f"{place(reader.line)}: not valid YAML at or after this line: {error}",
+        ]
 
 
 def _reason(error: yaml.MarkedYAMLError) -> str:
@@ -169,7 +198,9 @@ class _Reader:
 
     def _value(self, event: Any) -> Any:
         if event.anchor:
-            self._refuse("anchors and aliases (& and *) are refused; write the value out, or use extends")
+            self._refuse(
+                "anchors and aliases (& and *) are refused; write the value out, or use extends"
+            )
         if getattr(event, "tag", None):
             self._refuse(f"tags are refused, got {event.tag}; write the plain value")
         if isinstance(event, ev.ScalarEvent):
@@ -190,7 +221,9 @@ class _Reader:
     def _collection(self, event: Any) -> Any:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} deep", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem=f"nested more than {MAX_DEPTH} deep", problem_mark=event.start_mark
+            )
         value = self._mapping() if isinstance(event, ev.MappingStartEvent) else self._list()
         self._depth -= 1
         return value
@@ -220,7 +253,9 @@ class _Reader:
         if not isinstance(key, str):
             self._refuse(f"a key must be a text, got {_kind(key)}; quote it if it is a name")
         elif key in mapping:
-            self._refuse(f"the key {_short(key)} is already given at {mapping.where[key]}; remove one")
+            self._refuse(
+                f"the key {_short(key)} is already given at {mapping.where[key]}; remove one"
+            )
         else:
             return key
         return None
@@ -232,5 +267,11 @@ def _short(text: str) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {type(None): "nothing", bool: "true or false", list: "a list", Mapping: "a mapping", str: "a text"}
+    names = {
+        type(None): "nothing",
+        bool: "true or false",
+        list: "a list",
+        Mapping: "a mapping",
+        str: "a text",
+    }
     return names.get(type(value), "a number")

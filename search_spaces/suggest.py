@@ -40,7 +40,9 @@ def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
 
 def corners(space: Space) -> Iterator[Values]:
     """Configurations that a task must accept: low, high, low with each choice, start points completed by low."""
-    pinned: list[Values] = [{parameter.name: choice} for parameter in space.parameters for choice in parameter.choices]
+    pinned: list[Values] = [
+        {parameter.name: choice} for parameter in space.parameters for choice in parameter.choices
+    ]
     told: list[Values] = []
     for values in (
         _configuration(space, _low),
@@ -66,7 +68,9 @@ def _completed(space: Space, pins: Values) -> Values:
     for parameter in reversed(space.parameters):
         if parameter.name in pins:
             pins = {**{name: allowed[0] for name, allowed in parameter.when.items()}, **pins}
-    return _configuration(space, lambda parameter: parameter.cast(pins.get(parameter.name, _low(parameter))))
+    return _configuration(
+        space, lambda parameter: parameter.cast(pins.get(parameter.name, _low(parameter)))
+    )
 
 
 def _low(parameter: Parameter) -> Any:
@@ -80,7 +84,11 @@ def _high(parameter: Parameter) -> Any:
 def _ask(parameter: Parameter, trial: optuna.trial.Trial) -> Any:
     match distribution(parameter):
         case IntDistribution() as ints:
-            return trial.suggest_int(parameter.name, ints.low, ints.high, step=ints.step, log=ints.log)
+            return trial.suggest_int(
+                parameter.name, ints.low, ints.high, step=ints.step, log=ints.log
+            )
         case FloatDistribution() as floats:
-            return trial.suggest_float(parameter.name, floats.low, floats.high, step=floats.step, log=floats.log)
+            return trial.suggest_float(
+                parameter.name, floats.low, floats.high, step=floats.step, log=floats.log
+            )
     return trial.suggest_categorical(parameter.name, parameter.choices)

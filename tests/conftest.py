@@ -13,7 +13,10 @@ from tests.postgresql import postgresql
 
 
 class SlowOneByOne(LoadScopeScheduling):
-    """With `pytest -n` one process has all of tests/slow, each of which takes the whole machine; the rest is shared."""
+    """With `pytest -n` one process has all of tests/slow, each of which takes the whole machine.
+
+    The rest is shared.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return "slow" if nodeid.startswith("tests/slow/") else nodeid
@@ -33,7 +36,11 @@ def database_url() -> Iterator[str]:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URI of a bucket in a store on this machine that speaks S3."""
-    credentials = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_EC2_METADATA_DISABLED": "true"}
+    credentials = {
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "key",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     for name, value in credentials.items():
         monkeypatch.setenv(name, value)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -23,7 +23,9 @@ def postgresql() -> Iterator[str]:
             shutil.chown(folder, user)
         data, socket = folder / "data", folder
         run([programs / "initdb", "--pgdata", data, "--auth", "trust", "--username", "rungs"], user)
-        options = " ".join(f"-c {key}={value!r}" for key, value in SETTINGS.items()) + f" -k {socket}"
+        options = (
+            " ".join(f"-c {key}={value!r}" for key, value in SETTINGS.items()) + f" -k {socket}"
+        )
         control: list[str | Path] = [programs / "pg_ctl", "--pgdata", data, "--wait"]
         run([*control, "--log", folder / "log", "--options", options, "start"], user)
         try:
@@ -42,5 +44,7 @@ def newest_programs() -> Path:
 
 def run(command: list[str | Path], user: str | None) -> None:
     """Run one of PostgreSQL's programs; fails with what it says."""
-    done = subprocess.run(list(map(str, command)), user=user, cwd="/", stdin=subprocess.DEVNULL, capture_output=True)
+    done = subprocess.run(
+        list(map(str, command)), user=user, cwd="/", stdin=subprocess.DEVNULL, capture_output=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -92,16 +92,23 @@ def test_what_only_reads_is_as_ever(launched: Launched, place: Path) -> None:
     assert (code, "small: finished" in out) == (0, True)
 
 
-def test_the_report_comes_in_brief_and_says_where_its_page_can_not_be(launched: Launched, place: Path) -> None:
+def test_the_report_comes_in_brief_and_says_where_its_page_can_not_be(
+    launched: Launched, place: Path
+) -> None:
     code, out, err = launched("report", f"{place}/study")
     assert code == 2
     assert "small: finished" in out and "cost: " in out
-    assert f"{place}/study/report.html can't be written: Permission denied; `python launch.py watch" in err
+    assert (
+        f"{place}/study/report.html can't be written: Permission denied; `python launch.py watch"
+        in err
+    )
     assert not list(place.glob("study/*.html"))
 
 
 @pytest.mark.parametrize("command", ["compare", "export"])
-def test_what_is_written_elsewhere_is_written(command: str, launched: Launched, place: Path, desk: Path) -> None:
+def test_what_is_written_elsewhere_is_written(
+    command: str, launched: Launched, place: Path, desk: Path
+) -> None:
     code, _, err = launched(command, f"{place}/study", "--to", f"{desk}/here")
     assert (code, err) == (0, "")
     assert (desk / "here").exists()
@@ -110,7 +117,9 @@ def test_what_is_written_elsewhere_is_written(command: str, launched: Launched, 
     assert f"{place}/study/there can't be written: Permission denied; choose another --to" in err
 
 
-def test_a_configuration_is_trained_in_a_folder_of_ones_own(launched: Launched, place: Path, desk: Path) -> None:
+def test_a_configuration_is_trained_in_a_folder_of_ones_own(
+    launched: Launched, place: Path, desk: Path
+) -> None:
     best = place / "study" / "best.yaml"
     code, _, err = launched("train", str(best))
     assert code == 2
@@ -125,16 +134,24 @@ def test_a_configuration_is_trained_in_a_folder_of_ones_own(launched: Launched, 
 def test_a_study_is_not_gone_on_with(command: str, launched: Launched, place: Path) -> None:
     code, _, err = launched(command, f"{place}/study")
     assert code == 2
-    assert "can't be written: Permission denied" in err and "copy the study and work on the copy" in err
+    assert (
+        "can't be written: Permission denied" in err
+        and "copy the study and work on the copy" in err
+    )
 
 
 @pytest.mark.parametrize(
     "command", ["status", "report", "watch", "compare", "export", "pictures", "--resume", "confirm"]
 )
-def test_a_study_that_may_not_be_read_is_one_message(command: str, launched: Launched, place: Path) -> None:
+def test_a_study_that_may_not_be_read_is_one_message(
+    command: str, launched: Launched, place: Path
+) -> None:
     code, out, err = launched(command, f"{place}/study", mode=UNREADABLE)
     assert (code, out) == (2, "")
-    assert err == f"error: {place}/study can't be read by this user: Permission denied; ask its owner\n"
+    assert (
+        err
+        == f"error: {place}/study can't be read by this user: Permission denied; ask its owner\n"
+    )
 
 
 def test_nor_is_a_folder_below_it_more(launched: Launched, place: Path, desk: Path) -> None:

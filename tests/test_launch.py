@@ -64,7 +64,9 @@ def no_ray(*arguments: Any) -> None:
 
 
 @pytest.fixture
-def launched(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Launch:
+def launched(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Launch:
     """Runs a command line in this process; gives its exit code, output and errors."""
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -86,7 +88,9 @@ def make_study(path: Path, *, space: str = "small.yaml", trials: int = 100) -> S
     import_from([str(Path.cwd())])
     read = load_space(space)
     paths = (str(Path.cwd()),)
-    description = Description(space=read, objective=accept(read), import_paths=paths, origin={"command": "test"})
+    description = Description(
+        space=read, objective=accept(read), import_paths=paths, origin={"command": "test"}
+    )
     study = Study(StudyFolder(path), read, description.objective, paths)
     description.write(study.folder)
     for _ in range(trials):
@@ -99,7 +103,10 @@ def make_study(path: Path, *, space: str = "small.yaml", trials: int = 100) -> S
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All files of a folder with their content; not those that Python and the launcher's lock leave."""
+    """All files of a folder with their content.
+
+    Not those that Python and the launcher's lock leave.
+    """
     found = [path for path in folder.rglob("*") if path.is_file()]
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -152,13 +159,25 @@ def refused(launched: Launch, here: Path, *arguments: str) -> str:
         ("--space small.yaml --set", "expected at least one argument"),
         ("--space small.yaml --set x=3", "at least one parameter"),
         ("--space small.yaml --set task=nowhere:train", "there is no module 'nowhere'"),
-        ("--space small.yaml --set task=launch_task:nothing", "launch_task has no 'nothing'; it has train"),
+        (
+            "--space small.yaml --set task=launch_task:nothing",
+            "launch_task has no 'nothing'; it has train",
+        ),
         ("--space small.yaml --set task=nonsense", "must be a built-in name (gpt2_classifier"),
         ("--space small.yaml --set task=gpt2_classifier", "objective"),
-        ("--space gpt2.yaml --set optim.lt=3", "optim.lt: not a setting of this task; did you mean optim.lr?"),
-        ("--space gpt2.yaml --set model.layers=two", "model.layers: must be a whole number, got 'two'"),
+        (
+            "--space gpt2.yaml --set optim.lt=3",
+            "optim.lt: not a setting of this task; did you mean optim.lr?",
+        ),
+        (
+            "--space gpt2.yaml --set model.layers=two",
+            "model.layers: must be a whole number, got 'two'",
+        ),
         ("--space gpt2.yaml --set model.heads=5", "heads must divide width"),
-        ("--space gpt2.yaml --set model.cls_strategy=guess", "must be one of explicit, last_non_pad"),
+        (
+            "--space gpt2.yaml --set model.cls_strategy=guess",
+            "must be one of explicit, last_non_pad",
+        ),
         ("--space gpt2.yaml --set data.path=nowhere.jsonl data.vocab=nowhere.json", "no such file"),
         ("--space gpt2.yaml --set data.path=small.yaml", "path and vocab go together"),
         ("--space small.yaml --name ../x", "--name must be letters, digits"),
@@ -168,8 +187,14 @@ def refused(launched: Launch, here: Path, *arguments: str) -> str:
         ("--space small.yaml --name ", "--name must be letters, digits"),
         ("--space small.yaml --out small.yaml", "must be a folder"),
         ("--space small.yaml --out small.yaml/runs", "must be a folder"),
-        ("--space small.yaml --mlflow http://me:secret@localhost", "--mlflow must hold no password"),
-        ("--space small.yaml --mlflow http://127.0.0.1:9", "MLflow at http://127.0.0.1:9 can't be used"),
+        (
+            "--space small.yaml --mlflow http://me:secret@localhost",
+            "--mlflow must hold no password",
+        ),
+        (
+            "--space small.yaml --mlflow http://127.0.0.1:9",
+            "MLflow at http://127.0.0.1:9 can't be used",
+        ),
         ("--space small.yaml --nonsense", "unrecognized arguments: --nonsense"),
         ("--resume nowhere", "nowhere is no study: it has no study.yaml"),
         ("--resume small.yaml", "small.yaml is no study"),
@@ -191,18 +216,27 @@ def refused(launched: Launch, here: Path, *arguments: str) -> str:
         ("train small.yaml", "small.yaml is no exported configuration"),
         ("train launch_task.py", "launch_task.py"),
         ("train small.yaml --workers 0", "must be a whole number from 1, got '0'"),
-        ("train small.yaml --seed 4294967296", "must be a whole number from 0 to 4294967295, got '4294967296'"),
+        (
+            "train small.yaml --seed 4294967296",
+            "must be a whole number from 0 to 4294967295, got '4294967296'",
+        ),
         ("train small.yaml --seed -3", "must be a whole number from 0 to 4294967295, got '-3'"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_refused(launched: Launch, here: Path, arguments: str, message: str) -> None:
+def test_a_mistake_on_the_command_line_is_refused(
+    launched: Launch, here: Path, arguments: str, message: str
+) -> None:
     assert message in refused(launched, here, *(arguments.split(" ") if arguments else []))
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("task: launch_task:train", "tusk: launch_task:train", "mistaken.yaml:2: a key must be one of"),
+        (
+            "task: launch_task:train",
+            "tusk: launch_task:train",
+            "mistaken.yaml:2: a key must be one of",
+        ),
         ("{int: [0, 9]}", "{float: [1e-5, 1]}", "mistaken.yaml:4: 1e-5"),
         ("{int: [0, 9]}", "{int: [0, nine]}", "mistaken.yaml:4: "),
         ("{int: [0, 9]}", "{int: [9, 0]}", "mistaken.yaml:4: "),
@@ -227,7 +261,9 @@ def test_a_mistake_in_a_space_is_refused_with_its_line(
 
 
 def test_all_mistakes_are_told_at_once(launched: Launch, here: Path) -> None:
-    (here / "mistaken.yaml").write_text(SPACE.replace("trials: 3", "trials: 0").replace("[0, 9]", "[9, 0]"))
+    (here / "mistaken.yaml").write_text(
+        SPACE.replace("trials: 3", "trials: 0").replace("[0, 9]", "[9, 0]")
+    )
     message = refused(launched, here, "check", "mistaken.yaml")
     assert "mistaken.yaml:4: " in message
     assert "mistaken.yaml:6: " in message
@@ -251,7 +287,9 @@ def test_a_module_that_breaks_on_import_is_refused(launched: Launch, here: Path)
         ("--trials 2", "--trials may be raised on --resume, never lowered: the study has 3, got 2"),
     ],
 )
-def test_resuming_changes_no_study(launched: Launch, here: Path, options: str, message: str) -> None:
+def test_resuming_changes_no_study(
+    launched: Launch, here: Path, options: str, message: str
+) -> None:
     make_study(here / "runs" / "small", trials=1)
     assert message in refused(launched, here, "--resume", "runs/small", *options.split())
 
@@ -260,7 +298,9 @@ def test_a_name_that_another_space_has_taken_is_refused(launched: Launch, here: 
     make_study(here / "runs" / "small", trials=1)
     assert "another space" in refused(launched, here, "--space", "small.yaml", "--seed", "5")
     (here / "other.yaml").write_text(SPACE)
-    assert "study of the space small, now other" in refused(launched, here, "--space", "other.yaml", "--name", "small")
+    assert "study of the space small, now other" in refused(
+        launched, here, "--space", "other.yaml", "--name", "small"
+    )
 
 
 def test_an_edited_study_is_refused(launched: Launch, here: Path) -> None:
@@ -292,14 +332,20 @@ def test_an_export_whose_task_is_gone_is_refused(launched: Launch, here: Path) -
     make_study(here / "runs" / "small")
     (here / "launch_task.py").unlink()
     del sys.modules["launch_task"]
-    assert "there is no module 'launch_task'" in refused(launched, here, "train", "runs/small/best.yaml")
+    assert "there is no module 'launch_task'" in refused(
+        launched, here, "train", "runs/small/best.yaml"
+    )
 
 
-def test_an_export_with_a_setting_that_its_task_lacks_is_refused(launched: Launch, here: Path) -> None:
+def test_an_export_with_a_setting_that_its_task_lacks_is_refused(
+    launched: Launch, here: Path
+) -> None:
     study = make_study(here / "runs" / "small")
     text = study.folder.best.read_text().replace("task: launch_task:train", "task: gpt2_classifier")
     study.folder.best.write_text(text)
-    assert "x: not a setting of this task" in refused(launched, here, "train", "runs/small/best.yaml")
+    assert "x: not a setting of this task" in refused(
+        launched, here, "train", "runs/small/best.yaml"
+    )
 
 
 # What goes well, without Ray
@@ -312,7 +358,8 @@ def test_check_says_what_a_space_is(launched: Launch) -> None:
     code, out, _ = launched("check", "small")
     assert (code, out) == (
         0,
-        "small.yaml: ok. launch_task:train, maximize score; 1 parameters, 2 start points, 3 trials of up to 2 epochs\n",
+        "small.yaml: ok. launch_task:train, maximize score; 1 parameters, 2 start points, 3 "
+        "trials of up to 2 epochs\n",
     )
 
 
@@ -328,7 +375,9 @@ def test_status_tells_where_a_study_is(launched: Launch, here: Path) -> None:
     study.release()
     code, out, err = launched("status", "runs/small")
     assert (code, err) == (0, "")
-    assert out.startswith("small: interrupted\n2 of 3 trials: 1 complete, 1 unfinished; 2 epochs trained\n")
+    assert out.startswith(
+        "small: interrupted\n2 of 3 trials: 1 complete, 1 unfinished; 2 epochs trained\n"
+    )
     make_study(here / "runs" / "small")
     assert launched("status", "runs/small/")[1].startswith("small: finished\n3 of 3 trials: ")
 
@@ -360,7 +409,9 @@ def test_a_finished_study_starts_nothing_when_run_again(launched: Launch, here: 
         assert "python launch.py train runs/small/best.yaml" in out
 
 
-def test_a_finished_study_that_mlflow_lacks_is_sent_when_run_again(launched: Launch, here: Path) -> None:
+def test_a_finished_study_that_mlflow_lacks_is_sent_when_run_again(
+    launched: Launch, here: Path
+) -> None:
     study = make_study(here / "runs" / "small")
     tracking = Tracking(uri=f"sqlite:///{here}/mlflow.db", experiment="small", study="1a2b3c4d")
     replace(read_description(study.folder), mlflow=tracking).write(study.folder)
@@ -372,7 +423,9 @@ def test_a_finished_study_that_mlflow_lacks_is_sent_when_run_again(launched: Lau
     assert len(client.search_runs([experiment.experiment_id])) == 3
 
 
-def test_a_new_study_gets_as_far_as_ray(launched: Launch, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_study_gets_as_far_as_ray(
+    launched: Launch, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Reached(Exception):
         pass
 
@@ -382,7 +435,18 @@ def test_a_new_study_gets_as_far_as_ray(launched: Launch, here: Path, monkeypatc
     monkeypatch.setattr("cluster.runner.connect", reached)
     with pytest.raises(Reached):
         launched(
-            "--space", "small.yaml", "--name", "n-1.x", "--out", "out", "--trials", "9", "--time", "5m", "--seed", "2"
+            "--space",
+            "small.yaml",
+            "--name",
+            "n-1.x",
+            "--out",
+            "out",
+            "--trials",
+            "9",
+            "--time",
+            "5m",
+            "--seed",
+            "2",
         )
     description = read_description(StudyFolder(here / "out" / "n-1.x"))
     space = description.space
@@ -398,7 +462,9 @@ def test_an_interrupt_has_its_own_code(launched: Launch, monkeypatch: pytest.Mon
     assert launched("status", "runs/small")[0] == 130
 
 
-def test_what_is_no_mistake_of_the_user_keeps_its_traceback(launched: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_mistake_of_the_user_keeps_its_traceback(
+    launched: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*arguments: Any) -> None:
         raise ZeroDivisionError
 
@@ -410,7 +476,9 @@ def test_what_is_no_mistake_of_the_user_keeps_its_traceback(launched: Launch, mo
 # The surface
 
 
-def test_the_surface_is_frozen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_surface_is_frozen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("NO_COLOR", "1")
     shown = [help_text(command, capsys) for command in ["", *launch.COMMANDS]]

@@ -1,7 +1,7 @@
 """Proves that studies which an earlier version left behind still resume, report, export and train.
 
-Both were made by commit 1a82eee: `classifier` was interrupted in the middle of two trials, `factors`
-has two objectives and is finished. pytest tests/test_stored_studies.py
+Both were made by commit 1a82eee: `classifier` was interrupted in the middle of two trials,
+`factors` has two objectives and is finished. pytest tests/test_stored_studies.py
 """
 
 import shutil
@@ -56,7 +56,9 @@ def test_an_interrupted_study_goes_on_with_what_it_had(studies: Path) -> None:
         ("factors", ["finished", "0.8407", "8.0000", "0.7158", "4.0000"]),
     ],
 )
-def test_a_stored_study_is_shown(name: str, told: list[str], studies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stored_study_is_shown(
+    name: str, told: list[str], studies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert launch.main(["status", str(studies / name)]) == 0
     output = capsys.readouterr().out
     assert [text for text in told if text not in output] == []
@@ -67,7 +69,9 @@ def test_a_stored_study_is_shown(name: str, told: list[str], studies: Path, caps
 
 def test_a_stored_study_is_exported_and_loaded(studies: Path) -> None:
     assert launch.main(["export", str(studies / "factors")]) == 0
-    folders = sorted(path.name for path in (studies / "factors" / "exports").iterdir() if path.is_dir())
+    folders = sorted(
+        path.name for path in (studies / "factors" / "exports").iterdir() if path.is_dir()
+    )
     assert folders == ["trial-0001", "trial-0003"]
     loaded = load_exported(studies / "factors" / "exports" / "trial-0003")
     assert loaded.export.best.value == pytest.approx(0.8407, abs=1e-4)
@@ -77,4 +81,6 @@ def test_a_stored_study_is_exported_and_loaded(studies: Path) -> None:
 def test_a_stored_configuration_trains_to_its_value(studies: Path, tmp_path: Path) -> None:
     export = read_export(studies / "factors" / "best.yaml", studies / "factors")
     reports = list(run(replace(export.job, folder=tmp_path / "again")))
-    assert reports[export.best.epoch - 1].metrics["cosine"] == pytest.approx(export.best.value, abs=1e-4)
+    assert reports[export.best.epoch - 1].metrics["cosine"] == pytest.approx(
+        export.best.value, abs=1e-4
+    )

@@ -1,1 +1,4 @@
-"""The tasks that can be searched, and the one training loop they share. Nothing here knows of Ray or Optuna."""
+"""The tasks that can be searched, and the one training loop they share.
+
+Nothing here knows of Ray or Optuna.
+"""

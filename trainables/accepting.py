@@ -1,4 +1,7 @@
-"""Whether a task accepts a space: names, types, rules, corners and files; in milliseconds, before anything starts."""
+"""Whether a task accepts a space: names, types, rules, corners and files.
+
+In milliseconds, before anything starts.
+"""
 
 import dataclasses
 import typing
@@ -29,25 +32,35 @@ def accept(space: Space) -> Objective:
     if space.resources.workers > 1 and "rank" not in accepted(task, {"rank": 0}):
         raise SpaceError(
             [
-                f"{space.file.name}: resources.workers: the function {space.task} knows nothing of other workers: "
-                "write a Task, or take `rank` and `workers` as keyword arguments and use torch.distributed"
+                f"{space.file.name}: resources.workers: the function {space.task} knows nothing "
+                "of other workers: "
+                "write a Task, or take `rank` and `workers` as keyword arguments and use "
+                "torch.distributed"
             ]
         )
     if space.objective is None:
         raise SpaceError(
             [
-                f"{space.file.name}: objective: {space.task} is a function, so the space must name what to compare by: "
+                f"{space.file.name}: objective: {space.task} is a function, so the space must "
+                "name what to compare by: "
                 "objective: {maximize: accuracy} or {minimize: loss}"
             ]
         )
     if "epoch" in (space.objective.name, space.objective.second and space.objective.second.name):
-        raise SpaceError([f"{space.file.name}: objective: must be a metric, got epoch, which counts the reports"])
-    argument, names = first_argument(task), {*(parameter.name for parameter in space.parameters), *space.fixed}
+        raise SpaceError(
+            [f"{space.file.name}: objective: must be a metric, got epoch, which counts the reports"]
+        )
+    argument, names = (
+        first_argument(task),
+        {*(parameter.name for parameter in space.parameters), *space.fixed},
+    )
     if argument in names:
         raise SpaceError(
             [
-                f"{space.file.name}: {space.task} takes the whole configuration, a dict, as its first argument, got "
-                f"one that is named as the parameter {argument}: def train(config), then config[{argument!r}]"
+                f"{space.file.name}: {space.task} takes the whole configuration, a dict, as its "
+                "first argument, got "
+                f"one that is named as the parameter {argument}: def train(config), then "
+                f"config[{argument!r}]"
             ]
         )
     return space.objective
@@ -63,9 +76,15 @@ def locate_files(space: Space) -> Space:
     for name in file_settings(load_task(space.task)):
         value = fixed.get(name)
         if isinstance(value, str):
-            found = [base / value for base in (Path.cwd(), space.file.parent.resolve()) if (base / value).exists()]
+            found = [
+                base / value
+                for base in (Path.cwd(), space.file.parent.resolve())
+                if (base / value).exists()
+            ]
             fixed[name] = str(found[0]) if found else value
-            problems += [] if found else [f"{space.file.name}: {name}: no such file or folder: {value}"]
+            problems += (
+                [] if found else [f"{space.file.name}: {name}: no such file or folder: {value}"]
+            )
     if problems:
         raise SpaceError(problems)
     return dataclasses.replace(space, fixed=fixed) if fixed != space.fixed else space
@@ -83,7 +102,8 @@ def check_job(job: Job) -> None:
     """Make sure that a configuration that was written down can be trained.
 
     Raises:
-        TaskError: when its task can't be found, or refuses its values or what it is compared by; or a file isn't there.
+        TaskError: when its task can't be found, or refuses its values or what it is compared by; or
+            a file isn't there.
     """
     task = load_task(job.task)
     make_config(task, job.values)
@@ -100,7 +120,11 @@ def check_job(job: Job) -> None:
 
 def _objective_problem(objective: Objective | None, task: Task, name: str) -> str | None:
     valid = {each.name: each.direction for each in (task.objective, *task.other_objectives)}
-    wrong = [each for each in (objective, objective and objective.second) if each and _is_other(each, valid)]
+    wrong = [
+        each
+        for each in (objective, objective and objective.second)
+        if each and _is_other(each, valid)
+    ]
     if not wrong:
         return None
     named = ", ".join(f"{{{direction}: {metric}}}" for metric, direction in valid.items())

@@ -10,7 +10,13 @@ from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
-KIND_TEXTS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+KIND_TEXTS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+}
 
 
 class TaskError(ValueError):
@@ -24,21 +30,26 @@ class TaskError(ValueError):
 def require(holds: bool, rule: str, **got: object) -> None:
     """Raise `ValueError` with the rule and the values that broke it, unless it `holds`."""
     if not holds:
-        raise ValueError(f"{rule}, got " + ", ".join(f"{name}={value!r}" for name, value in got.items()))
+        raise ValueError(
+            f"{rule}, got " + ", ".join(f"{name}={value!r}" for name, value in got.items())
+        )
 
 
 def build_config(config_class: type[T], values: Mapping[str, Any]) -> T:
     """Build a task's (nested, frozen) config dataclass from flat dotted names.
 
     Raises:
-        TaskError: names every unknown field, every value of a wrong type and the first broken rule of each group.
+        TaskError: names every unknown field, every value of a wrong type and the first broken rule
+            of each group.
     """
     problems: list[str] = []
     valid = flat_fields(config_class)
     for name in values.keys() - valid.keys():
         close = difflib.get_close_matches(name, valid, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        problems.append(f"{name}: not a setting of this task; {hint}the settings are {', '.join(sorted(valid))}")
+        problems.append(
+            f"{name}: not a setting of this task; {hint}the settings are {', '.join(sorted(valid))}"
+        )
     config = _build(config_class, {k: v for k, v in values.items() if k in valid}, "", problems)
     if problems:
         raise TaskError(*sorted(problems))
@@ -99,7 +110,10 @@ def _build(config_class: type, values: Mapping[str, Any], prefix: str, problems:
 
 
 def _coerce(value: Any, kind: Any) -> Any:
-    """`value` as `kind`; only an int becomes a float. Raises TypeError with a description of `kind`."""
+    """`value` as `kind`; only an int becomes a float.
+
+    Raises TypeError with a description of `kind`.
+    """
     origin = typing.get_origin(kind)
     if origin is Literal:
         return _one_of(value, typing.get_args(kind))

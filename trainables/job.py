@@ -60,10 +60,11 @@ class Job:
 def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
     """Train, write metrics, events and checkpoints, and yield a report for each epoch.
 
-    Where the folder holds a checkpoint, the epochs that it contains are reported again from the metrics file and
-    training goes on after them; so whoever lost some of the reports gets them all. If the last checkpoint can't be
-    read, the one before it is used, or training starts over; the first report then carries a warning. A function keeps
-    its state itself, so of it all epochs in the metrics file are reported again.
+    Where the folder holds a checkpoint, the epochs that it contains are reported again from the
+    metrics file and training goes on after them; so whoever lost some of the reports gets them all.
+    If the last checkpoint can't be read, the one before it is used, or training starts over; the
+    first report then carries a warning. A function keeps its state itself, so of it all epochs in
+    the metrics file are reported again.
 
     Of several workers the leader alone reads and writes the folder; all yield the same reports.
     """
@@ -73,9 +74,15 @@ def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
     if team.rank == 0:
         mirror.pull(job.folder)
         _take_folder(job, folder)
-    state, warning = team.from_leader(folder.load_state() if team.rank == 0 and is_task else (None, None))
+    state, warning = team.from_leader(
+        folder.load_state() if team.rank == 0 and is_task else (None, None)
+    )
     past = team.from_leader(list(_past(job, folder, state, is_task)) if team.rank == 0 else [])
-    new = _written(job, folder, mirror, state, past, team) if team.rank == 0 else reports(job, state, past, team)
+    new = (
+        _written(job, folder, mirror, state, past, team)
+        if team.rank == 0
+        else reports(job, state, past, team)
+    )
     for report in chain(past, new if _goes_on(job, past) else ()):
         warnings = [text for text in (warning, report.warning) if text]
         yield replace(report, warning="; ".join(warnings) or None)
@@ -83,9 +90,16 @@ def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
 
 
 def _take_folder(job: Job, folder: TrialFolder) -> None:
-    """Leave word of whose folder this is; what another configuration reported there is no past of this one."""
-    values = {name: value for name, value in job.values.items() if not _is_absolute(value)}  # They may be moved.
-    mine = json.dumps({"task": job.task, "values": values, "seed": job.seed}, sort_keys=True, default=str)
+    """Leave word of whose folder this is.
+
+    What another configuration reported there is no past of this one.
+    """
+    values = {
+        name: value for name, value in job.values.items() if not _is_absolute(value)
+    }  # They may be moved.
+    mine = json.dumps(
+        {"task": job.task, "values": values, "seed": job.seed}, sort_keys=True, default=str
+    )
     if folder.owner.exists() and folder.owner.read_text(encoding="utf-8") != mine:
         folder.keep_metrics_until(0)
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -96,14 +110,23 @@ def _is_absolute(value: object) -> bool:
     return isinstance(value, str) and Path(value).is_absolute()
 
 
-def _past(job: Job, folder: TrialFolder, state: dict[str, Any] | None, is_task: bool) -> Iterator[Report]:
-    """The epochs that a state contains; of a function, which keeps its state itself, all that it reported."""
+def _past(
+    job: Job, folder: TrialFolder, state: dict[str, Any] | None, is_task: bool
+) -> Iterator[Report]:
+    """The epochs that a state contains.
+
+    Of a function, which keeps its state itself, all that it reported.
+    """
     lines, last = folder.read_metrics(), 0
     if is_task:
         lines = lines[: state["epoch"] if state else 0]
     for line in lines:
         metrics = line.get("metrics")
-        if line["epoch"] <= last or not isinstance(metrics, dict) or job.objective.name not in metrics:
+        if (
+            line["epoch"] <= last
+            or not isinstance(metrics, dict)
+            or job.objective.name not in metrics
+        ):
             return  # It is damaged from here on.
         last = line["epoch"]
         yield Report(epoch=last, metrics=metrics, details=line.get("details", {}))
@@ -135,7 +158,10 @@ def _written(
                 yield report
                 continue
             if values is None:
-                values = [line["metrics"][job.objective.name] for line in folder.keep_metrics_until(report.epoch - 1)]
+                values = [
+                    line["metrics"][job.objective.name]
+                    for line in folder.keep_metrics_until(report.epoch - 1)
+                ]
             value, last = report.metrics[job.objective.name], report.epoch
             best = is_best(value, values, job.objective)
             values.append(value)
@@ -150,7 +176,8 @@ def _written(
 def event_writer(folder: Path, purge_step: int | None) -> SummaryWriter:
     """A writer of TensorBoard events that leaves the choice of multiprocessing's start method to the user's code.
 
-    Its queue would fix it: `multiprocessing.set_start_method` may be called once, and before any such thing is made.
+    Its queue would fix it: `multiprocessing.set_start_method` may be called once, and before any
+    such thing is made.
     """
     method = multiprocessing.get_start_method(allow_none=True)
     writer = SummaryWriter(str(folder), purge_step=purge_step)
@@ -160,7 +187,10 @@ def event_writer(folder: Path, purge_step: int | None) -> SummaryWriter:
 
 def _write_values(events: SummaryWriter, job: Job) -> None:
     """The configuration, for TensorBoard's page of hyperparameters."""
-    values = {name: value if isinstance(value, str | int | float) else str(value) for name, value in job.values.items()}
+    values = {
+        name: value if isinstance(value, str | int | float) else str(value)
+        for name, value in job.values.items()
+    }
     for summary in hparams(values, {tag(job.objective.name): None})[:2]:
         events.file_writer.add_summary(summary)
 
@@ -188,9 +218,16 @@ def reports(
             resume_from=state,
             team=team,
         )
-    context = {"seed": job.seed, "max_epochs": job.max_epochs, "device": device, "folder": job.folder}
+    context = {
+        "seed": job.seed,
+        "max_epochs": job.max_epochs,
+        "device": device,
+        "folder": job.folder,
+    }
     context |= {"rank": team.rank, "workers": team.size}
-    new = function_reports(task, job.values, task=job.task, objective=job.objective, context=context, past=past)
+    new = function_reports(
+        task, job.values, task=job.task, objective=job.objective, context=context, past=past
+    )
     return _within_budget(new, job.max_epochs)
 
 
@@ -206,12 +243,21 @@ def is_best(value: float, earlier: list[float], objective: Objective) -> bool:
     """Whether a finite value is better than all finite ones before it."""
     if not math.isfinite(value):
         return False
-    return all(objective.sign * value > objective.sign * other for other in earlier if math.isfinite(other))
+    return all(
+        objective.sign * value > objective.sign * other for other in earlier if math.isfinite(other)
+    )
 
 
-def _write(folder: TrialFolder, events: SummaryWriter, report: Report, *, seconds: float, best: bool) -> None:
+def _write(
+    folder: TrialFolder, events: SummaryWriter, report: Report, *, seconds: float, best: bool
+) -> None:
     """Metrics first, then the checkpoint that presupposes them."""
-    line = {"epoch": report.epoch, "seconds": round(seconds, 4), "metrics": report.metrics, "details": report.details}
+    line = {
+        "epoch": report.epoch,
+        "seconds": round(seconds, 4),
+        "metrics": report.metrics,
+        "details": report.details,
+    }
     folder.append_metrics(line)
     for name, value in report.metrics.items():
         events.add_scalar(tag(name), value, report.epoch)

@@ -8,7 +8,9 @@ from pyarrow import ArrowInvalid
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
 
 SCHEMES = ("s3", "gs", "file")
-LEFT_OUT = "previous.pt"  # For a `last.pt` that a crash damaged: a store takes a whole file or none.
+LEFT_OUT = (
+    "previous.pt"  # For a `last.pt` that a crash damaged: a store takes a whole file or none.
+)
 
 
 class NoMirror:
@@ -36,13 +38,17 @@ class Mirror(NoMirror):
     def __init__(self, uri: str):
         parts = urlsplit(uri)
         if parts.scheme not in SCHEMES or not parts.netloc + parts.path:
-            raise ValueError(f"must be s3://bucket/folder or gs://bucket/folder, got {parts.scheme}:...")
+            raise ValueError(
+                f"must be s3://bucket/folder or gs://bucket/folder, got {parts.scheme}:..."
+            )
         if parts.password:
             raise ValueError("must hold no secret: a store's credentials are the machine's")
         try:
             self._store, self._path = FileSystem.from_uri(uri)
         except ArrowInvalid as error:
-            raise ValueError(f"must be s3://bucket/folder or gs://bucket/folder: {error}") from error
+            raise ValueError(
+                f"must be s3://bucket/folder or gs://bucket/folder: {error}"
+            ) from error
         self._sent: dict[Path, int] = {}
 
     def pull(self, folder: Path) -> None:
@@ -58,10 +64,14 @@ class Mirror(NoMirror):
         """
         if self._store.get_file_info(self._path).type == FileType.Directory:
             folder.mkdir(parents=True, exist_ok=True)
-            copy_files(self._path, str(folder), source_filesystem=self._store, destination_filesystem=_HERE)
+            copy_files(
+                self._path, str(folder), source_filesystem=self._store, destination_filesystem=_HERE
+            )
 
     def push(self, folder: Path) -> None:
-        """Send the files that have changed since they were sent; metrics before the checkpoints that presuppose them.
+        """Send the files that have changed since they were sent.
+
+        Metrics before the checkpoints that presuppose them.
 
         Raises:
             OSError: when the store can't be written.
@@ -81,7 +91,9 @@ class Mirror(NoMirror):
 
     def files(self) -> list[Path]:
         """The paths of all files, as they lie in the copy."""
-        found = self._store.get_file_info(FileSelector(self._path, allow_not_found=True, recursive=True))
+        found = self._store.get_file_info(
+            FileSelector(self._path, allow_not_found=True, recursive=True)
+        )
         return [Path(info.path).relative_to(self._path) for info in found if info.is_file]
 
     def _send(self, file: Path, name: Path) -> None:

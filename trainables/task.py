@@ -45,7 +45,8 @@ class Report:
         epoch: From 1.
         metrics: Numbers by name, the objective among them.
         details: What is no single number, as JSON would hold it.
-        state: Gives all that is needed to go on from here: tensors and plain values. None: this can't be resumed.
+        state: Gives all that is needed to go on from here: tensors and plain values. None: this
+            can't be resumed.
         warning: What the user should know of how this report came about.
     """
 
@@ -59,8 +60,9 @@ class Report:
 class Task:
     """Data, model, loss and metrics of one PyTorch problem.
 
-    A subclass names its `Config` (a frozen dataclass with a group `optim: OptimConfig` and a field `data.batch_size`)
-    and its `objective`, and writes the methods that raise here. It knows nothing of Ray or Optuna.
+    A subclass names its `Config` (a frozen dataclass with a group `optim: OptimConfig` and a field
+    `data.batch_size`) and its `objective`, and writes the methods that raise here. It knows nothing
+    of Ray or Optuna.
 
     Attributes:
         Config: The class of its configurations.
@@ -91,7 +93,10 @@ class Task:
         return []
 
     def augment(self, config: Any, batch: Batch) -> Batch:
-        """A training batch, varied at random by PyTorch's global random state; it is on the model's device already."""
+        """A training batch, varied at random by PyTorch's global random state.
+
+        It is on the model's device already.
+        """
         return batch
 
     def loss(self, config: Any, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
@@ -106,7 +111,9 @@ class Task:
         """Count one batch's outputs into the tally."""
         raise NotImplementedError
 
-    def pictures(self, config: Any, model: nn.Module, splits: Splits, rows: Sequence[int]) -> dict[str, "Figure"]:
+    def pictures(
+        self, config: Any, model: nn.Module, splits: Splits, rows: Sequence[int]
+    ) -> dict[str, "Figure"]:
         """Figures by name that show what a trained model does with these rows of the validation split."""
         return {}
 
@@ -122,32 +129,42 @@ def load_task(name: str) -> Task | TrainFunction:
     """The task with a built-in name, or whatever stands at `module:attribute`: a `Task` class or a generator function.
 
     Raises:
-        TaskError: for an unknown name, a module that can't be imported, an attribute that isn't there or is no task.
+        TaskError: for an unknown name, a module that can't be imported, an attribute that isn't
+            there or is no task.
     """
     target = BUILTIN_TASKS.get(name, name)
     module_name, colon, attribute = target.partition(":")
     if not (colon and module_name and attribute):
         raise TaskError(
-            f"task must be a built-in name ({', '.join(sorted(BUILTIN_TASKS))}) or module:attribute, got {name!r}"
+            f"task must be a built-in name ({', '.join(sorted(BUILTIN_TASKS))}) or "
+            f"module:attribute, got {name!r}"
         )
     found = import_attribute(module_name, attribute, name)
     if isinstance(found, type) and issubclass(found, Task):
         missing = [part for part in ("Config", "objective") if not hasattr(found, part)]
         if missing:
-            raise TaskError(f"task {name!r}: a Task class has Config and objective, got no {' and no '.join(missing)}")
+            raise TaskError(
+                f"task {name!r}: a Task class has Config and objective, got no "
+                f"{' and no '.join(missing)}"
+            )
         return _made(found, name)
     if callable(found) and not isinstance(found, type):
         if problem := function_problem(found):
             raise TaskError(f"task {name!r} {problem}")
         return found
-    raise TaskError(f"task {name!r} must be a subclass of trainables.task.Task or a generator function, got {found!r}")
+    raise TaskError(
+        f"task {name!r} must be a subclass of trainables.task.Task or a generator function, got "
+        f"{found!r}"
+    )
 
 
 def _made(task_class: type[Task], name: str) -> Task:
     try:
         return task_class()
     except Exception as error:  # It is anyone's code.
-        raise TaskError(f"task {name!r}: making one of its class failed: {describe(error)}") from error
+        raise TaskError(
+            f"task {name!r}: making one of its class failed: {describe(error)}"
+        ) from error
 
 
 def make_config(task: Task | TrainFunction, values: Mapping[str, Any]) -> Any:

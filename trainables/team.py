@@ -78,7 +78,9 @@ class ProcessTeam(Team):
         """DistributedDataParallel, if anything in the step learns."""
         if not any(parameter.requires_grad for parameter in step.parameters()):
             return step
-        return DistributedDataParallel(step, find_unused_parameters=True, process_group=self._tensors)
+        return DistributedDataParallel(
+            step, find_unused_parameters=True, process_group=self._tensors
+        )
 
     def merged(self, counts: M) -> M:
         """All workers' counts, added up in the order of their ranks, so that every worker has the same sum."""

@@ -14,7 +14,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from search_spaces.space import Objective
 from trainables.parts.data import Batch, Splits, TensorSplit
-from trainables.parts.optim import OptimConfig, adamw, epochs_since_best, lr_factor, moving_average, parameter_groups
+from trainables.parts.optim import (
+    OptimConfig,
+    adamw,
+    epochs_since_best,
+    lr_factor,
+    moving_average,
+    parameter_groups,
+)
 from trainables.parts.tally import Mean
 from trainables.seeding import derive_seed, seed_everything
 from trainables.task import Report, Task
@@ -80,12 +87,14 @@ def train(
     resume_from: dict[str, Any] | None = None,
     team: Team = ALONE,
 ) -> Iterator[Report]:
-    """Train by `config` to `max_epochs`, yielding after each epoch; the caller stops it by not asking for more.
+    """Train by `config` to `max_epochs`, yielding after each epoch.
 
-    Every epoch seeds its random streams anew from `seed` and its number, so a run that goes on from a saved state
-    gives the same curve as one that was never interrupted. A loss that is no longer finite, in training or in
-    validation, ends the training with a last report whose objective is NaN; `optim.patience_epochs` without a better
-    objective end it with the last report as it is.
+    The caller stops it by not asking for more.
+
+    Every epoch seeds its random streams anew from `seed` and its number, so a run that goes on from
+    a saved state gives the same curve as one that was never interrupted. A loss that is no longer
+    finite, in training or in validation, ends the training with a last report whose objective is
+    NaN; `optim.patience_epochs` without a better objective end it with the last report as it is.
 
     Args:
         task: What to train.
@@ -96,8 +105,8 @@ def train(
         max_epochs: Length of the learning-rate schedule, and the last epoch.
         objective: What patience and plateaus go by; default: the task's.
         resume_from: What a report's `state()` gave: training goes on with the epoch after it.
-        team: The workers that train together, each with this function and the same arguments. A batch is shared out
-            among them; the reports are the same on all.
+        team: The workers that train together, each with this function and the same arguments. A
+            batch is shared out among them; the reports are the same on all.
     """
     optim: OptimConfig = config.optim
     objective = objective or task.objective
@@ -115,14 +124,20 @@ def train(
         metrics: dict[str, float] = {"validation_loss": math.nan}
         details: dict[str, Any] = {}
         if math.isfinite(train_loss):
-            metrics, details = evaluate(task, config, learner.evaluated, splits, splits.validation, team)
+            metrics, details = evaluate(
+                task, config, learner.evaluated, splits, splits.validation, team
+            )
         metrics |= {"train_loss": train_loss, "lr": learner.optimizer.param_groups[0]["lr"]}
-        if not math.isfinite(metrics["validation_loss"]):  # in the second case the last step broke the weights
+        if not math.isfinite(
+            metrics["validation_loss"]
+        ):  # in the second case the last step broke the weights
             metrics |= dict.fromkeys(objective_names(task), math.nan)
             yield Report(epoch=epoch, metrics=metrics, warning=warning)
             return
         learner.scores.append(objective.sign * metrics[objective.name])
-        yield Report(epoch=epoch, metrics=metrics, details=details, state=learner.state, warning=warning)
+        yield Report(
+            epoch=epoch, metrics=metrics, details=details, state=learner.state, warning=warning
+        )
 
 
 def objective_names(task: Task) -> list[str]:
@@ -130,7 +145,9 @@ def objective_names(task: Task) -> list[str]:
     return [objective.name for objective in (task.objective, *task.other_objectives)]
 
 
-def new_learner(task: Task, config: Any, splits: Splits, device: torch.device, team: Team = ALONE) -> Learner:
+def new_learner(
+    task: Task, config: Any, splits: Splits, device: torch.device, team: Team = ALONE
+) -> Learner:
     """A fresh model and its optimizer on a device."""
     optim: OptimConfig = config.optim
     model = team.with_common_norms(task.model(config, splits).to(device))
@@ -161,15 +178,25 @@ class Step(nn.Module):
 
 
 def train_epoch(
-    task: Task, config: Any, learner: Learner, split: TensorSplit, max_epochs: int, team: Team = ALONE
+    task: Task,
+    config: Any,
+    learner: Learner,
+    split: TensorSplit,
+    max_epochs: int,
+    team: Team = ALONE,
 ) -> float:
-    """One pass over the training split; gives the mean loss, or NaN as soon as a loss is not finite."""
+    """One pass over the training split.
+
+    Gives the mean loss, or NaN as soon as a loss is not finite.
+    """
     optim: OptimConfig = config.optim
     model, epochs_done = learner.model, len(learner.scores)
     shuffle = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
     all_rows = split.batch_rows(config.data.batch_size, shuffle=shuffle)
     if team.rank:
-        seed_everything(derive_seed(shuffle.initial_seed(), team.rank))  # no two workers drop out alike
+        seed_everything(
+            derive_seed(shuffle.initial_seed(), team.rank)
+        )  # no two workers drop out alike
     steps_per_epoch = math.ceil(len(all_rows) / optim.accumulation)
     freeze(learner.trainable, learner.head, frozen=epochs_done < optim.freeze_epochs)
     model.train()
@@ -186,7 +213,11 @@ def train_epoch(
         if steps:
             step = epochs_done * steps_per_epoch + (i - 1) // optim.accumulation
             factor = lr_factor(
-                optim, step, steps_per_epoch=steps_per_epoch, max_epochs=max_epochs, scores=learner.scores
+                optim,
+                step,
+                steps_per_epoch=steps_per_epoch,
+                max_epochs=max_epochs,
+                scores=learner.scores,
             )
             optimizer_step(learner, factor, optim.clip_norm)
         if i % FINITE_CHECK_STEPS == 0 and not math.isfinite(team.merged(mean).compute()):
@@ -198,14 +229,18 @@ def train_epoch(
 def own_rows(batch_rows: Tensor, team: Team) -> tuple[Tensor, float]:
     """This worker's rows of a batch, and the weight of their mean loss: the mean over the workers is the batch's.
 
-    A worker that has no row of a small batch takes one with the weight 0, because all must step together.
+    A worker that has no row of a small batch takes one with the weight 0, because all must step
+    together.
     """
     own = team.share(batch_rows)
     return (own, len(own) * team.size / len(batch_rows)) if len(own) else (batch_rows[:1], 0.0)
 
 
 def accumulated(batch_number: int, batches: int, accumulation: int) -> int:
-    """How many batches share the step that batch `batch_number` (from 1) belongs to; the last step may have fewer."""
+    """How many batches share the step that batch `batch_number` (from 1) belongs to.
+
+    The last step may have fewer.
+    """
     group_start = (batch_number - 1) // accumulation * accumulation
     return min(accumulation, batches - group_start)
 
@@ -224,7 +259,12 @@ def optimizer_step(learner: Learner, factor: float, clip_norm: float) -> None:
 
 @torch.no_grad()
 def evaluate(
-    task: Task, config: Any, model: nn.Module, splits: Splits, split: TensorSplit, team: Team = ALONE
+    task: Task,
+    config: Any,
+    model: nn.Module,
+    splits: Splits,
+    split: TensorSplit,
+    team: Team = ALONE,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Metrics and details of a split; leaves the model in evaluation mode."""
     model.eval()

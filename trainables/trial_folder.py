@@ -66,7 +66,9 @@ class TrialFolder:
         write_atomically(self.best, lambda path: save_state(state, path))
 
     def load_state(self) -> tuple[dict[str, Any] | None, str | None]:
-        """The newest state that can be read and whose epochs are all in the metrics; a warning if it is not the last.
+        """The newest state that can be read and whose epochs are all in the metrics.
+
+        A warning if it is not the last.
 
         Without a state, training starts from the beginning.
         """
@@ -101,7 +103,9 @@ class TrialFolder:
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one epoch's line."""
-        self.path.mkdir(parents=True, exist_ok=True)  # Training code that tidies up may have removed it.
+        self.path.mkdir(
+            parents=True, exist_ok=True
+        )  # Training code that tidies up may have removed it.
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -118,7 +122,9 @@ def read_state(path: Path) -> dict[str, Any] | None:
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged file may raise nearly anything: IndexError, struct.error, TypeError, ...
+    except (
+        Exception
+    ):  # a damaged file may raise nearly anything: IndexError, struct.error, TypeError, ...
         return None
     return state if isinstance(state, dict) and isinstance(state.get("epoch"), int) else None
 
@@ -127,7 +133,8 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     """`torch.save` that says why it failed.
 
     Raises:
-        OSError: when the disk is full, say; PyTorch by itself tells no more than that a position was unexpected.
+        OSError: when the disk is full, say; PyTorch by itself tells no more than that a position
+            was unexpected.
     """
     import torch
 
@@ -177,7 +184,9 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def write_atomically(path: Path, write: Callable[[Path], object], *, keep: Path | None = None) -> None:
+def write_atomically(
+    path: Path, write: Callable[[Path], object], *, keep: Path | None = None
+) -> None:
     """Let `write` fill a temporary file, push it to the disk and put it in the place of `path`.
 
     What was in that place before becomes `keep`, if that is given.

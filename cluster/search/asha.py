@@ -11,12 +11,14 @@ from search_spaces.space import Objective
 class Asha:
     """Asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934), as a stopping rule.
 
-    A trial that reaches a rung goes on if it is among the best 1/reduction of those that have reached it so far
-    (at least one is). With two objectives, better is whoever is dominated by fewer: by those that are as good in both
-    and better in one. A value that is not finite never goes on, and is never compared with.
+    A trial that reaches a rung goes on if it is among the best 1/reduction of those that have
+    reached it so far (at least one is). With two objectives, better is whoever is dominated by
+    fewer: by those that are as good in both and better in one. A value that is not finite never
+    goes on, and is never compared with.
 
     Attributes:
-        rungs: For each rung's epoch, the scores recorded there by trial number; larger ones are better.
+        rungs: For each rung's epoch, the scores recorded there by trial number; larger ones are
+            better.
     """
 
     def __init__(self, *, rungs: Iterable[int], reduction: int, objective: Objective):
@@ -25,12 +27,18 @@ class Asha:
         self.objective = objective
 
     def record(
-        self, number: int, epoch: int, value: float, second: float | None = None, *, after: int | None = None
+        self,
+        number: int,
+        epoch: int,
+        value: float,
+        second: float | None = None,
+        *,
+        after: int | None = None,
     ) -> None:
         """Remember a finite value for each rung that a trial came to at `epoch`.
 
-        Its report before was at epoch `after` (default: the one before): whoever reports now and then is judged at the
-        first report beyond a rung.
+        Its report before was at epoch `after` (default: the one before): whoever reports now and
+        then is judged at the first report beyond a rung.
         """
         if math.isfinite(value):
             for rung in self._reached(after, epoch):

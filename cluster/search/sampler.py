@@ -20,9 +20,10 @@ RANDOM_EVERY = 5
 class ReplayableSampler(BaseSampler):
     """TPE (or random), seeded anew for each trial and parameter from the study's seed.
 
-    Parameters are sampled independently of each other, which suits conditions and did better under early stopping
-    than the multivariate kind; every fifth trial is random, so that the model never starves on its own suggestions.
-    With two objectives each trial looks for the best by another weighing of the two.
+    Parameters are sampled independently of each other, which suits conditions and did better under
+    early stopping than the multivariate kind; every fifth trial is random, so that the model never
+    starves on its own suggestions. With two objectives each trial looks for the best by another
+    weighing of the two.
     """
 
     def __init__(self, kind: str, seed: int, objective: Objective | None = None):
@@ -31,7 +32,9 @@ class ReplayableSampler(BaseSampler):
         self._objective = objective if objective and objective.second else None
         self._weighed: dict[int, Study] = {}
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
         """Nothing: all parameters are sampled independently."""
         return {}
 
@@ -42,7 +45,11 @@ class ReplayableSampler(BaseSampler):
         return {}
 
     def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
         """One parameter's value."""
         seed = derive_seed(self._seed, "sampler", trial.number, param_name)
@@ -60,20 +67,27 @@ class ReplayableSampler(BaseSampler):
             return study
         if trial.number not in self._weighed:
             weight = Random(derive_seed(self._seed, "weight", trial.number)).random()
-            self._weighed = {trial.number: weighed(study.get_trials(deepcopy=False), self._objective, weight)}
+            self._weighed = {
+                trial.number: weighed(study.get_trials(deepcopy=False), self._objective, weight)
+            }
         return self._weighed[trial.number]
 
 
 def weighed(trials: list[FrozenTrial], objective: Objective, weight: float) -> Study:
     """A study in memory of the finished trials, whose value is one loss made of two scores.
 
-    Both scores are scaled to 0 ... 1 (the best); the loss is the larger of the two weighed distances from 1, plus a
-    little of their sum: the augmented Tchebycheff function, whose minima for all weights are the Pareto front
-    (ParEGO, Knowles 2006, https://doi.org/10.1109/TEVC.2005.851274).
+    Both scores are scaled to 0 ... 1 (the best); the loss is the larger of the two weighed
+    distances from 1, plus a little of their sum: the augmented Tchebycheff function, whose minima
+    for all weights are the Pareto front (ParEGO, Knowles 2006,
+    https://doi.org/10.1109/TEVC.2005.851274).
     """
-    finished = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    finished = [
+        trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
     bests = [trial_best(trial, objective) for trial in finished]
-    scores = np.array([objective.scores(best.value, best.second) if best else (np.nan, np.nan) for best in bests])
+    scores = np.array(
+        [objective.scores(best.value, best.second) if best else (np.nan, np.nan) for best in bests]
+    )
     study = create_study(direction="minimize")
     if not len(scores) or np.isnan(scores).all():
         return study
@@ -87,7 +101,9 @@ def weighed(trials: list[FrozenTrial], objective: Objective, weight: float) -> S
                 params=trial.params,
                 distributions=trial.distributions,
                 value=loss if trial.state == TrialState.COMPLETE else None,
-                intermediate_values={max(trial.intermediate_values): loss} if trial.intermediate_values else {},
+                intermediate_values={max(trial.intermediate_values): loss}
+                if trial.intermediate_values
+                else {},
             )
         )
     return study

@@ -1,4 +1,7 @@
-"""The study: all trials of one search. Whatever happens to a trial is written to the journal here, and nowhere else."""
+"""The study: all trials of one search.
+
+Whatever happens to a trial is written to the journal here, and nowhere else.
+"""
 
 import math
 import os
@@ -46,7 +49,9 @@ class Trial:
 
 
 class Study:
-    """The writer of a study's journal. Opening a journal that was cut short at any moment puts it in order.
+    """The writer of a study's journal.
+
+    Opening a journal that was cut short at any moment puts it in order.
 
     Args:
         folder: Where all of the study lies.
@@ -70,13 +75,21 @@ class Study:
         split_seed: int | None = None,
     ):
         self._split_seed = space.seed if split_seed is None else split_seed
-        self.working_folder = Path.cwd()  # Trials find themselves in the folder that the search is started from.
+        self.working_folder = (
+            Path.cwd()
+        )  # Trials find themselves in the folder that the search is started from.
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
         search, budget = space.search, space.budget
-        rungs = rung_epochs(grace_epochs=search.grace_epochs, reduction=search.reduction, max_epochs=budget.max_epochs)
+        rungs = rung_epochs(
+            grace_epochs=search.grace_epochs,
+            reduction=search.reduction,
+            max_epochs=budget.max_epochs,
+        )
         self.asha = Asha(
-            rungs=rungs if search.scheduler == "asha" else [], reduction=search.reduction, objective=objective
+            rungs=rungs if search.scheduler == "asha" else [],
+            reduction=search.reduction,
+            objective=objective,
         )
         self._study = self._open(database)
         self._storage = self._study._storage
@@ -97,7 +110,10 @@ class Study:
         return Counter(trial.state for trial in self.trials())
 
     def next_trial(self) -> Trial | None:
-        """A trial to train: an unfinished one first, else a new one; None when the budget has been given out."""
+        """A trial to train: an unfinished one first, else a new one.
+
+        None when the budget has been given out.
+        """
         if not self._waiting and len(self._ids) >= self.space.budget.trials:
             return None
         asked = self._study.ask()
@@ -125,8 +141,8 @@ class Study:
 
         If it may not, it is finished.
 
-        An epoch that is not beyond those that the journal has (a resumed trial may report some again) changes nothing,
-        and neither does a trial that isn't running any more.
+        An epoch that is not beyond those that the journal has (a resumed trial may report some
+        again) changes nothing, and neither does a trial that isn't running any more.
 
         Raises:
             ValueError: when the epoch is no whole number from 1 that the journal can hold.
@@ -161,7 +177,10 @@ class Study:
             self._renew_best(self._trial(number))
 
     def fail(self, number: int, reason: str) -> None:
-        """A running trial crashed for good; one that is finished, or left to a later launch, stays as it is."""
+        """A running trial crashed for good.
+
+        One that is finished, or left to a later launch, stays as it is.
+        """
         if self._trial(number).state != TrialState.RUNNING:
             return
         self._note(number, REASON_KEY, reason)
@@ -184,7 +203,9 @@ class Study:
     def hopeless(self) -> str | None:
         """The reason why going on is pointless: the first several trials all failed, and for the same one."""
         finished = [trial for trial in self.trials() if trial.state.is_finished()]
-        reasons = {trial.user_attrs.get(REASON_KEY) for trial in finished if trial.state == TrialState.FAIL}
+        reasons = {
+            trial.user_attrs.get(REASON_KEY) for trial in finished if trial.state == TrialState.FAIL
+        }
         failed = sum(trial.state == TrialState.FAIL for trial in finished)
         if failed == len(finished) >= HOPELESS_FAILURES and len(reasons) == 1:
             return reasons.pop()
@@ -198,20 +219,25 @@ class Study:
 
     def _open(self, database: Database | None) -> optuna.Study:
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        storage, begun = database.open(self.space, self.objective) if database else self._open_journal()
+        storage, begun = (
+            database.open(self.space, self.objective) if database else self._open_journal()
+        )
         name = database.study if database else self.space.name
         sampler = ReplayableSampler(self.space.search.sampler, self.space.seed, self.objective)
         if begun:
             study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
         else:
             direction = self.objective.direction
-            study = optuna.create_study(study_name=name, storage=storage, sampler=sampler, direction=direction)
+            study = optuna.create_study(
+                study_name=name, storage=storage, sampler=sampler, direction=direction
+            )
         if SPACE_KEY not in study.user_attrs:
             study.set_user_attr(SPACE_KEY, identity(self.space))
         return study
 
     def _open_journal(self) -> tuple[BaseStorage, bool]:
-        # The launcher's lock is held: a lock file of the journal was left by a process that is no more.
+        # The launcher's lock is held: a lock file of the journal was left by a process that is no
+        # more.
         self.folder.journal.with_name(self.folder.journal.name + ".lock").unlink(missing_ok=True)
         cut_torn_line(self.folder.journal)
         begun = bool(read_journal(self.folder.journal, self.space, self.objective))
@@ -222,8 +248,10 @@ class Study:
         unknown = sorted(self._checkpoints - {trial.number for trial in self.trials()})
         if unknown:
             raise StudyError(
-                f"{self.folder.path / 'trials'} has checkpoints of trials that the journal doesn't know "
-                f"({', '.join(map(str, unknown))}); remove that folder, or give this study another --name"
+                f"{self.folder.path / 'trials'} has checkpoints of trials that the journal "
+                "doesn't know "
+                f"({', '.join(map(str, unknown))}); remove that folder, or give this study "
+                "another --name"
             )
 
     def _enqueue_start_points(self) -> None:
@@ -266,7 +294,9 @@ class Study:
 
     def _passes(self, trial: FrozenTrial, epoch: int) -> bool:
         """ASHA's decision, noted in the journal: a rung that a trial has passed is not asked again after a crash."""
-        after = max((earlier for earlier in trial.intermediate_values if earlier < epoch), default=0)
+        after = max(
+            (earlier for earlier in trial.intermediate_values if earlier < epoch), default=0
+        )
         if not self.asha.asks(epoch, after=after) or trial.user_attrs.get(PASSED_KEY) == epoch:
             return True
         passes = self.asha.goes_on(trial.number, epoch, after=after)
@@ -275,7 +305,9 @@ class Study:
         return passes
 
     def _note(self, number: int, key: str, text: str) -> None:
-        text = text.encode("utf-8", "backslashreplace").decode()  # It may quote a file name that is no text.
+        text = text.encode(
+            "utf-8", "backslashreplace"
+        ).decode()  # It may quote a file name that is no text.
         self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, text)
 
     def _complete(self, trial: FrozenTrial) -> None:
@@ -289,7 +321,11 @@ class Study:
 
     def _drop_checkpoints(self) -> None:
         """Keep the checkpoints of unfinished trials and of the best `keep`; free the others."""
-        finished = [self._trial(number) for number in self._checkpoints if self._trial(number).state.is_finished()]
+        finished = [
+            self._trial(number)
+            for number in self._checkpoints
+            if self._trial(number).state.is_finished()
+        ]
         kept = {best.number for best in ranked(finished, self.objective)[: self.space.budget.keep]}
         for trial in finished:
             if trial.number not in kept:
@@ -299,7 +335,9 @@ class Study:
     def _renew_best(self, trial: FrozenTrial) -> None:
         """Compare a trial with the best so far, and write `best.yaml` if it is better."""
         best = trial_best(trial, self.objective)
-        if best is None or (self.best and best.rank(self.objective) <= self.best.rank(self.objective)):
+        if best is None or (
+            self.best and best.rank(self.objective) <= self.best.rank(self.objective)
+        ):
             return
         self.best = best
         self.export(best).write(self.folder.best)

@@ -1,8 +1,8 @@
 """What the best configurations reach on fresh seeds, and which of them is really the best.
 
-A search's value is the best of many noisy ones, so it is too good. Here each candidate is trained several times on
-seeds that nothing was chosen by, and is judged by the mean; its model of the best epoch is then measured on the test
-split, which nothing else reads.
+A search's value is the best of many noisy ones, so it is too good. Here each candidate is trained
+several times on seeds that nothing was chosen by, and is judged by the mean; its model of the best
+epoch is then measured on the test split, which nothing else reads.
 """
 
 import contextlib
@@ -58,8 +58,14 @@ def candidates(record: StudyRecord, top: int) -> list[Candidate]:
     objective = record.description.objective
     bests = record.ranked()[:top]
     if not bests:
-        raise StudyError(f"{record.folder.path} has nothing to confirm: no trial has reported a value yet")
-    starts = [best for trial in record.trials if "start" in trial.user_attrs and (best := trial_best(trial, objective))]
+        raise StudyError(
+            f"{record.folder.path} has nothing to confirm: no trial has reported a value yet"
+        )
+    starts = [
+        best
+        for trial in record.trials
+        if "start" in trial.user_attrs and (best := trial_best(trial, objective))
+    ]
     found = []
     for best in [*bests, *(best for best in starts if best not in bests)]:
         trial = record.trials[best.number]
@@ -87,12 +93,17 @@ def confirmed(
     for candidate, trials in zip(chosen, groups, strict=True):
         bests = [best for trial in trials if (best := trial_best(trial, objective))]
         tests = [test for best in bests if (test := test_metrics(trainings, best))]
-        found.append(confirmed_candidate(candidate, [best.value for best in bests], tests, objective))
+        found.append(
+            confirmed_candidate(candidate, [best.value for best in bests], tests, objective)
+        )
     return judged(trainings, found, seeds, earlier)
 
 
 def confirmed_candidate(
-    candidate: Candidate, values: Sequence[float], tests: Sequence[Mapping[str, float]], objective: Objective
+    candidate: Candidate,
+    values: Sequence[float],
+    tests: Sequence[Mapping[str, float]],
+    objective: Objective,
 ) -> ConfirmedCandidate:
     """A candidate with the values of its trainings, and what its models reach on the test split on average."""
     low, high = interval(values) or (None, None)
@@ -131,13 +142,22 @@ def test_metrics(record: StudyRecord, best: Best) -> dict[str, float]:
 
 
 def judged(
-    trainings: StudyRecord, found: Sequence[ConfirmedCandidate], seeds: int, earlier: Confirmation | None
+    trainings: StudyRecord,
+    found: Sequence[ConfirmedCandidate],
+    seeds: int,
+    earlier: Confirmation | None,
 ) -> Confirmation:
     """The candidates, the best mean first, and what they tell together."""
     objective = trainings.description.objective
     sign, now = objective.sign, datetime.now(UTC).isoformat(timespec="seconds")
-    found = sorted(found, key=lambda one: -math.inf if one.mean is None else sign * one.mean, reverse=True)
-    known = [Optimism(searched=one.searched_value, fresh_mean=one.mean) for one in found if one.mean is not None]
+    found = sorted(
+        found, key=lambda one: -math.inf if one.mean is None else sign * one.mean, reverse=True
+    )
+    known = [
+        Optimism(searched=one.searched_value, fresh_mean=one.mean)
+        for one in found
+        if one.mean is not None
+    ]
     reads = earlier.test_split_read if earlier else ()
     by = f", by {objective.name} alone" if objective.second else ""
     return Confirmation(
@@ -156,7 +176,8 @@ def judged(
 def verdict(found: Sequence[ConfirmedCandidate]) -> str:
     """Which candidate is the best, or which can't be told from it.
 
-    Welch's t-tests of the one with the best mean against each other one, two-sided, Holm's correction.
+    Welch's t-tests of the one with the best mean against each other one, two-sided, Holm's
+    correction.
     """
     best, *others = found
     if len(best.values) < 2:
@@ -173,15 +194,22 @@ def verdict(found: Sequence[ConfirmedCandidate]) -> str:
         return f"{best.name} is the only one with values"
     if equal:
         rivals, seeds = ", ".join(equal), len(best.values)
-        return f"{best.name} has the best mean, but can't be told from {rivals} by {seeds} seeds each"
+        return (
+            f"{best.name} has the best mean, but can't be told from {rivals} by {seeds} seeds each"
+        )
     return f"{best.name} is better than all others, at {CONFIDENCE:.0%} confidence"
 
 
 def _chance(left: Sequence[float], right: Sequence[float]) -> float:
-    """How likely means would differ so much if they were the same: Welch's p; exact where nothing varies."""
+    """How likely means would differ so much if they were the same: Welch's p.
+
+    Exact where nothing varies.
+    """
     if max(variance(left), variance(right)) < 1e-18:
         return float(math.isclose(left[0], right[0]))
-    figures = [figure for values in (left, right) for figure in (fmean(values), stdev(values), len(values))]
+    figures = [
+        figure for values in (left, right) for figure in (fmean(values), stdev(values), len(values))
+    ]
     return float(stats.ttest_ind_from_stats(*figures, equal_var=False).pvalue)
 
 
@@ -206,5 +234,8 @@ def tell(confirmation: Confirmation, console: Console) -> None:
         console.say(text)
     reads = len(confirmation.test_split_read)
     if reads > 1:
-        text = f"the test split has been read {reads} times now; what was chosen by it is no longer unseen"
+        text = (
+            f"the test split has been read {reads} times now; what was chosen by it is no "
+            "longer unseen"
+        )
         console.say(text, style="yellow")

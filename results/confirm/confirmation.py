@@ -26,7 +26,8 @@ class ConfirmedCandidate:
         low: The lower end of the mean's confidence interval; None for fewer than two values.
         high: The upper end.
         test_value: The objective on the test split; None if there is no such split.
-        test_metrics: All metrics there; NaN where the split lacks a class that one of them is about.
+        test_metrics: All metrics there; NaN where the split lacks a class that one of them is
+            about.
     """
 
     name: str
@@ -42,7 +43,11 @@ class ConfirmedCandidate:
     @property
     def interval(self) -> str:
         """Both ends of the confidence interval; empty if there is none."""
-        return "" if self.low is None or self.high is None else f"{metric_text(self.low)} to {metric_text(self.high)}"
+        return (
+            ""
+            if self.low is None or self.high is None
+            else f"{metric_text(self.low)} to {metric_text(self.high)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +97,8 @@ class Confirmation:
         searched, fresh = self.optimism.searched, self.optimism.fresh_mean
         gain = searched - fresh if self.direction == "maximize" else fresh - searched
         return (
-            f"the search's best value was {metric_text(searched)}, on fresh seeds it is {metric_text(fresh)}: "
+            f"the search's best value was {metric_text(searched)}, on fresh seeds it is "
+            f"{metric_text(fresh)}: "
             f"the search was {metric_text(abs(gain))} too {'good' if gain >= 0 else 'modest'}"
         )
 
@@ -113,7 +119,9 @@ def read_confirmation(folder: StudyFolder) -> Confirmation | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(content, ensure_ascii=False).encode("utf-8")  # A lone surrogate can't be shown or written.
+        json.dumps(content, ensure_ascii=False).encode(
+            "utf-8"
+        )  # A lone surrogate can't be shown or written.
         return _confirmation(content)
     except (OSError, ValueError, RecursionError) as error:
         raise StudyError(f"{path} is damaged: {error}; remove it, and confirm again") from error
@@ -162,7 +170,9 @@ _CONFIRMATION = {
     "confidence": NUMBER,
     "verdict": TEXT,
     "test_split_read": _list_of(TEXT, "a list of texts"),
-    "candidates": Kind(lambda value: isinstance(value, list) and bool(value), "a list that is not empty"),
+    "candidates": Kind(
+        lambda value: isinstance(value, list) and bool(value), "a list that is not empty"
+    ),
     "optimism": Kind(lambda value: value is None or isinstance(value, dict), "null or an object"),
 }
 _CANDIDATE = {
@@ -175,7 +185,8 @@ _CANDIDATE = {
     "high": _or_null(NUMBER),
     "test_value": _or_null(VALUE),
     "test_metrics": Kind(
-        lambda value: isinstance(value, dict) and all(map(VALUE.holds, value.values())), "an object of numbers"
+        lambda value: isinstance(value, dict) and all(map(VALUE.holds, value.values())),
+        "an object of numbers",
     ),
 }
 _OPTIMISM = {"searched": NUMBER, "fresh_mean": NUMBER}

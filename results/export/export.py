@@ -22,7 +22,17 @@ from trainables.task import Task, load_task, make_config
 from trainables.trial_folder import write_atomically
 
 CONFIG = "config.yaml"  # an export's name in its folder
-KEYS = ("task", "objective", "config", "max_epochs", "seed", "split_seed", "cpus", "import_paths", "result")
+KEYS = (
+    "task",
+    "objective",
+    "config",
+    "max_epochs",
+    "seed",
+    "split_seed",
+    "cpus",
+    "import_paths",
+    "result",
+)
 FOLDER_KEY = "folder"  # where the file was written; not in those of earlier versions
 
 
@@ -70,9 +80,14 @@ class Export:
         job, best = self.job, self.best
         end = "full budget" if best.complete else "not trained to the end"
         second = job.objective.second
-        also = f", {second.name} {metric_text(best.second)}" if second and best.second is not None else ""
+        also = (
+            f", {second.name} {metric_text(best.second)}"
+            if second and best.second is not None
+            else ""
+        )
         return (
-            f"{job.objective.name} {metric_text(best.value)}{also} at epoch {best.epoch} of {job.max_epochs} "
+            f"{job.objective.name} {metric_text(best.value)}{also} at epoch {best.epoch} of "
+            f"{job.max_epochs} "
             f"(trial {best.number} of {self.study}, {end})"
         )
 
@@ -107,8 +122,14 @@ def read_export(path: Path, folder: Path) -> Export:
     """
     content = read_yaml(path)
     wrong = [f"has no {key!r}" for key in KEYS if key not in content]
-    wrong += [f"has {key!r}, which no export has" for key in content if key not in (*KEYS, FOLDER_KEY)]
-    wrong = [f"it {'; '.join(wrong)}"] if wrong else [*_wrong(content, _EXPORT), *_wrong(content["result"], _RESULT)]
+    wrong += [
+        f"has {key!r}, which no export has" for key in content if key not in (*KEYS, FOLDER_KEY)
+    ]
+    wrong = (
+        [f"it {'; '.join(wrong)}"]
+        if wrong
+        else [*_wrong(content, _EXPORT), *_wrong(content["result"], _RESULT)]
+    )
     if wrong:
         raise StudyError(f"{path} is no exported configuration: {'; '.join(wrong)}")
     return _from_content(content, folder, path.parent)
@@ -131,7 +152,8 @@ def _from_content(content: Mapping[str, Any], folder: Path, lies_in: Path) -> Ex
         task=content["task"],
         objective=read_objective(content["objective"]),
         values={
-            name: moved(value, written_in=written_in, lies_in=lies_in) for name, value in content["config"].items()
+            name: moved(value, written_in=written_in, lies_in=lies_in)
+            for name, value in content["config"].items()
         },
         seed=content["seed"],
         split_seed=content["split_seed"],
@@ -163,10 +185,14 @@ def trial_export(record: StudyRecord, best: Best) -> Export:
     job = trial_job(record.folder, description.space, description.objective, best.number, values)
     if description.split_seed is not None:
         job = replace(job, split_seed=description.split_seed)
-    return Export(job=job, import_paths=description.import_paths, study=description.space.name, best=best)
+    return Export(
+        job=job, import_paths=description.import_paths, study=description.space.name, best=best
+    )
 
 
-def trial_job(folder: StudyFolder, space: Space, objective: Objective, number: int, values: Mapping[str, Any]) -> Job:
+def trial_job(
+    folder: StudyFolder, space: Space, objective: Objective, number: int, values: Mapping[str, Any]
+) -> Job:
     """What a process needs to train a study's trial: everything follows from the space, the number and the values."""
     return Job(
         task=space.task,
@@ -182,19 +208,28 @@ def trial_job(folder: StudyFolder, space: Space, objective: Objective, number: i
 
 
 _FROM_ONE = Kind(lambda value: is_whole(value) and 1 <= value <= MAX_WHOLE, "a whole number from 1")
-_FROM_ZERO = Kind(lambda value: is_whole(value) and 0 <= value <= MAX_WHOLE, "a whole number from 0")
-_SEED = Kind(lambda value: is_whole(value) and 0 <= value <= GREATEST_SEED, f"a whole number from 0 to {GREATEST_SEED}")
+_FROM_ZERO = Kind(
+    lambda value: is_whole(value) and 0 <= value <= MAX_WHOLE, "a whole number from 0"
+)
+_SEED = Kind(
+    lambda value: is_whole(value) and 0 <= value <= GREATEST_SEED,
+    f"a whole number from 0 to {GREATEST_SEED}",
+)
 _FINITE = Kind(is_number, "a finite number")
 _EXPORT = {
     "task": TEXT,
     "objective": OBJECTIVE,
-    "config": Kind(lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value), "a mapping"),
+    "config": Kind(
+        lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value),
+        "a mapping",
+    ),
     "max_epochs": _FROM_ONE,
     "seed": _SEED,
     "split_seed": _SEED,
     "cpus": Kind(lambda value: is_number(value) and value > 0, "a number above 0"),
     "import_paths": Kind(
-        lambda value: isinstance(value, list) and all(isinstance(path, str) for path in value), "a list of folders"
+        lambda value: isinstance(value, list) and all(isinstance(path, str) for path in value),
+        "a list of folders",
     ),
     FOLDER_KEY: Kind(lambda value: value is None or isinstance(value, str), "a folder"),
 }

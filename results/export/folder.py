@@ -35,12 +35,14 @@ class Written:
 def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> list[Written]:
     """Write a study's best configurations, the best first, and its tables of all trials.
 
-    Each folder has `config.yaml` (which `launch.py train` reads), `config.json`, `model.safetensors` (the weights of
-    the best epoch, where they are kept), `code/` (the task's modules, if it isn't a built-in one) and `README.md`.
+    Each folder has `config.yaml` (which `launch.py train` reads), `config.json`,
+    `model.safetensors` (the weights of the best epoch, where they are kept), `code/` (the task's
+    modules, if it isn't a built-in one) and `README.md`.
 
     Args:
         record: The study.
-        to: The folder to write to; what an earlier export wrote there under the same names is replaced.
+        to: The folder to write to; what an earlier export wrote there under the same names is
+            replaced.
         top: How many; default: the Pareto front of two objectives, else three.
 
     Raises:
@@ -50,14 +52,21 @@ def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> li
     import_from(record.description.import_paths)
     bests = chosen(record, top)
     if not bests:
-        raise StudyError(f"{record.folder.path} has nothing to export: no trial has reported a value yet")
+        raise StudyError(
+            f"{record.folder.path} has nothing to export: no trial has reported a value yet"
+        )
     record.folder.fetch()
     try:
-        folders = [_write_folder(record, trial_export(record, best), to / f"trial-{best.number:04d}") for best in bests]
+        folders = [
+            _write_folder(record, trial_export(record, best), to / f"trial-{best.number:04d}")
+            for best in bests
+        ]
         write_csv(record, to / CSV)
         write_json(record, to / JSON)
     except OSError as error:
-        raise StudyError(f"{to} can't be written: {error.strerror or error}; choose another --to") from error
+        raise StudyError(
+            f"{to} can't be written: {error.strerror or error}; choose another --to"
+        ) from error
     count = f"{len(record.trials)} trials"
     return [
         *folders,
@@ -67,7 +76,10 @@ def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> li
 
 
 def chosen(record: StudyRecord, top: int | None) -> list[Best]:
-    """The trials to export: the one that fresh seeds confirmed, then as the search ranks them; or the Pareto front."""
+    """The trials to export: the one that fresh seeds confirmed, then as the search ranks them.
+
+    Or the Pareto front.
+    """
     bests, objective = record.ranked(), record.description.objective
     if top is None and objective.second:
         return pareto_front(bests, objective)
@@ -81,19 +93,28 @@ def _write_folder(record: StudyRecord, export: Export, folder: Path) -> Written:
     folder.mkdir(parents=True, exist_ok=True)
     code = _copy_code(export.job.task, folder / CODE)
     if code:
-        export = replace(export, import_paths=(str((folder / CODE).resolve()), *export.import_paths))
+        export = replace(
+            export, import_paths=(str((folder / CODE).resolve()), *export.import_paths)
+        )
     export.write(folder / CONFIG)
     _write_text(folder / CONFIG_JSON, json.dumps(export.content(folder), indent=2) + "\n")
     missing = _write_weights(record, export, folder / WEIGHTS)
     _write_text(folder / CARD, model_card(record, export, folder.name, missing, code))
     if missing is None:
         return Written(path=folder, text=export.summary())
-    again = f"; train it again for them: python launch.py train {folder / CONFIG}" if _is_task(export) else ""
+    again = (
+        f"; train it again for them: python launch.py train {folder / CONFIG}"
+        if _is_task(export)
+        else ""
+    )
     return Written(path=folder, text=f"{export.summary()}; no weights: {missing}{again}")
 
 
 def _copy_code(task: str, to: Path) -> list[str]:
-    """Copy the user's modules that a task consists of; gives their paths, none for a built-in or installed task."""
+    """Copy the user's modules that a task consists of.
+
+    Gives their paths, none for a built-in or installed task.
+    """
     shutil.rmtree(to, ignore_errors=True)
     files = {} if task in BUILTIN_TASKS else task_files(task.partition(":")[0])
     for path, file in files.items():
@@ -103,7 +124,10 @@ def _copy_code(task: str, to: Path) -> list[str]:
 
 
 def _write_weights(record: StudyRecord, export: Export, path: Path) -> str | None:
-    """Write a trial's weights, and say why there are none; those of an earlier export stay if they are the same."""
+    """Write a trial's weights, and say why there are none.
+
+    Those of an earlier export stay if they are the same.
+    """
     try:
         write_weights(_best_weights(record, export), export, path)
     except ValueError as error:
@@ -121,12 +145,16 @@ def _best_weights(record: StudyRecord, export: Export) -> Mapping[str, Any]:
     checkpoint = record.folder.trial(export.best.number).best
     if not checkpoint.exists():
         kept = record.description.space.budget.keep
-        raise ValueError(f"its checkpoint is not kept, only those of the best {kept} are (budget.keep)")
+        raise ValueError(
+            f"its checkpoint is not kept, only those of the best {kept} are (budget.keep)"
+        )
     state = read_state(checkpoint)
     if state is None or not isinstance(state.get("model"), Mapping):
         raise ValueError("its checkpoint can't be read")
     if state["epoch"] != export.best.epoch:
-        raise ValueError(f"its checkpoint is of epoch {state['epoch']}, as it is still being trained")
+        raise ValueError(
+            f"its checkpoint is of epoch {state['epoch']}, as it is still being trained"
+        )
     return state["model"]
 
 

@@ -19,7 +19,9 @@ from trainables.accepting import file_settings
 from trainables.task import BUILTIN_TASKS, Task, load_task
 
 
-def model_card(record: StudyRecord, export: Export, folder: str, missing: str | None, code_files: list[str]) -> str:
+def model_card(
+    record: StudyRecord, export: Export, folder: str, missing: str | None, code_files: list[str]
+) -> str:
     """The card of a trial's export.
 
     Args:
@@ -40,11 +42,18 @@ def model_card(record: StudyRecord, export: Export, folder: str, missing: str | 
         "Made with": _made_with(record),
     }
     title = f"# {code(export.study)}, trial {export.best.number}\n\n{_place(record, export)}\n"
-    return _front_matter(export) + title + "".join(f"\n## {name}\n\n{text}\n" for name, text in sections.items())
+    return (
+        _front_matter(export)
+        + title
+        + "".join(f"\n## {name}\n\n{text}\n" for name, text in sections.items())
+    )
 
 
 def code(value: Any) -> str:
-    """A value as a code span, whatever it holds, also inside a table; texts that need it are quoted as in JSON."""
+    """A value as a code span, whatever it holds, also inside a table.
+
+    Texts that need it are quoted as in JSON.
+    """
     plain = isinstance(value, str) and value.isprintable() and value.strip() == value != ""
     text = (value if plain else json.dumps(value)).replace("|", r"\|")
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
@@ -77,13 +86,24 @@ def _place(record: StudyRecord, export: Export) -> str:
     number = export.best.number
     front = [best.number for best in pareto_front(bests, objective)] if objective.second else []
     if number in front:
-        among = f"One of the {len(front)} of {count} trials than which no other is better in both objectives"
+        among = (
+            f"One of the {len(front)} of {count} trials than which no other is better in both "
+            "objectives"
+        )
     else:
         rank = [best.number for best in bests].index(number) + 1
-        among = f"{'The best' if rank == 1 else f'Number {rank}'} of {count} trials" if count > 1 else "The only trial"
+        among = (
+            f"{'The best' if rank == 1 else f'Number {rank}'} of {count} trials"
+            if count > 1
+            else "The only trial"
+        )
     confirmation = read_confirmation(record.folder)
     winner = confirmation.winner if confirmation else None
-    fresh = ", and the best of those trained again with fresh seeds" if winner and winner.trial == number else ""
+    fresh = (
+        ", and the best of those trained again with fresh seeds"
+        if winner and winner.trial == number
+        else ""
+    )
     return f"{among} of a hyperparameter search with Rungs{fresh}."
 
 
@@ -103,12 +123,26 @@ def _doc(described: Any) -> str:
 def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
     job, best = export.job, export.best
     of, second = " on the validation split" if isinstance(task, Task) else "", job.objective.second
-    rows = [(f"**{literal(job.objective.name)}**{of} ({job.objective.direction}d)", f"**{metric_text(best.value)}**")]
+    rows = [
+        (
+            f"**{literal(job.objective.name)}**{of} ({job.objective.direction}d)",
+            f"**{metric_text(best.value)}**",
+        )
+    ]
     if second and best.second is not None:
-        rows += [(f"**{literal(second.name)}**{of} ({second.direction}d)", f"**{metric_text(best.second)}**")]
+        rows += [
+            (
+                f"**{literal(second.name)}**{of} ({second.direction}d)",
+                f"**{metric_text(best.second)}**",
+            )
+        ]
     told = {objective.name for objective in (job.objective, second) if objective}
     others = {name: value for name, value in metrics_at(record, best).items() if name not in told}
-    rows += [(code(name), metric_text(value)) for name, value in others.items() if isinstance(value, int | float)]
+    rows += [
+        (code(name), metric_text(value))
+        for name, value in others.items()
+        if isinstance(value, int | float)
+    ]
     trial = record.trials[best.number]
     start = trial.user_attrs.get(START_KEY)
     rows += [
@@ -127,7 +161,8 @@ def _caution(record: StudyRecord) -> str:
     count = len(record.trials)
     chosen = f"its epoch and the trial (of {count}) were" if count > 1 else "its epoch was"
     return (
-        f"This is one run with one seed, and {chosen} chosen by this very value: it is the best of many noisy ones, so "
+        f"This is one run with one seed, and {chosen} chosen by this very value: it is the best "
+        "of many noisy ones, so "
         "expect a little worse on new data."
     )
 
@@ -137,14 +172,18 @@ def _confirmed(record: StudyRecord, number: int) -> str:
     confirmation = read_confirmation(record.folder)
     if confirmation is None:
         return ""
-    return "".join(_fresh(confirmation, one) for one in confirmation.candidates if one.trial == number)
+    return "".join(
+        _fresh(confirmation, one) for one in confirmation.candidates if one.trial == number
+    )
 
 
 def _fresh(confirmation: Confirmation, one: ConfirmedCandidate) -> str:
     name, texts = literal(confirmation.objective), []
     if one.mean is not None:
         count = f"{confirmation.seeds} fresh seed{'' if confirmation.seeds == 1 else 's'}"
-        interval = f", {confirmation.confidence:.0%} interval {one.interval}" if one.interval else ""
+        interval = (
+            f", {confirmation.confidence:.0%} interval {one.interval}" if one.interval else ""
+        )
         texts.append(f"Trained again with {count}: mean {name} {metric_text(one.mean)}{interval}.")
     if one.test_value is not None:
         texts.append(f"On the test split: {name} {metric_text(one.test_value)}.")
@@ -154,7 +193,11 @@ def _fresh(confirmation: Confirmation, one: ConfirmedCandidate) -> str:
 def _configuration(record: StudyRecord, export: Export) -> str:
     space, searched = record.description.space, record.trials[export.best.number].params
     rows = [
-        (code(name), code(value), "searched" if name in searched else "fixed" if name in space.fixed else "default")
+        (
+            code(name),
+            code(value),
+            "searched" if name in searched else "fixed" if name in space.fixed else "default",
+        )
         for name, value in all_values(export.job).items()
     ]
     order = ("searched", "fixed", "default")
@@ -165,26 +208,35 @@ def _needs(record: StudyRecord, export: Export, task: Any, code_files: list[str]
     """What the next person must have beside this folder."""
     commit = record.description.origin.get("commit")
     at = f" (it was made with commit {code(commit)})" if isinstance(commit, str) else ""
-    lines = [f"**Rungs**{at}: in a checkout of it, `pip install -e .`; then run these commands there."]
+    lines = [
+        f"**Rungs**{at}: in a checkout of it, `pip install -e .`; then run these commands there."
+    ]
     if code_files:
         modules = ", ".join(map(code, code_files))
-        lines.append(f"The task's modules are in `code/`: {modules}. Files that they read are not there.")
+        lines.append(
+            f"The task's modules are in `code/`: {modules}. Files that they read are not there."
+        )
     elif export.job.task not in BUILTIN_TASKS:
         module = export.job.task.partition(":")[0]
         lines.append(
-            f"The module {code(module)}, which was imported from an installed package and is not in this folder."
+            f"The module {code(module)}, which was imported from an installed package and is not "
+            "in this folder."
         )
     values = all_values(export.job)
     files = [(name, values[name]) for name in file_settings(task) if values.get(name) is not None]
-    lines += [f"Data, which are not in this folder: {code(name)} is {code(path)}." for name, path in files]
+    lines += [
+        f"Data, which are not in this folder: {code(name)} is {code(path)}." for name, path in files
+    ]
     return "\n".join(f"- {line}" for line in lines)
 
 
 def _train_again(task: Any) -> str:
     together = f"\npython launch.py train {CONFIG} --workers 4" if isinstance(task, Task) else ""
     return (
-        f"With the `launch.py` of Rungs:\n\n```sh\npython launch.py train {CONFIG}{together}\n```\n\n"
-        "On the same machine and versions the same seed gives the same value again; it says whether it did."
+        "With the `launch.py` of Rungs:\n\n```sh\npython launch.py train "
+        f"{CONFIG}{together}\n```\n\n"
+        "On the same machine and versions the same seed gives the same value again; it says "
+        "whether it did."
     )
 
 
@@ -198,8 +250,14 @@ def _load(task: Any, folder: str, missing: str | None) -> str:
     )
     text = "```python\n" + "\n".join(lines) + "\n```\n\n"
     if missing:
-        return f"{text}There are no weights here: {missing}. Train it again, then these lines load what came out."
-    return f"{text}The weights of the best epoch are in `{WEIGHTS}`; `loaded.model` is the PyTorch module."
+        return (
+            f"{text}There are no weights here: {missing}. Train it again, then these lines "
+            "load what came out."
+        )
+    return (
+        f"{text}The weights of the best epoch are in `{WEIGHTS}`; `loaded.model` is the "
+        "PyTorch module."
+    )
 
 
 def _made_with(record: StudyRecord) -> str:

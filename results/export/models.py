@@ -26,7 +26,9 @@ def trained_model(job: Job) -> tuple[Task, Any, Splits, nn.Module]:
     Raises:
         StudyError: when the task is a bare function, or the model isn't kept or doesn't fit.
     """
-    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # It minds no container's limit.
+    torch.set_num_threads(
+        min(torch.get_num_threads(), usable_cpus())
+    )  # It minds no container's limit.
     task = task_with_model(job)
     config = make_config(task, job.values)
     best = TrialFolder(job.folder).best
@@ -49,7 +51,10 @@ def task_with_model(job: Job) -> Task:
     """
     task = load_task(job.task)
     if not isinstance(task, Task):
-        raise StudyError(f"{job.task} is a function, which keeps its model itself; only a Task's can be built here")
+        raise StudyError(
+            f"{job.task} is a function, which keeps its model itself; only a Task's can be built "
+            "here"
+        )
     return task
 
 
@@ -63,4 +68,6 @@ def fill(model: nn.Module, state: Mapping[str, Any], source: Path) -> None:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         why = textwrap.shorten(str(error), SHOWN_CHARACTERS)
-        raise StudyError(f"{source}: the weights don't fit the configuration's model: {why}") from error
+        raise StudyError(
+            f"{source}: the weights don't fit the configuration's model: {why}"
+        ) from error

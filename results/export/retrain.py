@@ -22,11 +22,19 @@ from trainables.user_code.importing import import_from, task_folder
 EXIT_DONE, EXIT_FAILED = 0, 1
 
 
-def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[Job], Iterator[Report]] = run) -> int:
-    """Train an export; says at the end whether it reached the exported value again. Gives the exit code.
+def retrain(
+    path: Path,
+    *,
+    seed: int | None,
+    console: Console,
+    train: Callable[[Job], Iterator[Report]] = run,
+) -> int:
+    """Train an export; says at the end whether it reached the exported value again.
 
-    It writes to a folder beside the file. What lies there is gone on with if it is the same training, unfinished;
-    else it is trained anew.
+    Gives the exit code.
+
+    It writes to a folder beside the file. What lies there is gone on with if it is the same
+    training, unfinished; else it is trained anew.
 
     Args:
         path: The export.
@@ -53,7 +61,8 @@ def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[
         _prepare(job, replace(export, job=job))
     except OSError as error:
         raise StudyError(
-            f"{folder} can't be written: {error.strerror}; copy {path.name} to a folder of your own, and train that"
+            f"{folder} can't be written: {error.strerror}; copy {path.name} to a folder of your "
+            "own, and train that"
         ) from error
     with contextlib.chdir(task_folder()):
         best = _train(job, console, train)
@@ -61,17 +70,23 @@ def retrain(path: Path, *, seed: int | None, console: Console, train: Callable[[
     if best is None:
         console.say(f"no finite {name} was reached", style="red")
         return EXIT_FAILED
-    console.say(f"best {name} {metric_text(best[0])} at epoch {best[1]}{_verdict(export, job, best[0])}")
+    console.say(
+        f"best {name} {metric_text(best[0])} at epoch {best[1]}{_verdict(export, job, best[0])}"
+    )
     return EXIT_DONE
 
 
-def _train(job: Job, console: Console, train: Callable[[Job], Iterator[Report]]) -> tuple[float, int] | None:
+def _train(
+    job: Job, console: Console, train: Callable[[Job], Iterator[Report]]
+) -> tuple[float, int] | None:
     """Train, telling of each epoch; gives the best value and its epoch."""
     best, values = None, list[float]()
     for report in train(job):
         if report.warning:
             console.say(report.warning, style="yellow")
-        shown = "  ".join(f"{name} {metric_text(value)}" for name, value in report.metrics.items() if name != "lr")
+        shown = "  ".join(
+            f"{name} {metric_text(value)}" for name, value in report.metrics.items() if name != "lr"
+        )
         console.say(f"epoch {report.epoch}/{job.max_epochs}  {shown}")
         value = report.metrics[job.objective.name]
         best = (value, report.epoch) if is_best(value, values, job.objective) else best

@@ -21,12 +21,19 @@ BEHIND = ("epochs", "started", "seconds", "reason", "warning")
 def write_csv(record: StudyRecord, path: Path) -> None:
     """Write a line for each trial (RFC 4180).
 
-    Parameters are named `config.<name>`, empty where a trial has none; the values of its best epoch `best.<metric>`.
+    Parameters are named `config.<name>`, empty where a trial has none; the values of its best epoch
+    `best.<metric>`.
     """
     names = [parameter.name for parameter in record.description.space.parameters]
     objective = record.description.objective
-    metrics = {"value": objective.name} | ({"second": objective.second.name} if objective.second else {})
-    header = [*BEFORE, *(f"config.{name}" for name in names), *(f"best.{name}" for name in metrics.values())]
+    metrics = {"value": objective.name} | (
+        {"second": objective.second.name} if objective.second else {}
+    )
+    header = [
+        *BEFORE,
+        *(f"config.{name}" for name in names),
+        *(f"best.{name}" for name in metrics.values()),
+    ]
     lines: list[list[Any]] = [[*header, "best_epoch", *BEHIND]]
     for trial in record.trials:
         row = trial_row(trial, record)
@@ -43,12 +50,17 @@ def write_csv(record: StudyRecord, path: Path) -> None:
 
 
 def write_json(record: StudyRecord, path: Path) -> None:
-    """Write the same with the values of all epochs; a value that is not finite is null, as JSON has no other word."""
+    """Write the same with the values of all epochs.
+
+    A value that is not finite is null, as JSON has no other word.
+    """
     content = {
         "study": record.description.space.name,
         "task": record.description.space.task,
         "objective": record.description.objective.to_yaml(),
-        "trials": [trial_row(trial, record) | {"values": _values(trial)} for trial in record.trials],
+        "trials": [
+            trial_row(trial, record) | {"values": _values(trial)} for trial in record.trials
+        ],
     }
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -57,8 +69,8 @@ def write_json(record: StudyRecord, path: Path) -> None:
 def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
     """What a study knows of a trial.
 
-    `epochs` is the last one that it reported; `started` is when it last began, on its launcher's clock; `seconds` is
-    what its epochs took, whatever lay between them.
+    `epochs` is the last one that it reported; `started` is when it last began, on its launcher's
+    clock; `seconds` is what its epochs took, whatever lay between them.
     """
     best, notes = trial_best(trial, record.description.objective), trial.user_attrs
     names = [parameter.name for parameter in record.description.space.parameters]
@@ -68,9 +80,13 @@ def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
         "state": shown_state(trial, record),
         "start_point": notes.get(START_KEY),
         "config": {name: trial.params[name] for name in names if name in trial.params},
-        "best": (values | ({} if best.second is None else {"second": best.second})) if best else None,
+        "best": (values | ({} if best.second is None else {"second": best.second}))
+        if best
+        else None,
         "epochs": max(trial.intermediate_values, default=0),
-        "started": trial.datetime_start.isoformat(timespec="seconds") if trial.datetime_start else None,
+        "started": trial.datetime_start.isoformat(timespec="seconds")
+        if trial.datetime_start
+        else None,
         "seconds": _seconds(trial, record),
         "reason": notes.get(REASON_KEY),
         "warning": notes.get(WARNING_KEY),
@@ -83,7 +99,9 @@ def _values(trial: FrozenTrial) -> list[dict[str, Any]]:
     for epoch, value in sorted(trial.intermediate_values.items()):
         second = second_at(trial, epoch)
         finite = value if math.isfinite(value) else None
-        rows.append({"epoch": epoch, "value": finite, **({} if second is None else {"second": second})})
+        rows.append(
+            {"epoch": epoch, "value": finite, **({} if second is None else {"second": second})}
+        )
     return rows
 
 

@@ -37,8 +37,9 @@ def weights_notes(export: Export) -> dict[str, str]:
 def write_weights(state: Mapping[str, Any], export: Export, path: Path) -> None:
     """Write a state dict.
 
-    Tensors that share memory (tied weights) are each written whole, so that every name is there to be loaded strictly.
-    Plain values among the tensors (a module's extra state) become JSON beside them.
+    Tensors that share memory (tied weights) are each written whole, so that every name is there to
+    be loaded strictly. Plain values among the tensors (a module's extra state) become JSON beside
+    them.
 
     Raises:
         ValueError: when the state holds what neither can hold without change; nothing is written.
@@ -52,14 +53,17 @@ def write_weights(state: Mapping[str, Any], export: Export, path: Path) -> None:
         rest = {name: value for name, value in state.items() if name not in tensors}
         content = in_one_order(save(tensors, weights_notes(export) | _rest_note(rest)))
     except (KeyError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
-        raise ValueError(f"safetensors can't hold all of its state: {type(error).__name__}: {error}") from error
+        raise ValueError(
+            f"safetensors can't hold all of its state: {type(error).__name__}: {error}"
+        ) from error
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def in_one_order(content: bytes) -> bytes:
     """A safetensors file whose notes are sorted: the library writes them in an order that differs from run to run.
 
-    The format: eight bytes that tell the header's length, the header (JSON, filled up by blanks), the tensors.
+    The format: eight bytes that tell the header's length, the header (JSON, filled up by blanks),
+    the tensors.
     """
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
@@ -91,7 +95,9 @@ def read_weights(export: Export, path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise StudyError(f"{path} is damaged: {error}; export again") from error
     if differing := _differing(notes, weights_notes(export)):
-        raise StudyError(f"{path} is not the model of the configuration beside it: {differing}; export again")
+        raise StudyError(
+            f"{path} is not the model of the configuration beside it: {differing}; export again"
+        )
     return state
 
 
@@ -104,5 +110,9 @@ def are_written(export: Export, path: Path) -> bool:
 
 
 def _differing(got: Mapping[str, str], due: Mapping[str, str]) -> str:
-    wrong = [f"its {key} must be {value}, got {got.get(key)}" for key, value in due.items() if got.get(key) != value]
+    wrong = [
+        f"its {key} must be {value}, got {got.get(key)}"
+        for key, value in due.items()
+        if got.get(key) != value
+    ]
     return ", ".join(wrong)

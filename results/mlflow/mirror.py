@@ -70,7 +70,8 @@ class MlflowMirror:
         console: Where it is told, once, that MLflow can't be reached any more.
 
     Raises:
-        StudyError: when MLflow is not installed, can't be reached now, or has deleted the experiment.
+        StudyError: when MLflow is not installed, can't be reached now, or has deleted the
+            experiment.
     """
 
     def __init__(self, description: Description, console: Console):
@@ -84,9 +85,13 @@ class MlflowMirror:
             with quick_and_quiet():
                 self._client, self._experiment = connect(self._tracking)
         except ImportError as error:
-            raise StudyError(f"MLflow is not installed: pip install -e '.[mlflow]' ({error})") from error
+            raise StudyError(
+                f"MLflow is not installed: pip install -e '.[mlflow]' ({error})"
+            ) from error
         except Exception as error:  # Each of MLflow's stores raises others.
-            raise StudyError(f"MLflow at {self._tracking.uri} can't be used: {root_cause(error)}") from error
+            raise StudyError(
+                f"MLflow at {self._tracking.uri} can't be used: {root_cause(error)}"
+            ) from error
 
     @contextmanager
     def following(self, study: Study) -> Iterator[None]:
@@ -94,7 +99,9 @@ class MlflowMirror:
         shown = f"shown in MLflow, experiment {self._tracking.experiment}, at {self._tracking.uri}"
         self._console.say(shown)
         over = threading.Event()
-        thread = threading.Thread(target=self._follow, args=(study, over), name="mlflow", daemon=True)
+        thread = threading.Thread(
+            target=self._follow, args=(study, over), name="mlflow", daemon=True
+        )
         with quick_and_quiet():
             thread.start()
             try:
@@ -107,7 +114,8 @@ class MlflowMirror:
         """Send what MLflow lacks.
 
         Raises:
-            Exception: of any kind, when MLflow can't be used; the next call then asks it anew what it has.
+            Exception: of any kind, when MLflow can't be used; the next call then asks it anew what
+                it has.
         """
         from mlflow import MlflowException
 
@@ -123,7 +131,9 @@ class MlflowMirror:
             except MlflowException as error:
                 if error.error_code != "INVALID_PARAMETER_VALUE":
                     raise
-                self._done.add(trial.number)  # It would be refused for ever: a run that was deleted, say.
+                self._done.add(
+                    trial.number
+                )  # It would be refused for ever: a run that was deleted, say.
                 self._tell("refused", f"MLflow refuses trial {trial.number}: {root_cause(error)}")
         self._sent = sent
 
@@ -138,7 +148,9 @@ class MlflowMirror:
         try:
             self.update(study)
         except Exception as error:  # The search goes on whatever it is.
-            self._tell("late", f"MLflow is not up to date, which is tried again: {root_cause(error)}")
+            self._tell(
+                "late", f"MLflow is not up to date, which is tried again: {root_cause(error)}"
+            )
             return False
         return True
 
@@ -154,7 +166,9 @@ class MlflowMirror:
         sent: dict[int, _Sent] = {}
         mine, token = f"tags.`rungs.study` = '{self._tracking.study}'", None
         while token != "":
-            page = self._client.search_runs([self._experiment], mine, ViewType.ALL, page_token=token)
+            page = self._client.search_runs(
+                [self._experiment], mine, ViewType.ALL, page_token=token
+            )
             for run in page:
                 number = int(run.data.tags["rungs.trial"])
                 sent[number] = self._sent_to(run)
@@ -164,7 +178,10 @@ class MlflowMirror:
         return sent
 
     def _sent_to(self, run: "Run") -> _Sent:
-        """What a run has. Its status was sent last of all; without it the metrics tell how many of them there are."""
+        """What a run has.
+
+        Its status was sent last of all; without it the metrics tell how many of them there are.
+        """
         tags, run_id = run.data.tags, run.info.run_id
         if run.info.status in STATUSES.values():
             epochs, state = int(tags["rungs.epochs"]), tags["rungs.state"]
@@ -185,21 +202,33 @@ class MlflowMirror:
             **({"rungs.commit": self._commit} if self._commit else {}),
         }
         begun, name = milliseconds(trial.datetime_start), f"trial-{trial.number:04d}"
-        return self._client.create_run(self._experiment, start_time=begun, tags=tags, run_name=name).info.run_id
+        return self._client.create_run(
+            self._experiment, start_time=begun, tags=tags, run_name=name
+        ).info.run_id
 
     def _send(self, study: Study, trial: FrozenTrial, sent: _Sent) -> None:
         from mlflow.entities import Param, RunTag
 
-        rows = [row for row in timed_rows(study.folder.trial(trial.number), trial) if row["epoch"] > sent.epochs]
+        rows = [
+            row
+            for row in timed_rows(study.folder.trial(trial.number), trial)
+            if row["epoch"] > sent.epochs
+        ]
         values = {**study.space.fixed, **trial.params}
-        params = [Param(name, str(value)) for name, value in values.items()] if len(values) > sent.params else []
+        params = (
+            [Param(name, str(value)) for name, value in values.items()]
+            if len(values) > sent.params
+            else []
+        )
         has_turned = sent.state != trial.state.name
         if rows or params or has_turned:
             epochs = rows[-1]["epoch"] if rows else sent.epochs
             tags = {"rungs.state": trial.state.name, "rungs.epochs": str(epochs)}
             if REASON_KEY in trial.user_attrs:
                 tags["rungs.reason"] = trial.user_attrs[REASON_KEY]
-            metrics = metrics_of(rows, study.objective) + (best_metrics(trial, study.objective) if has_turned else [])
+            metrics = metrics_of(rows, study.objective) + (
+                best_metrics(trial, study.objective) if has_turned else []
+            )
             noted = [RunTag(*tag) for tag in tags.items()]
             self._client.log_batch(sent.run_id, metrics, params, noted, synchronous=True)
             if trial.datetime_complete and has_turned:
@@ -223,7 +252,9 @@ def connect(tracking: Tracking) -> tuple["MlflowClient", str]:
         StudyError: when the experiment was deleted.
         Exception: of any kind, when it can't be used.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # A search talks to nobody that it wasn't told of.
+    os.environ.setdefault(
+        "MLFLOW_DISABLE_TELEMETRY", "true"
+    )  # A search talks to nobody that it wasn't told of.
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -232,13 +263,18 @@ def connect(tracking: Tracking) -> tuple["MlflowClient", str]:
     if experiment is None:
         return client, client.create_experiment(tracking.experiment)
     if experiment.lifecycle_stage == "deleted":
-        raise StudyError(f"its experiment {tracking.experiment} was deleted; restore it, or remove it for good")
+        raise StudyError(
+            f"its experiment {tracking.experiment} was deleted; restore it, or remove it for good"
+        )
     return client, experiment.experiment_id
 
 
 @contextmanager
 def quick_and_quiet() -> Iterator[None]:
-    """Meanwhile MLflow's requests fail soon instead of after minutes. What was started before isn't affected."""
+    """Meanwhile MLflow's requests fail soon instead of after minutes.
+
+    What was started before isn't affected.
+    """
     before = {name: os.environ[name] for name in SETTINGS if name in os.environ}
     os.environ.update(SETTINGS)
     try:
@@ -255,7 +291,9 @@ def timed_rows(folder: TrialFolder, trial: FrozenTrial) -> list[dict[str, Any]]:
         return []
     time = round(folder.metrics.stat().st_mtime * 1000)
     if trial.datetime_complete:
-        time = min(time, milliseconds(trial.datetime_complete))  # The file may be a copy that was fetched later.
+        time = min(
+            time, milliseconds(trial.datetime_complete)
+        )  # The file may be a copy that was fetched later.
     rows = folder.read_metrics()
     for row in reversed(rows):
         row["time"] = time
@@ -270,7 +308,9 @@ def metrics_of(rows: list[dict[str, Any]], objective: Objective) -> list["Metric
     return [
         Metric(metric_name(name), value, row["time"], row["epoch"])
         for row in rows
-        for name, value in sorted(row["metrics"].items(), key=lambda item: item[0] == objective.name)
+        for name, value in sorted(
+            row["metrics"].items(), key=lambda item: item[0] == objective.name
+        )
     ]
 
 
@@ -281,7 +321,10 @@ def best_metrics(trial: FrozenTrial, objective: Objective) -> list["Metric"]:
     best = trial_best(trial, objective)
     if best is None or trial.datetime_complete is None:
         return []
-    values = {objective.name: best.value, **({objective.second.name: best.second} if objective.second else {})}
+    values = {
+        objective.name: best.value,
+        **({objective.second.name: best.second} if objective.second else {}),
+    }
     time = milliseconds(trial.datetime_complete)
     return [
         Metric(f"best/{metric_name(name)}", value, time, best.epoch)
@@ -301,7 +344,10 @@ def milliseconds(moment: datetime) -> int:
 
 
 def root_cause(error: BaseException) -> str:
-    """What is at the bottom of an error that others wrap, in one line; a key that isn't there says nothing."""
+    """What is at the bottom of an error that others wrap, in one line.
+
+    A key that isn't there says nothing.
+    """
     while (cause := error.__cause__ or error.__context__) and not isinstance(cause, LookupError):
         error = cause
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

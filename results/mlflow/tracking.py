@@ -19,7 +19,8 @@ class Tracking:
 
     Attributes:
         uri: MLflow's tracking URI, without a password, which is for `$MLFLOW_TRACKING_PASSWORD`.
-        experiment: What the runs belong to: the space's name, unless `$MLFLOW_EXPERIMENT_NAME` says another one.
+        experiment: What the runs belong to: the space's name, unless `$MLFLOW_EXPERIMENT_NAME` says
+            another one.
         study: Tells the runs from those of other studies in the experiment.
 
     Raises:

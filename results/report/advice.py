@@ -1,4 +1,7 @@
-"""What a good engineer would point out before anyone trusts the result; each with the number behind it."""
+"""What a good engineer would point out before anyone trusts the result.
+
+Each with the number behind it.
+"""
 
 import math
 from collections import Counter
@@ -62,8 +65,10 @@ def _not_finite(facts: Facts) -> Iterator[Advice]:
     ended = [trial for trial in facts.trials if not all(map(math.isfinite, trial.values.values()))]
     if len(ended) >= LEAST_FAILED and len(ended) >= LEAST_SHARE * len(facts.trials):
         yield Advice(
-            title=f"{len(ended)} of {len(facts.trials)} trials ended with a number that is not finite",
-            detail="Training diverged or divided by zero there. Narrow the range that causes it (often the learning "
+            title=f"{len(ended)} of {len(facts.trials)} trials ended with a number that is not "
+            "finite",
+            detail="Training diverged or divided by zero there. Narrow the range that causes it "
+            "(often the learning "
             f"rate), or clip gradients. Trials {_listed([trial.number for trial in ended])}.",
         )
 
@@ -73,8 +78,10 @@ def _few_complete(facts: Facts) -> Iterator[Advice]:
     if facts.best and complete < min(FEWEST_COMPLETE, trials):
         yield Advice(
             title=f"Only {complete} trial{'' if complete == 1 else 's'} ran to the end",
-            detail=f"{complete} of {len(facts.trials)} were neither stopped early nor failed; whether stopping the "
-            "others was right can hardly be judged from so few. More trials, or a lower reduction, would tell.",
+            detail=f"{complete} of {len(facts.trials)} were neither stopped early nor failed; "
+            "whether stopping the "
+            "others was right can hardly be judged from so few. More trials, or a lower "
+            "reduction, would tell.",
         )
 
 
@@ -83,8 +90,10 @@ def _best_was_stopped(facts: Facts) -> Iterator[Advice]:
         trial = facts.trials[facts.best.number]
         yield Advice(
             title=f"The best trial was stopped early, after epoch {trial.epochs}",
-            detail=f"Its best value is of epoch {facts.best.epoch} of {facts.space.budget.max_epochs}; when it was "
-            "compared at its last rung others were ahead. Train it to the end before relying on it.",
+            detail=f"Its best value is of epoch {facts.best.epoch} of "
+            f"{facts.space.budget.max_epochs}; when it was "
+            "compared at its last rung others were ahead. Train it to the end before relying on "
+            "it.",
         )
 
 
@@ -92,13 +101,15 @@ def _start_point_wins(facts: Facts) -> Iterator[Advice]:
     if facts.best and (start := facts.trials[facts.best.number].start) is not None:
         others = [best for best in facts.ranked if facts.trials[best.number].start is None]
         lead = (
-            f", {metric_text(abs(facts.best.value - others[0].value))} ahead of the best suggested one"
+            f", {metric_text(abs(facts.best.value - others[0].value))} ahead of the best "
+            "suggested one"
             if others
             else ""
         )
         yield Advice(
             title=f"Start point {start}, made by hand, is the best",
-            detail=f"{metric_text(facts.best.value)}{lead}. {len(others)} suggested trials found nothing better: the "
+            detail=f"{metric_text(facts.best.value)}{lead}. {len(others)} suggested trials found "
+            "nothing better: the "
             "ranges may leave out what is good, or the trials are too few.",
         )
 
@@ -117,23 +128,33 @@ def _edge(parameter: Parameter, value: float) -> Iterator[Advice]:
     side, end = ("lower", parameter.low) if at < 0.5 else ("upper", parameter.high)
     if min(at, 1 - at) <= EDGE and not _has_two_values(parameter):
         scale = " on the logarithmic scale" if parameter.log else ""
-        distance = "exactly at" if min(at, 1 - at) < 1e-9 else f"within {max(0.01, min(at, 1 - at)):.0%}{scale} of"
+        distance = (
+            "exactly at"
+            if min(at, 1 - at) < 1e-9
+            else f"within {max(0.01, min(at, 1 - at)):.0%}{scale} of"
+        )
         yield Advice(
             title=f"{parameter.name} of the best is at the {side} edge of its range",
-            detail=f"{value_text(value)} lies {distance} {value_text(end)}. {_edge_help(side, end)}",
+            detail=f"{value_text(value)} lies {distance} {value_text(end)}. "
+            f"{_edge_help(side, end)}",
         )
 
 
 def _edge_help(side: str, end: float | None) -> str:
     if end == 0:
-        return "It may be best left off altogether: fix it at 0, or widen the range if values below 0 make sense."
+        return (
+            "It may be best left off altogether: fix it at 0, or widen the range if values "
+            "below 0 make sense."
+        )
     where = "upwards" if side == "upper" else "downwards"
     return f"Better values may lie beyond it: widen the range {where} if the parameter allows it."
 
 
 def _has_two_values(parameter: Parameter) -> bool:
     """Whether two values are all that there is, so that each is at an edge."""
-    return parameter.kind == "int" and parameter.high == (parameter.low or 0) + (parameter.step or 1)
+    return parameter.kind == "int" and parameter.high == (parameter.low or 0) + (
+        parameter.step or 1
+    )
 
 
 def _single_peak(facts: Facts) -> Iterator[Advice]:
@@ -150,8 +171,10 @@ def _single_peak(facts: Facts) -> Iterator[Advice]:
     if facts.objective.second is None and goes_on and len(beside) > 1 and above > lead > 0:
         yield Advice(
             title="The lead of the best is smaller than its noise",
-            detail=f"At epoch {best.epoch} trial {best.number} was {metric_text(above)} better than the median of the "
-            f"{len(beside)} epochs around it; its lead over trial {second.number} is {metric_text(lead)}. The best of "
+            detail=f"At epoch {best.epoch} trial {best.number} was {metric_text(above)} better "
+            "than the median of the "
+            f"{len(beside)} epochs around it; its lead over trial {second.number} is "
+            f"{metric_text(lead)}. The best of "
             "many noisy values is too good: confirm it with fresh seeds.",
         )
 
@@ -167,7 +190,8 @@ def _noisy_end(facts: Facts) -> Iterator[Advice]:
     if len(jumps) >= LAST_EPOCHS - 1 and median(jumps) > spread > 0:
         yield Advice(
             title="The last epochs of the best are noisy",
-            detail=f"From epoch to epoch its last {len(last)} values move by {metric_text(median(jumps))} (median), "
+            detail=f"From epoch to epoch its last {len(last)} values move by "
+            f"{metric_text(median(jumps))} (median), "
             f"while the five best trials lie within {metric_text(spread)}: their order is chance.",
         )
 
@@ -176,19 +200,30 @@ def _ceiling(facts: Facts) -> Iterator[Advice]:
     bests = [best.value for best in facts.ranked]
     if facts.best is None or facts.objective.second:
         return
-    equal = sum(math.isclose(value, facts.best.value, rel_tol=1e-9, abs_tol=1e-12) for value in bests)
+    equal = sum(
+        math.isclose(value, facts.best.value, rel_tol=1e-9, abs_tol=1e-12) for value in bests
+    )
     if equal >= LEAST_EQUAL and equal >= EQUAL_SHARE * len(bests):
         yield Advice(
             title=f"{equal} of {len(bests)} trials share the best value",
-            detail=f"All reached exactly {metric_text(facts.best.value)}: {facts.objective.name} may be saturated and "
+            detail=f"All reached exactly {metric_text(facts.best.value)}: {facts.objective.name} "
+            "may be saturated and "
             "no longer tells them apart. A harder validation set or a finer metric would.",
         )
 
 
 def _still_rising(facts: Facts) -> Iterator[Advice]:
     complete = [trial for trial in facts.trials if trial.state == "complete" and trial.best]
-    late = [trial for trial in complete if trial.best and trial.best.epoch == facts.space.budget.max_epochs]
-    if facts.best and facts.best.number in [t.number for t in late] and 2 * len(late) >= len(complete):
+    late = [
+        trial
+        for trial in complete
+        if trial.best and trial.best.epoch == facts.space.budget.max_epochs
+    ]
+    if (
+        facts.best
+        and facts.best.number in [t.number for t in late]
+        and 2 * len(late) >= len(complete)
+    ):
         yield Advice(
             title="The best was still improving when its budget ended",
             detail=f"{len(late)} of {len(complete)} trials that ran to the end were best in epoch "

@@ -13,14 +13,24 @@ def importance_text(facts: Facts, comparison: Comparison, found: list[Importance
         return "No trial has a finite value, so parameters can't be compared."
     count = len(comparison.values)
     text = (
-        f"Trials are compared at epoch {comparison.epoch}, the last that at least {REACHED:.0%} of those with a value "
-        f"reached: {count} of {comparison.reporting} have a finite value there, stopped ones among them."
+        f"Trials are compared at epoch {comparison.epoch}, the last that at least {REACHED:.0%} "
+        "of those with a value "
+        f"reached: {count} of {comparison.reporting} have a finite value there, stopped ones "
+        "among them."
     )
     if not found:
-        return f"{text} Importance needs at least {LEAST_TRIALS} trials with different values there."
+        return (
+            f"{text} Importance needs at least {LEAST_TRIALS} trials with different values there."
+        )
     used = f"{MOST_TRIALS} of them, evenly chosen" if count > MOST_TRIALS else "all of them"
-    text += f" Importance is fANOVA on the ranks of these values ({used}): the share of their differences that each "
-    text += f"parameter alone explains. What matters at epoch {comparison.epoch} need not matter most at the end."
+    text += (
+        f" Importance is fANOVA on the ranks of these values ({used}): the share of their "
+        "differences that each "
+    )
+    text += (
+        f"parameter alone explains. What matters at epoch {comparison.epoch} need not matter "
+        "most at the end."
+    )
     return text
 
 
@@ -29,13 +39,20 @@ def agreement_text(facts: Facts) -> str:
     told = []
     epochs = [*facts.rungs, facts.space.budget.max_epochs]
     for early, late in pairwise(epochs):
-        pairs = [(t.values[early], t.values[late]) for t in facts.trials if t.best and {early, late} <= t.values.keys()]
+        pairs = [
+            (t.values[early], t.values[late])
+            for t in facts.trials
+            if t.best and {early, late} <= t.values.keys()
+        ]
         pairs = [pair for pair in pairs if all(map(math.isfinite, pair))]
         if len(pairs) >= 5 and (rho := rank_correlation(pairs)) is not None:
             told.append(f"{rho:.2f} from epoch {early} to {late} ({len(pairs)} trials)")
     if not told:
         return ""
-    return f"How well an early value foretells a later one, as rank correlation (1 is perfectly): {', '.join(told)}."
+    return (
+        "How well an early value foretells a later one, as rank correlation (1 is perfectly): "
+        f"{', '.join(told)}."
+    )
 
 
 def rank_correlation(pairs: list[tuple[float, float]]) -> float | None:
@@ -43,8 +60,14 @@ def rank_correlation(pairs: list[tuple[float, float]]) -> float | None:
     first, second = (_ranks([pair[side] for pair in pairs]) for side in (0, 1))
     mean = sum(first) / len(first)
     spread = math.sqrt(sum((a - mean) ** 2 for a in first) * sum((b - mean) ** 2 for b in second))
-    return sum((a - mean) * (b - mean) for a, b in zip(first, second, strict=True)) / spread if spread else None
+    return (
+        sum((a - mean) * (b - mean) for a, b in zip(first, second, strict=True)) / spread
+        if spread
+        else None
+    )
 
 
 def _ranks(values: list[float]) -> list[float]:
-    return [sum(other < value for other in values) + (values.count(value) - 1) / 2 for value in values]
+    return [
+        sum(other < value for other in values) + (values.count(value) - 1) / 2 for value in values
+    ]

@@ -41,7 +41,9 @@ def compare(folders: list[StudyFolder], to: Path) -> Path:
     figures = _figures(studies)
     text = rendered(
         "compare.html",
-        title=" and ".join(name for name, _ in studies) if len(studies) < 4 else f"{len(studies)} studies",
+        title=" and ".join(name for name, _ in studies)
+        if len(studies) < 4
+        else f"{len(studies)} studies",
         written=stamp(datetime.now(UTC)),
         mixed=len({facts.objective.text for _, facts in studies}) > 1,
         names=[name for name, _ in studies],
@@ -65,9 +67,15 @@ def compare(folders: list[StudyFolder], to: Path) -> Path:
 def print_comparison(records: list[StudyRecord], console: Console) -> None:
     """The same tables for the terminal."""
     studies = _named(records)
-    tables = (("", results(studies)), ("differed in", differing(studies)), ("best", configurations(studies)))
+    tables = (
+        ("", results(studies)),
+        ("differed in", differing(studies)),
+        ("best", configurations(studies)),
+    )
     for title, rows in tables:
-        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        table = Table(
+            title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold"
+        )
         for head in ("", *(name for name, _ in studies)):
             table.add_column(head, overflow="fold")
         for name, cells in rows:
@@ -77,7 +85,10 @@ def print_comparison(records: list[StudyRecord], console: Console) -> None:
 
 
 def _named(records: list[StudyRecord]) -> Named:
-    """Each study by its folder's name; of equals by the name of the folder above too, or a number."""
+    """Each study by its folder's name.
+
+    Of equals by the name of the folder above too, or a number.
+    """
     names = [record.folder.path.resolve().name for record in records]
     if len(set(names)) < len(names):
         names = ["/".join(record.folder.path.resolve().parts[-2:]) for record in records]
@@ -98,10 +109,16 @@ def results(studies: Named) -> Rows:
         ("objective", lambda facts: facts.objective.text),
         ("best value", lambda facts: metric_text(facts.best.value) if facts.best else "none"),
         ("best trial", _best_trial),
-        ("best start point", lambda facts: metric_text(facts.best_start.value) if facts.best_start else "none"),
+        (
+            "best start point",
+            lambda facts: metric_text(facts.best_start.value) if facts.best_start else "none",
+        ),
         (
             "trials",
-            lambda facts: ", ".join(f"{count} {state}" for state, count in facts.counts.most_common()) or "none",
+            lambda facts: (
+                ", ".join(f"{count} {state}" for state, count in facts.counts.most_common())
+                or "none"
+            ),
         ),
         ("epochs trained", lambda facts: str(facts.epochs)),
         ("trial-hours", lambda facts: f"{facts.trial_seconds / 3600:.3g}"),
@@ -114,7 +131,9 @@ def results(studies: Named) -> Rows:
 
 def _best_trial(facts: Facts) -> str:
     best = facts.best
-    return f"{best.number}, epoch {best.epoch} of {facts.space.budget.max_epochs}" if best else "none"
+    return (
+        f"{best.number}, epoch {best.epoch} of {facts.space.budget.max_epochs}" if best else "none"
+    )
 
 
 def _last_improved(facts: Facts) -> str:
@@ -144,7 +163,11 @@ def _settings(facts: Facts) -> dict[str, str]:
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in content.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {prefix + name: value}
+        flat |= (
+            _flat(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping) and value
+            else {prefix + name: value}
+        )
     return flat
 
 
@@ -157,7 +180,10 @@ def configurations(studies: Named) -> Rows:
     values = [_best_values(facts) for _, facts in studies]
     names = list(dict.fromkeys(name for each in values for name in each))
     searched = {one.name for _, facts in studies for one in facts.space.parameters}
-    rows = [(name, [value_text(each[name]) if name in each else "–" for each in values]) for name in names]
+    rows = [
+        (name, [value_text(each[name]) if name in each else "–" for each in values])
+        for name in names
+    ]
     shown = short_names({*names, *searched})
     return [(shown[name], cells) for name, cells in rows if name in searched or len(set(cells)) > 1]
 
@@ -167,8 +193,14 @@ def _best_values(facts: Facts) -> dict[str, Any]:
 
 
 def _data(facts: Facts) -> dict[str, Any]:
-    steps = [[step.cost, step.seconds, step.value, step.trial, step.epoch] for step in facts.steps()]
-    return {"best": facts.best.value if facts.best else None, "epochs": facts.epochs, "best_so_far": steps}
+    steps = [
+        [step.cost, step.seconds, step.value, step.trial, step.epoch] for step in facts.steps()
+    ]
+    return {
+        "best": facts.best.value if facts.best else None,
+        "epochs": facts.epochs,
+        "best_so_far": steps,
+    }
 
 
 def _figures(studies: Named) -> list[list[Figure]]:
@@ -185,8 +217,15 @@ def _figures(studies: Named) -> list[list[Figure]]:
             unit, scale = time_unit(max(facts.wall_seconds for _, facts, _, _ in lines))
             groups.append(
                 [
-                    _figure(f"epochs_{number}", lines, "epochs trained, all trials together", _by_epochs),
-                    _figure(f"time_{number}", lines, f"{unit} since the start", partial(_in_unit, scale=scale)),
+                    _figure(
+                        f"epochs_{number}", lines, "epochs trained, all trials together", _by_epochs
+                    ),
+                    _figure(
+                        f"time_{number}",
+                        lines,
+                        f"{unit} since the start",
+                        partial(_in_unit, scale=scale),
+                    ),
                 ]
             )
     return groups
@@ -201,23 +240,33 @@ def _by_epochs(step: Step) -> float:
 
 
 def _figure(
-    name: str, lines: Sequence[tuple[str, Facts, list[Step], int]], title: str, at: Callable[[Step], float]
+    name: str,
+    lines: Sequence[tuple[str, Facts, list[Step], int]],
+    title: str,
+    at: Callable[[Step], float],
 ) -> Figure:
     objective = lines[0][1].objective
     data = []
     for study, facts, steps, index in lines:
         end = at(Step(cost=facts.epochs, seconds=facts.wall_seconds, value=0, trial=0, epoch=0))
         line = step_line(
-            [(at(step), step) for step in steps], end, facts, STUDY_COLOURS[index % len(STUDY_COLOURS)], study
+            [(at(step), step) for step in steps],
+            end,
+            facts,
+            STUDY_COLOURS[index % len(STUDY_COLOURS)],
+            study,
         )
         line["line"]["dash"] = DASHES[index // len(STUDY_COLOURS) % len(DASHES)]
         line["text"] = [f"<b>{plain(study)}</b>: {text}" for text in line["text"]]
         data.append(line)
     return Figure(
         name=name,
-        title=f"Best {objective.name} so far, by {title.partition(' ')[0] if name.startswith('epochs') else 'time'}",
+        title=f"Best {objective.name} so far, by "
+        f"{title.partition(' ')[0] if name.startswith('epochs') else 'time'}",
         alt=f"The best {objective.name} so far of {len(lines)} studies.",
-        caption="" if name.startswith("epochs") else "Each from its own start; pauses between launches are counted.",
+        caption=""
+        if name.startswith("epochs")
+        else "Each from its own start; pauses between launches are counted.",
         data=data,
         layout={
             "xaxis": axis(title, rangemode="tozero"),

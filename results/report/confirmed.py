@@ -15,7 +15,9 @@ def confirmation_figure(confirmation: Confirmation) -> Figure | None:
     fresh = [(value, row) for row, one in rows for value in one.values]
     searched = [(one.searched_value, row) for row, one in rows]
     tested = [(one.test_value, row) for row, one in rows if one.test_value is not None]
-    interval = _markers([(mean, row) for mean, _, _, row in means], "mean and interval", "diamond", INK, 10)
+    interval = _markers(
+        [(mean, row) for mean, _, _, row in means], "mean and interval", "diamond", INK, 10
+    )
     interval["error_x"] = {
         "type": "data",
         "symmetric": False,
@@ -53,7 +55,9 @@ def confirmation_figure(confirmation: Confirmation) -> Figure | None:
     )
 
 
-def _markers(pairs: list[tuple[float, int]], name: str, symbol: str, colour: str, size: int) -> Trace:
+def _markers(
+    pairs: list[tuple[float, int]], name: str, symbol: str, colour: str, size: int
+) -> Trace:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -62,5 +66,10 @@ def _markers(pairs: list[tuple[float, int]], name: str, symbol: str, colour: str
         "y": [row for _, row in pairs],
         "text": [metric_text(value) for value, _ in pairs],
         "hovertemplate": f"{name}: %{{text}}<extra></extra>",
-        "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1.5, "color": colour}},
+        "marker": {
+            "symbol": symbol,
+            "color": colour,
+            "size": size,
+            "line": {"width": 1.5, "color": colour},
+        },
     }

@@ -36,7 +36,8 @@ def curves(facts: Facts) -> Figure | None:
     return Figure(
         name="curves",
         title="Every learning curve",
-        alt=f"{facts.objective.name} by epoch of {len(shown)} trials; rungs at epochs {facts.rungs or 'none'}.",
+        alt=f"{facts.objective.name} by epoch of {len(shown)} trials; rungs at epochs "
+        f"{facts.rungs or 'none'}.",
         caption=_caption(facts, shown, most, outside),
         data=data,
         layout={
@@ -57,9 +58,14 @@ def _caption(facts: Facts, shown: list[TrialFacts], most: int, outside: int) -> 
     if facts.rungs:
         text += f" Dotted lines: the rungs, epochs {', '.join(map(str, facts.rungs))}."
     if any(len(trial.finite()) > most for trial in shown):
-        text += f" Long curves are thinned to about {most} epochs each; first, best, last and rungs are kept."
+        text += (
+            f" Long curves are thinned to about {most} epochs each; first, best, last and "
+            "rungs are kept."
+        )
     noun = "value is" if outside == 1 else "values are"
-    return text + (f" {outside} very poor {noun} out of view: double-click shows all." if outside else "")
+    return text + (
+        f" {outside} very poor {noun} out of view: double-click shows all." if outside else ""
+    )
 
 
 def thinned(trial: TrialFacts, most: int, keep: list[int]) -> list[tuple[int, float]]:
@@ -93,7 +99,11 @@ def _lines(group: list[TrialFacts], facts: Facts, state: str, most: int) -> Trac
         customdata=numbers,
         text=text,
         line={"color": COLOURS[state], "width": 1.3 if few else 0.8},
-        marker={"color": COLOURS[state], "symbol": SYMBOLS[state].removesuffix("-open"), "size": 3.5 if few else 2},
+        marker={
+            "color": COLOURS[state],
+            "symbol": SYMBOLS[state].removesuffix("-open"),
+            "size": 3.5 if few else 2,
+        },
         opacity=0.8 if few else 0.45,
         hovertemplate="trial %{customdata}, epoch %{x}: %{text}<extra></extra>",
     )
@@ -106,8 +116,15 @@ def _ends(stopped: list[TrialFacts]) -> Trace:
         x=[epoch for _, epoch, _ in ends],
         y=[rounded(value) for _, _, value in ends],
         customdata=[number for number, _, _ in ends],
-        text=[f"trial {number}: ended after epoch {epoch}, {metric_text(value)}" for number, epoch, value in ends],
-        marker={"symbol": "square", "size": 7 if len(ends) <= MANY else 4, "color": COLOURS["stopped early"]},
+        text=[
+            f"trial {number}: ended after epoch {epoch}, {metric_text(value)}"
+            for number, epoch, value in ends
+        ],
+        marker={
+            "symbol": "square",
+            "size": 7 if len(ends) <= MANY else 4,
+            "color": COLOURS["stopped early"],
+        },
     )
 
 
@@ -143,7 +160,16 @@ def _epoch_range(facts: Facts, shown: list[TrialFacts]) -> list[float]:
 
 def _rung_line(epoch: int) -> dict[str, object]:
     line = {"color": RULE, "width": 1.5, "dash": "dot"}
-    return {"type": "line", "x0": epoch, "x1": epoch, "y0": 0, "y1": 1, "yref": "paper", "line": line, "layer": "below"}
+    return {
+        "type": "line",
+        "x0": epoch,
+        "x1": epoch,
+        "y0": 0,
+        "y1": 1,
+        "yref": "paper",
+        "line": line,
+        "layer": "below",
+    }
 
 
 def _rung_name(epoch: int) -> dict[str, object]:

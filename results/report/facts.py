@@ -51,7 +51,9 @@ class TrialFacts:
 
     def finite(self) -> list[tuple[int, float]]:
         """Its finite values, in the order of their epochs."""
-        return sorted((epoch, value) for epoch, value in self.values.items() if math.isfinite(value))
+        return sorted(
+            (epoch, value) for epoch, value in self.values.items() if math.isfinite(value)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +138,9 @@ class Facts:
     @property
     def best_start(self) -> Best | None:
         """The best of the start points."""
-        return next((best for best in self.ranked if self.trials[best.number].start is not None), None)
+        return next(
+            (best for best in self.ranked if self.trials[best.number].start is not None), None
+        )
 
     @property
     def front(self) -> list[Best]:
@@ -179,17 +183,32 @@ class Facts:
         search, max_epochs = self.space.search, self.space.budget.max_epochs
         if search.scheduler != "asha":
             return []
-        return rung_epochs(grace_epochs=search.grace_epochs, reduction=search.reduction, max_epochs=max_epochs)
+        return rung_epochs(
+            grace_epochs=search.grace_epochs, reduction=search.reduction, max_epochs=max_epochs
+        )
 
     def steps(self) -> list[Step]:
-        """Every new best value in the order of time; what a failed trial reported doesn't count, as nowhere."""
+        """Every new best value in the order of time.
+
+        What a failed trial reported doesn't count, as nowhere.
+        """
         steps: list[Step] = []
         began, sign = self.began or self.now, self.objective.sign
         for cost, report in enumerate(self.reports, start=1):
             counts = math.isfinite(report.value) and self.trials[report.trial].best is not None
             if counts and (not steps or sign * report.value > sign * steps[-1].value):
-                since = max((report.at - began).total_seconds(), steps[-1].seconds if steps else 0.0)
-                steps.append(Step(cost=cost, seconds=since, value=report.value, trial=report.trial, epoch=report.epoch))
+                since = max(
+                    (report.at - began).total_seconds(), steps[-1].seconds if steps else 0.0
+                )
+                steps.append(
+                    Step(
+                        cost=cost,
+                        seconds=since,
+                        value=report.value,
+                        trial=report.trial,
+                        epoch=report.epoch,
+                    )
+                )
         return steps
 
 

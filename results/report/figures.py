@@ -35,13 +35,25 @@ def history(facts: Facts) -> Figure | None:
     }
     if without:
         layout["xaxis"]["anchor"] = "y2"
-        layout["yaxis2"] = {"domain": [0, 0.08], "range": [0, 1], "tickvals": [0.5], "ticktext": ["no value"]}
-        layout["yaxis2"] |= {"showgrid": False, "zeroline": False, "automargin": True, "fixedrange": True}
+        layout["yaxis2"] = {
+            "domain": [0, 0.08],
+            "range": [0, 1],
+            "tickvals": [0.5],
+            "ticktext": ["no value"],
+        }
+        layout["yaxis2"] |= {
+            "showgrid": False,
+            "zeroline": False,
+            "automargin": True,
+            "fixedrange": True,
+        }
     return Figure(
         name="history",
         title="Value of each trial",
-        alt=f"{len(shown)} trials by number with their best {facts.objective.name}, and the best so far as a line.",
-        caption="Each trial at its best epoch; the line is the best of all trials up to there." + _hidden(outside),
+        alt=f"{len(shown)} trials by number with their best {facts.objective.name}, and the best "
+        "so far as a line.",
+        caption="Each trial at its best epoch; the line is the best of all trials up to there."
+        + _hidden(outside),
         data=data,
         layout=layout,
         height=420,
@@ -83,7 +95,12 @@ def _start_rings(shown: list[TrialFacts]) -> Trace:
         "name": "start points",
         "x": [trial.number for trial, _ in starts],
         "y": [rounded(best.value) for _, best in starts],
-        "marker": {"symbol": "circle-open", "size": 16, "color": INK, "line": {"width": 1.5, "color": INK}},
+        "marker": {
+            "symbol": "circle-open",
+            "size": 16,
+            "color": INK,
+            "line": {"width": 1.5, "color": INK},
+        },
         "hoverinfo": "skip",
         "showlegend": bool(starts),
     }
@@ -112,8 +129,16 @@ def progress(facts: Facts) -> list[Figure]:
     if not steps:
         return []
     unit, scale = time_unit(facts.wall_seconds)
-    by_cost = [(float(step.cost), step) for step in steps], facts.epochs, "epochs trained, all trials together"
-    by_time = [(step.seconds / scale, step) for step in steps], facts.wall_seconds / scale, f"{unit} since the start"
+    by_cost = (
+        [(float(step.cost), step) for step in steps],
+        facts.epochs,
+        "epochs trained, all trials together",
+    )
+    by_time = (
+        [(step.seconds / scale, step) for step in steps],
+        facts.wall_seconds / scale,
+        f"{unit} since the start",
+    )
     return [
         Figure(
             name=f"progress_{name}",
@@ -121,12 +146,21 @@ def progress(facts: Facts) -> list[Figure]:
             alt=f"The best {facts.objective.name} so far; it improved {len(steps)} times.",
             caption=f"Last improved after {last}, by trial {steps[-1].trial}.",
             data=[step_line(line, end, facts, INK, "best so far")],
-            layout={"xaxis": axis(title, rangemode="tozero"), "yaxis": axis(facts.objective.name), "showlegend": False},
+            layout={
+                "xaxis": axis(title, rangemode="tozero"),
+                "yaxis": axis(facts.objective.name),
+                "showlegend": False,
+            },
             height=280,
         )
         for name, words, last, (line, end, title) in (
             ("epochs", "epochs", f"{steps[-1].cost} of {facts.epochs} epochs", by_cost),
-            ("time", "time", f"{duration(steps[-1].seconds)} of {duration(facts.wall_seconds)}", by_time),
+            (
+                "time",
+                "time",
+                f"{duration(steps[-1].seconds)} of {duration(facts.wall_seconds)}",
+                by_time,
+            ),
         )
     ]
 
@@ -138,10 +172,14 @@ def time_unit(seconds: float) -> tuple[str, float]:
     return ("minutes", 60.0) if seconds < 3 * 3600 else ("hours", 3600.0)
 
 
-def step_line(steps: list[tuple[float, Step]], end: float, facts: Facts, colour: str, name: str) -> Trace:
+def step_line(
+    steps: list[tuple[float, Step]], end: float, facts: Facts, colour: str, name: str
+) -> Trace:
     """The best so far as a line with a point where it improved, drawn on to the end."""
     last = steps[-1][1]
-    text = [f"{metric_text(step.value)}<br>trial {step.trial}, epoch {step.epoch}" for _, step in steps]
+    text = [
+        f"{metric_text(step.value)}<br>trial {step.trial}, epoch {step.epoch}" for _, step in steps
+    ]
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -169,14 +207,19 @@ def pareto(facts: Facts) -> Figure | None:
         "name": "Pareto front",
         "x": [rounded(best.value) for best in front],
         "y": [rounded(best.second) for best in front if best.second is not None],
-        "line": {"shape": "hv" if facts.objective.direction == "minimize" else "vh", "color": INK, "width": 1.5},
+        "line": {
+            "shape": "hv" if facts.objective.direction == "minimize" else "vh",
+            "color": INK,
+            "width": 1.5,
+        },
         "hoverinfo": "skip",
     }
     return Figure(
         name="pareto",
         title=f"{facts.objective.name} against {second.name}",
         alt=f"{len(shown)} trials by both objectives; {len(front)} of them form the Pareto front.",
-        caption=f"To {facts.objective.text}. No trial is better in both objectives than the {len(front)} on the line.",
+        caption=f"To {facts.objective.text}. No trial is better in both objectives than the "
+        f"{len(front)} on the line.",
         data=[line, *data, selected()],
         layout={
             "xaxis": axis(facts.objective.name),
@@ -188,7 +231,11 @@ def pareto(facts: Facts) -> Figure | None:
 
 
 def _pareto_points(group: list[TrialFacts], facts: Facts, state: str) -> Trace:
-    bests = [(trial, trial.best, trial.best.second) for trial in group if trial.best and trial.best.second is not None]
+    bests = [
+        (trial, trial.best, trial.best.second)
+        for trial in group
+        if trial.best and trial.best.second is not None
+    ]
     return points(
         state,
         x=[rounded(best.value) for _, best, _ in bests],

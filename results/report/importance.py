@@ -47,7 +47,8 @@ class Comparison:
 
     Attributes:
         epoch: The one at which they are compared; 0 if none has a value.
-        values: The objective there, by trial number; failed trials and values that aren't finite are left out.
+        values: The objective there, by trial number; failed trials and values that aren't finite
+            are left out.
         reporting: How many trials reported anything.
     """
 
@@ -60,19 +61,30 @@ def compare_at_epoch(facts: Facts) -> Comparison:
     """All trials at the last epoch that at least four in five of them reached."""
     lengths = sorted((trial.epochs for trial in facts.trials if trial.best), reverse=True)
     epoch = lengths[math.ceil(REACHED * len(lengths)) - 1] if lengths else 0
-    at_epoch = {trial.number: trial.values[epoch] for trial in facts.trials if trial.best and epoch in trial.values}
+    at_epoch = {
+        trial.number: trial.values[epoch]
+        for trial in facts.trials
+        if trial.best and epoch in trial.values
+    }
     finite = {number: value for number, value in at_epoch.items() if math.isfinite(value)}
     return Comparison(epoch=epoch, values=finite, reporting=len(lengths))
 
 
 def importances(facts: Facts, comparison: Comparison) -> list[Importance]:
-    """The parameters, the most important first, unconditional ones before the others; none if the trials are too few.
+    """The parameters, the most important first, unconditional ones before the others.
 
-    fANOVA (Hutter et al. 2014, https://proceedings.mlr.press/v32/hutter14.html) by Optuna, on the ranks of the values,
-    so that a few that diverged don't decide alone. A conditional parameter is compared among the trials that have it.
+    None if the trials are too few.
+
+    fANOVA (Hutter et al. 2014, https://proceedings.mlr.press/v32/hutter14.html) by Optuna, on the
+    ranks of the values, so that a few that diverged don't decide alone. A conditional parameter is
+    compared among the trials that have it.
     """
     numbers = _sample(sorted(comparison.values))
-    common = [one.name for one in facts.space.parameters if all(one.name in _params(facts, n) for n in numbers)]
+    common = [
+        one.name
+        for one in facts.space.parameters
+        if all(one.name in _params(facts, n) for n in numbers)
+    ]
     found = _shares(facts, comparison, numbers, common, common, conditional=False)
     for parameter in facts.space.parameters:
         if parameter.name not in common:
@@ -93,14 +105,26 @@ def _sample(numbers: list[int]) -> list[int]:
 
 
 def _shares(
-    facts: Facts, comparison: Comparison, numbers: list[int], names: list[str], wanted: list[str], *, conditional: bool
+    facts: Facts,
+    comparison: Comparison,
+    numbers: list[int],
+    names: list[str],
+    wanted: list[str],
+    *,
+    conditional: bool,
 ) -> list[Importance]:
     values = [comparison.values[number] for number in numbers]
     if len(numbers) < LEAST_TRIALS or len(set(values)) < 2 or not names:
         return []
-    trials = [_trial(facts, number, rank, names) for number, rank in zip(numbers, _ranks(values), strict=True)]
+    trials = [
+        _trial(facts, number, rank, names)
+        for number, rank in zip(numbers, _ranks(values), strict=True)
+    ]
     whole = _fanova(trials, names)
-    parts = [_fanova([t for i, t in enumerate(trials) if i % PARTS != part], names) for part in range(PARTS)]
+    parts = [
+        _fanova([t for i, t in enumerate(trials) if i % PARTS != part], names)
+        for part in range(PARTS)
+    ]
     return [
         Importance(
             name=name,
@@ -124,7 +148,9 @@ def _ranks(values: list[float]) -> list[float]:
 def _trial(facts: Facts, number: int, rank: float, names: list[str]) -> FrozenTrial:
     searched = {one.name: distribution(one) for one in facts.space.parameters if one.name in names}
     params = {name: facts.trials[number].params[name] for name in searched}
-    return create_trial(state=TrialState.COMPLETE, value=rank, params=params, distributions=searched)
+    return create_trial(
+        state=TrialState.COMPLETE, value=rank, params=params, distributions=searched
+    )
 
 
 def _fanova(trials: list[FrozenTrial], names: list[str]) -> dict[str, float]:

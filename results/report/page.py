@@ -85,7 +85,14 @@ def report_html(folder: StudyFolder, version: str | None = None) -> str:
         raise StudyError(f"{folder.path} is no study: it has no {folder.description.name}")
     record, problem = _read(folder)
     if record is None:
-        return rendered("broken.html", title=folder.path.name, problem=problem, figures=[], data={}, version=version)
+        return rendered(
+            "broken.html",
+            title=folder.path.name,
+            problem=problem,
+            figures=[],
+            data={},
+            version=version,
+        )
     facts = Facts.of(record)
     return rendered("report.html", **_content(facts, problem), version=version)
 
@@ -115,7 +122,11 @@ def _content(facts: Facts, problem: str | None) -> dict[str, Any]:
     comparison = compare_at_epoch(facts)
     found = importances(facts, comparison)
     confirmation, wrong = _confirmation(facts.record.folder)
-    problems = [f"The trials can't be read, and none is shown: {problem}"] if problem else list(banners(facts))
+    problems = (
+        [f"The trials can't be read, and none is shown: {problem}"]
+        if problem
+        else list(banners(facts))
+    )
     drawn: dict[str, list[Figure | None]] = {
         "confirmed": [confirmation_figure(confirmation)] if confirmation else [],
         "search": [history(facts), *progress(facts)],
@@ -155,14 +166,17 @@ def pictures(facts: Facts) -> Iterator[Picture]:
     """The pictures that lie in the study's folder, those of the best trial first, as far as there is room."""
     best = f"trial-{facts.best.number:04d}-" if facts.best else "none"
     paths = sorted(
-        facts.record.folder.pictures.glob("*.png"), key=lambda path: (not path.name.startswith(best), path.name)
+        facts.record.folder.pictures.glob("*.png"),
+        key=lambda path: (not path.name.startswith(best), path.name),
     )
     room = MOST_PICTURE_BYTES
     for path in paths:
         content = path.read_bytes()
         room -= len(content)
         if room >= 0 and content.startswith(PNG):
-            yield Picture(alt=path.stem, source="data:image/png;base64," + base64.b64encode(content).decode())
+            yield Picture(
+                alt=path.stem, source="data:image/png;base64," + base64.b64encode(content).decode()
+            )
 
 
 def rendered(template: str, *, figures: list[Figure], data: dict[str, Any], **values: Any) -> str:

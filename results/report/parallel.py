@@ -25,7 +25,14 @@ def parallel(facts: Facts, found: list[Importance]) -> Figure | None:
     for band, (first, last) in reversed(list(enumerate(bands(len(ranked))))):
         for number, (state, group) in enumerate(by_state(ranked[first - 1 : last]).items()):
             line = _lines(group, parameters, state, band, last - first + 1)
-            data.append(line | {"name": _band_name(first, last), "legendgroup": str(band), "showlegend": number == 0})
+            data.append(
+                line
+                | {
+                    "name": _band_name(first, last),
+                    "legendgroup": str(band),
+                    "showlegend": number == 0,
+                }
+            )
     columns, some_absent = len(parameters), any(one.when for one in parameters)
     absent = " A line at the bottom: the parameter takes no part." if some_absent else ""
     layout = {
@@ -41,15 +48,24 @@ def parallel(facts: Facts, found: list[Importance]) -> Figure | None:
         },
         "yaxis": {"visible": False, "range": [-0.2 if some_absent else -0.05, 1.05]},
         "shapes": [_axis_line(column) for column in range(columns)],
-        "annotations": [mark for column, one in enumerate(parameters) for mark in _marks(column, one)],
+        "annotations": [
+            mark for column, one in enumerate(parameters) for mark in _marks(column, one)
+        ],
         "margin": {"l": 12, "r": 30, "t": 20, "b": 30},
-        "legend": {"orientation": "h", "y": -0.02, "yanchor": "top", "x": 0, "traceorder": "reversed"},
+        "legend": {
+            "orientation": "h",
+            "y": -0.02,
+            "yanchor": "top",
+            "x": 0,
+            "traceorder": "reversed",
+        },
     }
     return Figure(
         name="parallel",
         title="Parallel coordinates",
         alt=f"A line for each of {len(ranked)} trials through its {columns} parameters.",
-        caption="Coloured by the rank of the trial's best value, the most important parameters first. Click a line to "
+        caption="Coloured by the rank of the trial's best value, the most important parameters "
+        "first. Click a line to "
         f"see its trial everywhere.{absent}",
         data=[*data, selected(mode="lines+markers")],
         layout=layout,
@@ -70,7 +86,9 @@ def _band_name(first: int, last: int) -> str:
     return f"rank {first}" if first == last else f"rank {first} to {last}"
 
 
-def _lines(group: list[TrialFacts], parameters: list[Parameter], state: str, band: int, size: int) -> Trace:
+def _lines(
+    group: list[TrialFacts], parameters: list[Parameter], state: str, band: int, size: int
+) -> Trace:
     x: list[int | None] = []
     y: list[float | None] = []
     text: list[str | None] = []
@@ -78,8 +96,12 @@ def _lines(group: list[TrialFacts], parameters: list[Parameter], state: str, ban
     for trial in group:
         for column, one in enumerate(parameters):
             x.append(column)
-            y.append(round(place(one, trial.params[one.name]), 4) if one.name in trial.params else ABSENT)
-            shown = value_text(trial.params[one.name]) if one.name in trial.params else "takes no part"
+            y.append(
+                round(place(one, trial.params[one.name]), 4) if one.name in trial.params else ABSENT
+            )
+            shown = (
+                value_text(trial.params[one.name]) if one.name in trial.params else "takes no part"
+            )
             text.append(plain(shown))
         x.append(None)
         y.append(None)
@@ -101,10 +123,24 @@ def _lines(group: list[TrialFacts], parameters: list[Parameter], state: str, ban
 
 def _axis_line(column: int) -> dict[str, object]:
     line = {"color": RULE, "width": 1.5}
-    return {"type": "line", "x0": column, "x1": column, "y0": 0, "y1": 1, "line": line, "layer": "below"}
+    return {
+        "type": "line",
+        "x0": column,
+        "x1": column,
+        "y0": 0,
+        "y1": 1,
+        "line": line,
+        "layer": "below",
+    }
 
 
 def _marks(column: int, parameter: Parameter) -> list[dict[str, object]]:
-    where = {"x": column, "xanchor": "left", "xshift": 5, "showarrow": False, "font": {"size": 10.5}}
+    where = {
+        "x": column,
+        "xanchor": "left",
+        "xshift": 5,
+        "showarrow": False,
+        "font": {"size": 10.5},
+    }
     marks = zip(*ticks(parameter), strict=True)
     return [{**where, "y": y, "text": plain(text, 14), "bgcolor": "@veil"} for y, text in marks]

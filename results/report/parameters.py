@@ -44,7 +44,9 @@ def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
         "orientation": "h",
         "x": [rounded(one.share) for one in shown],
         "y": list(range(len(shown))),
-        "marker": {"color": ["#8a8f98" if one.conditional else COLOURS["complete"] for one in shown]},
+        "marker": {
+            "color": ["#8a8f98" if one.conditional else COLOURS["complete"] for one in shown]
+        },
         "error_x": {
             "type": "data",
             "symmetric": False,
@@ -54,7 +56,9 @@ def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
             "thickness": 1.2,
             "width": 3,
         },
-        "text": [f"{plain(one.name)}: {one.share:.0%}, {one.low:.0%} to {one.high:.0%}" for one in shown],
+        "text": [
+            f"{plain(one.name)}: {one.share:.0%}, {one.low:.0%} to {one.high:.0%}" for one in shown
+        ],
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": False,
@@ -63,9 +67,14 @@ def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
         name="importance",
         title="Importance",
         alt="; ".join(f"{one.name} {one.share:.0%}" for one in found),
-        caption="The whiskers: the range when each quarter of the trials is left out once. Wide ones mean that there "
+        caption="The whiskers: the range when each quarter of the trials is left out once. Wide "
+        "ones mean that there "
         "are too few trials to tell."
-        + (" Grey: takes part in some trials only, its share is among those." if found[-1].conditional else ""),
+        + (
+            " Grey: takes part in some trials only, its share is among those."
+            if found[-1].conditional
+            else ""
+        ),
         data=[data],
         layout={
             "xaxis": axis("share explained", tickformat=".0%", rangemode="tozero"),
@@ -90,13 +99,22 @@ def slices(facts: Facts, comparison: Comparison, found: list[Importance]) -> lis
     return [_slice(one, index, facts, comparison, limits) for index, one in enumerate(parameters)]
 
 
-def _slice(one: Parameter, index: int, facts: Facts, comparison: Comparison, limits: list[float] | None) -> Figure:
-    having = [facts.trials[number] for number in comparison.values if one.name in facts.trials[number].params]
+def _slice(
+    one: Parameter, index: int, facts: Facts, comparison: Comparison, limits: list[float] | None
+) -> Figure:
+    having = [
+        facts.trials[number]
+        for number in comparison.values
+        if one.name in facts.trials[number].params
+    ]
     places, texts = few_ticks(one)
     data = [
         points(
             state,
-            x=[round(place(one, trial.params[one.name]) + _jitter(one, trial), 4) for trial in group],
+            x=[
+                round(place(one, trial.params[one.name]) + _jitter(one, trial), 4)
+                for trial in group
+            ],
             y=[rounded(comparison.values[trial.number]) for trial in group],
             customdata=[trial.number for trial in group],
             text=[_slice_text(one, trial, comparison.values[trial.number]) for trial in group],
@@ -110,7 +128,8 @@ def _slice(one: Parameter, index: int, facts: Facts, comparison: Comparison, lim
     return Figure(
         name=f"slice_{index}",
         title=one.name,
-        alt=f"{facts.objective.name} at epoch {comparison.epoch} against {one.name}, {len(having)} trials.",
+        alt=f"{facts.objective.name} at epoch {comparison.epoch} against {one.name}, "
+        f"{len(having)} trials.",
         caption=f"{len(having)} of {len(comparison.values)} trials have it." if one.when else "",
         data=[*data, selected()],
         layout={
@@ -144,8 +163,12 @@ def contour(facts: Facts, comparison: Comparison, found: list[Importance]) -> Fi
     if len(pair) < 2 or len(comparison.values) < FEWEST_PAIRS:
         return None
     first, second = pair
-    trials = [facts.trials[number] for number in comparison.values if _has(facts.trials[number], names)]
-    grids = [ticks(one)[0] if one.kind == "choice" else list(np.linspace(0, 1, GRID)) for one in pair]
+    trials = [
+        facts.trials[number] for number in comparison.values if _has(facts.trials[number], names)
+    ]
+    grids = [
+        ticks(one)[0] if one.kind == "choice" else list(np.linspace(0, 1, GRID)) for one in pair
+    ]
     weights = [_weights(one, grid, trials) for one, grid in zip(pair, grids, strict=True)]
     z = [comparison.values[trial.number] for trial in trials]
     limits, _ = view(z, facts.objective)
@@ -153,29 +176,47 @@ def contour(facts: Facts, comparison: Comparison, found: list[Importance]) -> Fi
         "type": "heatmap",
         "x": [rounded(at) for at in grids[0]],
         "y": [rounded(at) for at in grids[1]],
-        "z": [list(map(rounded, row)) for row in smoothed(weights[0], weights[1], _clipped(z, limits))],
+        "z": [
+            list(map(rounded, row)) for row in smoothed(weights[0], weights[1], _clipped(z, limits))
+        ],
         "zsmooth": False if any(one.kind == "choice" for one in pair) else "best",
         "colorscale": "Viridis",
         "reversescale": facts.objective.direction == "minimize",
-        "colorbar": {"thickness": 12, "title": {"text": plain(facts.objective.name, 24), "side": "right"}},
+        "colorbar": {
+            "thickness": 12,
+            "title": {"text": plain(facts.objective.name, 24), "side": "right"},
+        },
         "hoverinfo": "skip",
     }
-    data = [_contour_points(group, facts, comparison, first, second) for group in by_state(trials).values()]
+    data = [
+        _contour_points(group, facts, comparison, first, second)
+        for group in by_state(trials).values()
+    ]
     (x_places, x_texts), (y_places, y_texts) = ticks(first), ticks(second)
     span = [-0.05, 1.05]
     return Figure(
         name="contour",
         title=f"{facts.names[first.name]} and {facts.names[second.name]}",
-        alt=f"{facts.objective.name} at epoch {comparison.epoch} over {first.name} and {second.name}.",
-        caption=f"The mean of {len(trials)} trials at epoch {comparison.epoch}, weighted by a Gaussian of {WIDTH:.0%} "
+        alt=f"{facts.objective.name} at epoch {comparison.epoch} over {first.name} and "
+        f"{second.name}.",
+        caption=f"The mean of {len(trials)} trials at epoch {comparison.epoch}, weighted by a "
+        f"Gaussian of {WIDTH:.0%} "
         "of each range; choices are kept apart. Blank where no trial is near.",
         data=[surface, *data, selected()],
         layout={
             "xaxis": axis(
-                first.name, tickvals=x_places, ticktext=list(map(plain, x_texts)), range=span, zeroline=False
+                first.name,
+                tickvals=x_places,
+                ticktext=list(map(plain, x_texts)),
+                range=span,
+                zeroline=False,
             ),
             "yaxis": axis(
-                second.name, tickvals=y_places, ticktext=list(map(plain, y_texts)), range=span, zeroline=False
+                second.name,
+                tickvals=y_places,
+                ticktext=list(map(plain, y_texts)),
+                range=span,
+                zeroline=False,
             ),
         },
         height=400,
@@ -194,25 +235,42 @@ def _weights(one: Parameter, grid: list[float], trials: list[TrialFacts]) -> Arr
     """How near each trial is to each place, 0 to 1; another choice is not near at all."""
     places = np.array([place(one, trial.params[one.name]) for trial in trials])
     distances_GN = np.array(grid)[:, None] - places
-    near_GN = np.abs(distances_GN) < 1e-9 if one.kind == "choice" else np.exp(-((distances_GN / WIDTH) ** 2) / 2)
+    near_GN = (
+        np.abs(distances_GN) < 1e-9
+        if one.kind == "choice"
+        else np.exp(-((distances_GN / WIDTH) ** 2) / 2)
+    )
     return near_GN.astype(float)
 
 
 def smoothed(x_GN: Array, y_HN: Array, z: list[float]) -> list[list[float]]:
-    """Nadaraya and Watson's weighted mean at every place; not a number where all trials together weigh too little."""
+    """Nadaraya and Watson's weighted mean at every place.
+
+    Not a number where all trials together weigh too little.
+    """
     total_HG = y_HN @ x_GN.T
     mean_HG = (y_HN * np.array(z)) @ x_GN.T / np.maximum(total_HG, 1e-12)
     return [list(map(float, row)) for row in np.where(total_HG >= LEAST_WEIGHT, mean_HG, np.nan)]
 
 
 def _contour_points(
-    group: list[TrialFacts], facts: Facts, comparison: Comparison, first: Parameter, second: Parameter
+    group: list[TrialFacts],
+    facts: Facts,
+    comparison: Comparison,
+    first: Parameter,
+    second: Parameter,
 ) -> Trace:
     state = group[0].state
     return points(
         state,
-        x=[round(place(first, trial.params[first.name]) + _jitter(first, trial) / 2, 4) for trial in group],
-        y=[round(place(second, trial.params[second.name]) + _jitter(second, trial) / 2, 4) for trial in group],
+        x=[
+            round(place(first, trial.params[first.name]) + _jitter(first, trial) / 2, 4)
+            for trial in group
+        ],
+        y=[
+            round(place(second, trial.params[second.name]) + _jitter(second, trial) / 2, 4)
+            for trial in group
+        ],
         customdata=[trial.number for trial in group],
         text=[
             _slice_text(first, trial, comparison.values[trial.number])

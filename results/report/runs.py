@@ -57,7 +57,10 @@ class Reported:
 
 
 def seconds_by_epoch(record: StudyRecord) -> dict[int, dict[int, float]]:
-    """The seconds of every epoch, as the trials' own files tell; nothing of those whose file is gone."""
+    """The seconds of every epoch, as the trials' own files tell.
+
+    Nothing of those whose file is gone.
+    """
     return {trial.number: dict(_seconds(record, trial.number)) for trial in record.trials}
 
 
@@ -82,7 +85,9 @@ def read_runs(record: StudyRecord, seconds: Seconds, now: datetime) -> list[Run]
     for run in sorted(runs, key=lambda run: run.begin, reverse=True):
         if not run.over:
             trained = sum(seconds[run.trial].get(epoch, 0.0) for epoch in run.epochs)
-            going_on = record.holder is not None and record.trials[run.trial].state == TrialState.RUNNING
+            going_on = (
+                record.holder is not None and record.trials[run.trial].state == TrialState.RUNNING
+            )
             last_sign = max(run.end, run.begin + timedelta(seconds=trained))
             run.end = now if going_on and run.trial not in began_again else last_sign
             run.end = min(run.end, began_again.get(run.trial, run.end))
@@ -91,12 +96,19 @@ def read_runs(record: StudyRecord, seconds: Seconds, now: datetime) -> list[Run]
 
 
 def _runs_of_journal(lines: list[Record]) -> Iterator[Run]:
-    """The runs that the journal's lines tell of; an interrupted one ends with the last time noted before."""
+    """The runs that the journal's lines tell of.
+
+    An interrupted one ends with the last time noted before.
+    """
     running: dict[int, Run] = {}
     created, clock = -1, datetime.fromtimestamp(0, UTC)
     for number_of_line, line in enumerate(lines, start=1):
         operation, state, number = line["op_code"], line.get("state"), line.get("trial_id", 0)
-        times = [datetime.fromisoformat(line[key]) for key in ("datetime_start", "datetime_complete") if line.get(key)]
+        times = [
+            datetime.fromisoformat(line[key])
+            for key in ("datetime_start", "datetime_complete")
+            if line.get(key)
+        ]
         clock = max([clock, *(time.astimezone(UTC) for time in times)])
         if operation == Op.CREATE_TRIAL:
             created += 1
@@ -122,7 +134,13 @@ def _runs_of_trials(trials: list[FrozenTrial]) -> Iterator[Run]:
         if trial.datetime_start:
             begin = trial.datetime_start.astimezone(UTC)
             end = trial.datetime_complete.astimezone(UTC) if trial.datetime_complete else begin
-            yield Run(trial.number, begin, end, trial.datetime_complete is not None, list(trial.intermediate_values))
+            yield Run(
+                trial.number,
+                begin,
+                end,
+                trial.datetime_complete is not None,
+                list(trial.intermediate_values),
+            )
 
 
 def reported(record: StudyRecord, runs: list[Run], seconds: Seconds) -> list[Reported]:

@@ -11,12 +11,17 @@ AWAY, MOST_MARKS = 0.16, 3
 
 
 def place(parameter: Parameter, value: Any) -> float:
-    """Where a value lies in its range, 0 to 1, on the scale that it was searched on; choices are spread evenly."""
+    """Where a value lies in its range, 0 to 1, on the scale that it was searched on.
+
+    Choices are spread evenly.
+    """
     if parameter.kind == "choice":
         index = next((i for i, choice in enumerate(parameter.choices) if same(choice, value)), 0)
         return index / (len(parameter.choices) - 1)
     assert parameter.low is not None and parameter.high is not None
-    low, high, number = (_scaled(parameter, float(one)) for one in (parameter.low, parameter.high, value))
+    low, high, number = (
+        _scaled(parameter, float(one)) for one in (parameter.low, parameter.high, value)
+    )
     return (number - low) / (high - low)
 
 
@@ -34,8 +39,14 @@ def _scaled(parameter: Parameter, value: float) -> float:
 def ticks(parameter: Parameter) -> tuple[list[float], list[str]]:
     """Places and texts that mark an axis of this parameter, whose places are 0 to 1."""
     if parameter.kind == "choice":
-        return [place(parameter, choice) for choice in parameter.choices], [value_text(c) for c in parameter.choices]
-    if parameter.kind == "int" and not parameter.log and _span(parameter) <= 4 * (parameter.step or 1):
+        return [place(parameter, choice) for choice in parameter.choices], [
+            value_text(c) for c in parameter.choices
+        ]
+    if (
+        parameter.kind == "int"
+        and not parameter.log
+        and _span(parameter) <= 4 * (parameter.step or 1)
+    ):
         steps = round(_span(parameter) / (parameter.step or 1))
         places = [step / steps for step in range(steps + 1)]
         return places, [value_text(round(value_at(parameter, at))) for at in places]
@@ -63,7 +74,9 @@ def _span(parameter: Parameter) -> float:
 def _log_marks(parameter: Parameter) -> list[float]:
     """The ends, and between them the powers of ten that don't come too near to one."""
     assert parameter.low is not None and parameter.high is not None
-    decades = range(math.ceil(math.log10(parameter.low)), math.floor(math.log10(parameter.high)) + 1)
+    decades = range(
+        math.ceil(math.log10(parameter.low)), math.floor(math.log10(parameter.high)) + 1
+    )
     marks = [10.0**decade for decade in decades]
     inner = [mark for mark in marks if AWAY <= place(parameter, mark) <= 1 - AWAY]
     inner = inner[:: math.ceil(len(inner) / MOST_MARKS)] if inner else []
@@ -83,5 +96,8 @@ def searched_text(parameter: Parameter) -> str:
 
 def when_text(parameter: Parameter) -> str:
     """When it takes part: `scheduler is cosine or plateau`; empty for always."""
-    conditions = (f"{name} is {' or '.join(map(value_text, values))}" for name, values in parameter.when.items())
+    conditions = (
+        f"{name} is {' or '.join(map(value_text, values))}"
+        for name, values in parameter.when.items()
+    )
     return " and ".join(conditions)

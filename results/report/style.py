@@ -109,9 +109,21 @@ def points(state: str, **more: Any) -> Trace:
 def selected(**more: Any) -> Trace:
     """An empty trace that the page fills with the trial that was chosen by a click."""
     line = {"color": ACCENT, "width": 3}
-    marker = {"color": ACCENT, "size": 11, "symbol": "circle-open", "line": {"width": 3, "color": ACCENT}}
+    marker = {
+        "color": ACCENT,
+        "size": 11,
+        "symbol": "circle-open",
+        "line": {"width": 3, "color": ACCENT},
+    }
     meta = {"role": "selected"}
-    return {"type": "scatter", "x": [], "y": [], "meta": meta, "showlegend": False, "hoverinfo": "skip"} | {
+    return {
+        "type": "scatter",
+        "x": [],
+        "y": [],
+        "meta": meta,
+        "showlegend": False,
+        "hoverinfo": "skip",
+    } | {
         "line": line,
         "marker": marker,
         "mode": "markers",
@@ -125,7 +137,9 @@ def hover(trial: TrialFacts, facts: Facts) -> str:
     start = "" if trial.start is None else f", start point {trial.start}"
     lines = [f"<b>trial {trial.number}</b>: {trial.state}{start}"]
     if trial.best:
-        lines.append(f"{plain(objective.name)} {metric_text(trial.best.value)} at epoch {trial.best.epoch}")
+        lines.append(
+            f"{plain(objective.name)} {metric_text(trial.best.value)} at epoch {trial.best.epoch}"
+        )
     if trial.best and trial.best.second is not None and objective.second:
         lines.append(f"{plain(objective.second.name)} {metric_text(trial.best.second)}")
     if trial.reason:
@@ -137,7 +151,10 @@ def hover(trial: TrialFacts, facts: Facts) -> str:
 
 
 def view(values: Iterable[float], objective: Objective) -> tuple[list[float] | None, int]:
-    """A range of the axis that some very poor values don't squeeze, and how many lie outside; None shows all."""
+    """A range of the axis that some very poor values don't squeeze, and how many lie outside.
+
+    None shows all.
+    """
     scores = sorted(objective.sign * value for value in values)
     if len(scores) < 8:
         return None, 0

@@ -34,7 +34,8 @@ class ParameterRow:
         name: Its dotted name.
         searched: The range or the choices.
         when: The condition under which it takes part; empty for always.
-        place: Where the best lies in the range, per cent; None if that is no range or it takes no part.
+        place: Where the best lies in the range, per cent; None if that is no range or it takes no
+            part.
         values: The best's, then the start points'; empty where it takes no part.
     """
 
@@ -69,7 +70,9 @@ def best_table(facts: Facts, confirmation: Confirmation | None) -> BestTable:
     return BestTable(
         heads=list(heads.values()),
         results=_results(facts, shown, confirmation),
-        parameters=[_parameter_row(index, facts, shown) for index in range(len(facts.space.parameters))],
+        parameters=[
+            _parameter_row(index, facts, shown) for index in range(len(facts.space.parameters))
+        ],
         metrics=_other_metrics(facts, shown),
     )
 
@@ -80,7 +83,9 @@ def _heads(facts: Facts, confirmation: Confirmation | None) -> dict[int, str]:
     winner = confirmation.winner if confirmation else None
     if winner and winner.trial in range(len(facts.trials)):
         heads.setdefault(winner.trial, f"best on fresh seeds: {winner.name}")
-    starts = [trial for trial in facts.trials if trial.start is not None and trial.number not in heads]
+    starts = [
+        trial for trial in facts.trials if trial.start is not None and trial.number not in heads
+    ]
     return heads | {trial.number: f"start point {trial.start}" for trial in starts[:MOST_STARTS]}
 
 
@@ -91,23 +96,42 @@ def _parameter_row(index: int, facts: Facts, shown: list[TrialFacts]) -> Paramet
         name=parameter.name,
         searched=searched_text(parameter),
         when=when_text(parameter),
-        place=round(100 * place(parameter, shown[0].params[parameter.name]), 1) if has_best else None,
-        values=[value_text(trial.params[parameter.name]) if parameter.name in trial.params else "" for trial in shown],
+        place=round(100 * place(parameter, shown[0].params[parameter.name]), 1)
+        if has_best
+        else None,
+        values=[
+            value_text(trial.params[parameter.name]) if parameter.name in trial.params else ""
+            for trial in shown
+        ],
     )
 
 
-def _results(facts: Facts, shown: list[TrialFacts], confirmation: Confirmation | None) -> list[tuple[str, list[str]]]:
+def _results(
+    facts: Facts, shown: list[TrialFacts], confirmation: Confirmation | None
+) -> list[tuple[str, list[str]]]:
     objective, bests = facts.objective, [trial.best for trial in shown]
     rows = [(objective.name, [metric_text(best.value) if best else "none" for best in bests])]
     if objective.second:
-        seconds = [metric_text(best.second) if best and best.second is not None else "none" for best in bests]
+        seconds = [
+            metric_text(best.second) if best and best.second is not None else "none"
+            for best in bests
+        ]
         rows.append((objective.second.name, seconds))
     if confirmation:
-        means = {one.trial: metric_text(one.mean) for one in confirmation.candidates if one.mean is not None}
+        means = {
+            one.trial: metric_text(one.mean)
+            for one in confirmation.candidates
+            if one.mean is not None
+        }
         rows.append(("mean of fresh seeds", [means.get(trial.number, "") for trial in shown]))
     rows.append(("at epoch", [str(best.epoch) if best else "" for best in bests]))
     rows.append(("state", [_state_text(trial) for trial in shown]))
-    rows.append(("trained for", [duration(trial.seconds) if trial.seconds is not None else "" for trial in shown]))
+    rows.append(
+        (
+            "trained for",
+            [duration(trial.seconds) if trial.seconds is not None else "" for trial in shown],
+        )
+    )
     return rows
 
 
@@ -118,13 +142,23 @@ def _state_text(trial: TrialFacts) -> str:
 def _other_metrics(facts: Facts, shown: list[TrialFacts]) -> list[tuple[str, list[str]]]:
     """What else was reported at the best epochs; nothing where the file is gone."""
     reported = [metrics_at(facts.record, trial.best) if trial.best else {} for trial in shown]
-    told = {"lr", facts.objective.name, facts.objective.second.name if facts.objective.second else None}
-    names = [name for name in dict.fromkeys(name for metrics in reported for name in metrics) if name not in told]
+    told = {
+        "lr",
+        facts.objective.name,
+        facts.objective.second.name if facts.objective.second else None,
+    }
+    names = [
+        name
+        for name in dict.fromkeys(name for metrics in reported for name in metrics)
+        if name not in told
+    ]
     return [(name, [_metric(metrics.get(name)) for metrics in reported]) for name in names]
 
 
 def _metric(value: object) -> str:
-    return metric_text(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    return (
+        metric_text(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,8 +177,18 @@ class TrialTable:
 def trial_table(facts: Facts) -> TrialTable:
     """Every trial with its numbers and its configuration, the best first."""
     second = [(facts.objective.second.name,) * 2] if facts.objective.second else []
-    heads = [("trial", "trial"), ("state", "state"), (facts.objective.name, facts.objective.name), *second]
-    heads += [("best epoch", "best epoch"), ("epochs", "epochs trained"), ("time", "time"), ("start", "start point")]
+    heads = [
+        ("trial", "trial"),
+        ("state", "state"),
+        (facts.objective.name, facts.objective.name),
+        *second,
+    ]
+    heads += [
+        ("best epoch", "best epoch"),
+        ("epochs", "epochs trained"),
+        ("time", "time"),
+        ("start", "start point"),
+    ]
     heads += [(text, name) for name, text in facts.names.items()]
     heads += [("note", "reason or warning")]
     ranks = {best.number: rank for rank, best in enumerate(facts.ranked)}
@@ -154,17 +198,25 @@ def trial_table(facts: Facts) -> TrialTable:
 
 def _cells(trial: TrialFacts, facts: Facts) -> list[Cell]:
     best = trial.best
-    cells = [Cell(text=str(trial.number), order=trial.number), Cell(text=trial.state, order=trial.state)]
+    cells = [
+        Cell(text=str(trial.number), order=trial.number),
+        Cell(text=trial.state, order=trial.state),
+    ]
     cells.append(Cell(text=metric_text(best.value), order=best.value) if best else Cell(text=""))
     if facts.objective.second:
         second = best.second if best else None
         cells.append(Cell(text="" if second is None else metric_text(second), order=second))
     cells.append(Cell(text=str(best.epoch), order=best.epoch) if best else Cell(text=""))
     cells.append(Cell(text=str(trial.epochs), order=trial.epochs))
-    cells.append(Cell(text="" if trial.seconds is None else duration(trial.seconds), order=trial.seconds))
+    cells.append(
+        Cell(text="" if trial.seconds is None else duration(trial.seconds), order=trial.seconds)
+    )
     cells.append(Cell(text="" if trial.start is None else str(trial.start), order=trial.start))
     cells += [_value_cell(trial.params, one.name) for one in facts.space.parameters]
-    return [*cells, Cell(text=trial.reason or trial.warning or "", order=trial.reason or trial.warning)]
+    return [
+        *cells,
+        Cell(text=trial.reason or trial.warning or "", order=trial.reason or trial.warning),
+    ]
 
 
 def _value_cell(params: Mapping[str, Any], name: str) -> Cell:

@@ -34,16 +34,26 @@ def _confirmation(console: Console, folder: StudyFolder) -> None:
         console.say(str(error), style="yellow")
         return
     if confirmation:
-        console.say(f"fresh seeds: {'; '.join(filter(None, (confirmation.verdict, confirmation.optimism_text)))}")
+        console.say(
+            "fresh seeds: "
+            f"{'; '.join(filter(None, (confirmation.verdict, confirmation.optimism_text)))}"
+        )
 
 
 def _hours(facts: Facts) -> str:
-    return f"{duration(facts.trial_seconds)} of all trials, {duration(facts.wall_seconds)} from the first to the last"
+    return (
+        f"{duration(facts.trial_seconds)} of all trials, {duration(facts.wall_seconds)} from "
+        "the first to the last"
+    )
 
 
 def _importance_line(facts: Facts) -> str:
     comparison = compare_at_epoch(facts)
-    found = [one for one in importances(facts, comparison) if not one.conditional][:SHOWN_PARAMETERS]
+    found = [one for one in importances(facts, comparison) if not one.conditional][
+        :SHOWN_PARAMETERS
+    ]
     shares = ", ".join(f"{facts.names[one.name]} {one.share:.0%}" for one in found)
     where = f"at epoch {comparison.epoch}, {len(comparison.values)} trials"
-    return f"what mattered ({where}): {shares}" if found else "what mattered: too few trials to tell"
+    return (
+        f"what mattered ({where}): {shares}" if found else "what mattered: too few trials to tell"
+    )

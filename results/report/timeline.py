@@ -16,13 +16,18 @@ def timeline(facts: Facts) -> Figure | None:
     rows = max(facts.rows) + 1
     data = []
     for state in by_state(facts.trials):
-        bars = [(run, row) for run, row in zip(facts.runs, facts.rows, strict=True) if _state(run, facts) == state]
+        bars = [
+            (run, row)
+            for run, row in zip(facts.runs, facts.rows, strict=True)
+            if _state(run, facts) == state
+        ]
         if bars:
             data.append(_bars(bars, facts, state))
     return Figure(
         name="timeline",
         title="What ran when",
-        alt=f"A bar for each trial's run in {rows} rows, from {facts.began:%H:%M} to {facts.ended:%H:%M} UTC.",
+        alt=f"A bar for each trial's run in {rows} rows, from {facts.began:%H:%M} to "
+        f"{facts.ended:%H:%M} UTC.",
         caption=_timeline_caption(facts, rows),
         data=data,
         layout={
@@ -30,7 +35,9 @@ def timeline(facts: Facts) -> Figure | None:
             "bargap": 0.15,
             "uniformtext": {"mode": "hide", "minsize": 9},
             "xaxis": axis("time, UTC", type="date"),
-            "yaxis": axis("", tickvals=list(range(rows)), ticktext=_row_names(rows), autorange="reversed"),
+            "yaxis": axis(
+                "", tickvals=list(range(rows)), ticktext=_row_names(rows), autorange="reversed"
+            ),
         },
         height=110 + ROW_PX * min(max(rows, 2), 40),
     )
@@ -43,7 +50,9 @@ def _timeline_caption(facts: Facts, rows: int) -> str:
     unclear = sum(not run.over for run in facts.runs)
     text += f" Runs that go on with an interrupted trial: {again}." if again else ""
     return text + (
-        f" Runs drawn to their last sign of life, as their end is not on record: {unclear}." if unclear else ""
+        f" Runs drawn to their last sign of life, as their end is not on record: {unclear}."
+        if unclear
+        else ""
     )
 
 
@@ -63,7 +72,9 @@ def _bars(bars: list[tuple[Run, int]], facts: Facts, state: str) -> Trace:
         "name": state,
         "meta": {"state": state},
         "showlegend": False,
-        "base": [run.begin.isoformat(timespec="milliseconds").replace("+00:00", "") for run, _ in bars],
+        "base": [
+            run.begin.isoformat(timespec="milliseconds").replace("+00:00", "") for run, _ in bars
+        ],
         "x": [round(run.seconds * 1000) for run, _ in bars],
         "y": [row for _, row in bars],
         "customdata": [run.trial for run, _ in bars],

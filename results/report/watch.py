@@ -40,7 +40,9 @@ def watch(folder: StudyFolder, port: int) -> None:
             return
 
 
-def make_server(folder: StudyFolder, port: int, clock: Callable[[], float] = time.monotonic) -> ThreadingHTTPServer:
+def make_server(
+    folder: StudyFolder, port: int, clock: Callable[[], float] = time.monotonic
+) -> ThreadingHTTPServer:
     """The server, listening already; port 0 takes a free one.
 
     Raises:
@@ -58,7 +60,9 @@ def make_server(folder: StudyFolder, port: int, clock: Callable[[], float] = tim
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), Handler)
     except OSError as error:
-        raise StudyError(f"port {port} can't be listened on: {error.strerror}; choose another --port") from error
+        raise StudyError(
+            f"port {port} can't be listened on: {error.strerror}; choose another --port"
+        ) from error
     server.daemon_threads = True
     return server
 
@@ -89,7 +93,9 @@ class Pages:
         """The sizes and times of the files that a report shows, and whether the search runs."""
         folder = self._folder
         files = [folder.journal, folder.description, folder.confirmed]
-        if not folder.journal.exists():  # The trials are in a database; their files tell that there is something new.
+        if (
+            not folder.journal.exists()
+        ):  # The trials are in a database; their files tell that there is something new.
             files += sorted((folder.path / "trials").glob("*/metrics.jsonl"))
         marks = " ".join(map(_mark, files)) + ("idle" if lock_holder(folder) is None else "running")
         return hashlib.sha256(marks.encode()).hexdigest()[:16]
@@ -114,7 +120,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer."""
         answer = self.answers.get(urlsplit(self.path).path)
         if not _is_ours(self.headers.get("Host", "")):
-            self._send(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", "this server is for this machine alone\n")
+            self._send(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "text/plain",
+                "this server is for this machine alone\n",
+            )
         elif answer is None:
             self._send(HTTPStatus.NOT_FOUND, "text/plain", "there is / and /version\n")
         else:
@@ -143,7 +153,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _is_ours(host: str) -> bool:
-    """Whether a Host header names this machine's loopback; a name that an attacker made point here doesn't."""
+    """Whether a Host header names this machine's loopback.
+
+    A name that an attacker made point here doesn't.
+    """
     try:
         return urlsplit(f"//{host}").hostname in HOSTS
     except ValueError:

@@ -33,8 +33,15 @@ def headline(facts: Facts) -> str:
         return f"No trial has reported a finite {objective.name} yet."
     trial = facts.trials[best.number]
     budget = facts.space.budget.max_epochs
-    how = "with the full budget" if trial.epochs >= budget else f"{_end_text(trial)} after epoch {trial.epochs}"
-    text = f"Best {objective.name} {metric_text(best.value)}: trial {best.number} at epoch {best.epoch} of {budget}"
+    how = (
+        "with the full budget"
+        if trial.epochs >= budget
+        else f"{_end_text(trial)} after epoch {trial.epochs}"
+    )
+    text = (
+        f"Best {objective.name} {metric_text(best.value)}: trial {best.number} at epoch "
+        f"{best.epoch} of {budget}"
+    )
     text = f"{text}, {how}."
     if objective.second:
         front = f"{len(facts.front)} of {len(facts.trials)} trials form the Pareto front"
@@ -89,7 +96,11 @@ def _span(facts: Facts) -> str:
     if facts.began is None or facts.ended is None:
         return ""
     same_day = facts.began.date() == facts.ended.date()
-    return f"{stamp(facts.began)} to {facts.ended:%H:%M} UTC" if same_day else f"from {stamp(facts.began)} UTC"
+    return (
+        f"{stamp(facts.began)} to {facts.ended:%H:%M} UTC"
+        if same_day
+        else f"from {stamp(facts.began)} UTC"
+    )
 
 
 def stamp(time: datetime) -> str:
@@ -102,11 +113,17 @@ def banners(facts: Facts) -> Iterator[str]:
     condition = facts.record.condition()
     finished = sum(trial.state in ("complete", "stopped early", "failed") for trial in facts.trials)
     if condition.startswith("running"):
-        yield f"The search is running: {finished} of {facts.space.budget.trials} trials are finished so far."
+        yield (
+            f"The search is running: {finished} of {facts.space.budget.trials} trials are "
+            "finished so far."
+        )
     elif condition.startswith("dead"):
         yield "The search was killed: its launcher ended without a word. --resume goes on with it."
     elif condition == "interrupted":
-        yield f"The search was interrupted after {finished} of {facts.space.budget.trials} trials. --resume goes on."
+        yield (
+            f"The search was interrupted after {finished} of {facts.space.budget.trials} "
+            "trials. --resume goes on."
+        )
     elif not facts.trials:
         yield "The search never started: there is no trial."
     if facts.trials and not finished:
@@ -114,11 +131,19 @@ def banners(facts: Facts) -> Iterator[str]:
     if facts.trials and facts.best is None:
         yield "No trial has a finite value, so there is no best and little to draw."
     if problem := task_problem(facts):
-        yield f"The task can't be imported here, which this report doesn't need, but training again does: {problem}"
-    gone = [trial.number for trial in facts.trials if trial.values and not _has_metrics(facts, trial.number)]
+        yield (
+            "The task can't be imported here, which this report doesn't need, but training "
+            f"again does: {problem}"
+        )
+    gone = [
+        trial.number
+        for trial in facts.trials
+        if trial.values and not _has_metrics(facts, trial.number)
+    ]
     if gone:
         yield (
-            f"The metrics files of {len(gone)} of {len(facts.trials)} trials are gone. The values below come from the "
+            f"The metrics files of {len(gone)} of {len(facts.trials)} trials are gone. The values "
+            "below come from the "
             "journal; how long single epochs took is not known for these."
         )
 
@@ -164,7 +189,11 @@ def about(facts: Facts) -> list[tuple[str, str]]:
 
 def versions_text(versions: object) -> str:
     """Names and versions on one line."""
-    return ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, dict) else str(versions)
+    return (
+        ", ".join(f"{k} {v}" for k, v in versions.items())
+        if isinstance(versions, dict)
+        else str(versions)
+    )
 
 
 def _stopping_text(facts: Facts) -> str:

@@ -35,8 +35,13 @@ class Best:
 
 
 def trial_best(trial: FrozenTrial, objective: Objective) -> Best | None:
-    """A trial's best epoch (of equals the first); None without a finite value, or if the trial failed."""
-    finite = [(epoch, value) for epoch, value in trial.intermediate_values.items() if math.isfinite(value)]
+    """A trial's best epoch (of equals the first).
+
+    None without a finite value, or if the trial failed.
+    """
+    finite = [
+        (epoch, value) for epoch, value in trial.intermediate_values.items() if math.isfinite(value)
+    ]
     if not finite or trial.state == TrialState.FAIL:
         return None
     epoch, value = max(finite, key=lambda pair: (objective.sign * pair[1], -pair[0]))
@@ -51,7 +56,11 @@ def trial_best(trial: FrozenTrial, objective: Objective) -> Best | None:
 
 def second_at(trial: FrozenTrial, epoch: int) -> float | None:
     """The second objective's value at an epoch; it is noted where it changes."""
-    noted = {int(key.removeprefix(SECOND_KEY)): value for key, value in trial.user_attrs.items() if is_second(key)}
+    noted = {
+        int(key.removeprefix(SECOND_KEY)): value
+        for key, value in trial.user_attrs.items()
+        if is_second(key)
+    }
     return noted[max(known)] if (known := [at for at in noted if at <= epoch]) else None
 
 
@@ -61,12 +70,19 @@ def is_second(key: str) -> bool:
 
 
 def ranked(trials: Iterable[FrozenTrial], objective: Objective) -> list[Best]:
-    """The trials' bests, the best first; with two objectives, those that no other one dominates before all others."""
+    """The trials' bests, the best first.
+
+    With two objectives, those that no other one dominates before all others.
+    """
     bests = [best for trial in trials if (best := trial_best(trial, objective)) is not None]
     bests.sort(key=lambda best: best.rank(objective), reverse=True)
     front = pareto_front(bests, objective)
     numbers = {best.number for best in front}
-    return [*front, *(best for best in bests if best.number not in numbers)] if objective.second else bests
+    return (
+        [*front, *(best for best in bests if best.number not in numbers)]
+        if objective.second
+        else bests
+    )
 
 
 def pareto_front(bests: Iterable[Best], objective: Objective) -> list[Best]:
@@ -75,7 +91,8 @@ def pareto_front(bests: Iterable[Best], objective: Objective) -> list[Best]:
     for best in bests:
         if (
             not front
-            or objective.scores(best.value, best.second)[-1] > objective.scores(front[-1].value, front[-1].second)[-1]
+            or objective.scores(best.value, best.second)[-1]
+            > objective.scores(front[-1].value, front[-1].second)[-1]
         ):
             front.append(best)
     return front

@@ -27,8 +27,10 @@ class Database:
     """Where in a database a study's trials are.
 
     Attributes:
-        url: `postgresql://user@host:port/name`, without a password, which is for `~/.pgpass` or `$PGPASSWORD`.
-        study: What the study is called there: its space's name and something that no other study has.
+        url: `postgresql://user@host:port/name`, without a password, which is for `~/.pgpass` or
+            `$PGPASSWORD`.
+        study: What the study is called there: its space's name and something that no other study
+            has.
 
     Raises:
         StudyError: when the URL is another kind of database's, or holds a password.
@@ -40,10 +42,13 @@ class Database:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme != "postgresql" or not parts.path.strip("/"):
-            raise StudyError(f"a database must be postgresql://USER@HOST:PORT/NAME, got {self.without_password}")
+            raise StudyError(
+                f"a database must be postgresql://USER@HOST:PORT/NAME, got {self.without_password}"
+            )
         if parts.password:
             raise StudyError(
-                f"the password of {self.without_password} would be written to study.yaml: leave it out, and put it "
+                f"the password of {self.without_password} would be written to study.yaml: leave "
+                "it out, and put it "
                 "into ~/.pgpass or $PGPASSWORD"
             )
 
@@ -81,7 +86,9 @@ class Database:
                 return []
             storage = self._connect(skip_table_creation=True, skip_compatibility_check=True)
             self._check(storage, space, objective)
-            return storage.get_all_trials(storage.get_study_id_from_name(self.study), deepcopy=False)
+            return storage.get_all_trials(
+                storage.get_study_id_from_name(self.study), deepcopy=False
+            )
 
     def _was_begun(self) -> bool:
         """Asked without Optuna, which would write into a database that has no tables yet."""
@@ -110,23 +117,38 @@ class Database:
 
     def _check(self, storage: BaseStorage, space: Space, objective: Objective) -> None:
         study_id = storage.get_study_id_from_name(self.study)
-        name, kept = self.study.rpartition("-")[0], storage.get_study_user_attrs(study_id).get(SPACE_KEY)
+        name, kept = (
+            self.study.rpartition("-")[0],
+            storage.get_study_user_attrs(study_id).get(SPACE_KEY),
+        )
         if name != space.name:
             raise StudyError(f"{self.without_password}: {other_name_text(name, space.name)}")
         differing = None if kept is None else other_space_text(kept, space)
         if differing:
             raise StudyError(f"{self.without_password}: {differing}")
-        directions = [direction.name.lower() for direction in storage.get_study_directions(study_id)]
+        directions = [
+            direction.name.lower() for direction in storage.get_study_directions(study_id)
+        ]
         if directions != [objective.direction]:
-            raise StudyError(f"{self.without_password}: the study there is to {' and '.join(directions)}")
+            raise StudyError(
+                f"{self.without_password}: the study there is to {' and '.join(directions)}"
+            )
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
         try:
             yield
         except ImportError as error:
-            raise StudyError(f"PostgreSQL needs a driver: pip install -e '.[postgresql]' ({error})") from error
+            raise StudyError(
+                f"PostgreSQL needs a driver: pip install -e '.[postgresql]' ({error})"
+            ) from error
         except DATABASE_ERRORS as error:
-            cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+            cause = (
+                error.__cause__
+                if isinstance(error, StorageInternalError) and error.__cause__
+                else error
+            )
             reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
-            raise StudyError(f"the database {self.without_password} can't be used: {reason}") from error
+            raise StudyError(
+                f"the database {self.without_password} can't be used: {reason}"
+            ) from error

@@ -17,7 +17,14 @@ from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder
 from results.study.journal_fields import OBJECTIVE
 from results.study.moves import moved_folders
-from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
+from search_spaces import (
+    Space,
+    SpaceError,
+    dump_yaml,
+    read_objective,
+    read_yaml,
+    space_from_mapping,
+)
 from search_spaces.problems import is_whole
 from search_spaces.space import Objective
 from trainables.machine import usable_cpus
@@ -69,7 +76,10 @@ class Description:
             "mlflow": asdict(self.mlflow) if self.mlflow else None,
             "space": self.space.to_dict(),
         }
-        text = "# The resolved space of this study. The journal knows it too: an edit here is refused.\n"
+        text = (
+            "# The resolved space of this study. The journal knows it too: an edit here is "
+            "refused.\n"
+        )
         text += dump_yaml(content)
         folder.path.mkdir(parents=True, exist_ok=True)
         write_atomically(folder.description, lambda path: path.write_text(text, encoding="utf-8"))
@@ -86,12 +96,20 @@ def read_description(folder: StudyFolder) -> Description:
     objective = read_objective(content["objective"])
     space = space_from_mapping(content["space"], name=content["name"], file=folder.description)
     if space.objective not in (None, objective):
-        raise StudyError(f"{folder.description} is damaged: objective must be the space's, got {objective.text}")
-    database, mlflow, begun_in = content.get("database"), content.get("mlflow"), content.get("folder")
+        raise StudyError(
+            f"{folder.description} is damaged: objective must be the space's, got {objective.text}"
+        )
+    database, mlflow, begun_in = (
+        content.get("database"),
+        content.get("mlflow"),
+        content.get("folder"),
+    )
     return Description(
         space=space,
         objective=objective,
-        import_paths=moved_folders(tuple(content["import_paths"]), written_in=begun_in, lies_in=folder.path),
+        import_paths=moved_folders(
+            tuple(content["import_paths"]), written_in=begun_in, lies_in=folder.path
+        ),
         origin=content["origin"],
         database=Database(**database) if database else None,
         checkpoints=content.get("checkpoints"),
@@ -125,7 +143,11 @@ def with_first_paths(space: Space, folder: StudyFolder) -> Space:
     except (StudyError, SpaceError):
         return space
     now = replace(folder, begun_in=begun.begun_in).here(begun.space.fixed)
-    same = {name: begun.space.fixed[name] for name, value in space.fixed.items() if now.get(name) == value}
+    same = {
+        name: begun.space.fixed[name]
+        for name, value in space.fixed.items()
+        if now.get(name) == value
+    }
     return replace(space, fixed={**space.fixed, **same})
 
 
@@ -138,7 +160,11 @@ def _read_content(folder: StudyFolder) -> dict[str, Any]:
     if not (folder.exists() and folder.description.exists()):
         raise StudyError(f"{folder.path} is no study: it has no {folder.description.name}")
     content = read_yaml(folder.description)
-    wrong = [f"{key} must be {words}" for key, (holds, words) in _SECTIONS.items() if not holds(content.get(key))]
+    wrong = [
+        f"{key} must be {words}"
+        for key, (holds, words) in _SECTIONS.items()
+        if not holds(content.get(key))
+    ]
     wrong += [f"{key} is not known" for key in content if key not in _SECTIONS]
     if wrong:
         raise StudyError(f"{folder.description} is damaged: {'; '.join(wrong)}")
@@ -146,14 +172,18 @@ def _read_content(folder: StudyFolder) -> dict[str, Any]:
 
 
 def _has_texts(value: object, *keys: str) -> bool:
-    return isinstance(value, dict) and set(value) == set(keys) and all(map(_is_text, value.values()))
+    return (
+        isinstance(value, dict) and set(value) == set(keys) and all(map(_is_text, value.values()))
+    )
 
 
 def _are_changes(value: object) -> bool:
     """Whether it is a list of what was noted to have changed, if it is there."""
     return value is None or (
         isinstance(value, list)
-        and all(isinstance(entry, dict) and isinstance(entry.get("changed"), list) for entry in value)
+        and all(
+            isinstance(entry, dict) and isinstance(entry.get("changed"), list) for entry in value
+        )
     )
 
 
@@ -164,9 +194,15 @@ def _is_text(value: object) -> bool:
 _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (_is_text, "a text"),
     "objective": OBJECTIVE,
-    "import_paths": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of folders"),
+    "import_paths": (
+        lambda value: isinstance(value, list) and all(map(_is_text, value)),
+        "a list of folders",
+    ),
     "folder": (lambda value: value is None or _is_text(value), "null, or a folder"),
-    "origin": (lambda value: isinstance(value, dict) and _are_changes(value.get("changes")), "a mapping"),
+    "origin": (
+        lambda value: isinstance(value, dict) and _are_changes(value.get("changes")),
+        "a mapping",
+    ),
     "split_seed": (lambda value: value is None or is_whole(value), "null, or a whole number"),
     "checkpoints": (lambda value: value is None or _is_text(value), "null, or a URI"),
     "database": (
@@ -187,7 +223,8 @@ def origin(task: str) -> dict[str, Any]:
         "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "begun": _now(),
         "commit": _commit(),
-        "versions": {"python": platform.python_version()} | {n: found for n in PACKAGES if (found := _version(n))},
+        "versions": {"python": platform.python_version()}
+        | {n: found for n in PACKAGES if (found := _version(n))},
         "code": code_digests(task),
         "hardware": _hardware(),
     }
@@ -198,8 +235,13 @@ def code_digests(task: str) -> dict[str, str]:
     module = BUILTIN_TASKS.get(task, task).partition(":")[0]
     files = task_files(module)
     if task in BUILTIN_TASKS:
-        files = {str(file.relative_to(ROOT)): file for file in (ROOT / module.replace(".", "/")).parent.glob("*.py")}
-    return {path: sha256(file.read_bytes()).hexdigest()[:12] for path, file in sorted(files.items())}
+        files = {
+            str(file.relative_to(ROOT)): file
+            for file in (ROOT / module.replace(".", "/")).parent.glob("*.py")
+        }
+    return {
+        path: sha256(file.read_bytes()).hexdigest()[:12] for path, file in sorted(files.items())
+    }
 
 
 def changes(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -210,7 +252,9 @@ def changes(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             pairs += [(text.format(name), before[name], after.get(name)) for name in before]
     return [
-        f"{name} was {before}, now {after or 'gone'}" for name, before, after in pairs if before and before != after
+        f"{name} was {before}, now {after or 'gone'}"
+        for name, before, after in pairs
+        if before and before != after
     ]
 
 
@@ -219,16 +263,24 @@ def with_changes(begun: Description, found: list[str]) -> Description:
     noted = begun.origin.get("changes") or []
     if found == (noted[-1]["changed"] if noted else []):
         return begun
-    return replace(begun, origin={**begun.origin, "changes": [*noted, {"at": _now(), "changed": found}]})
+    return replace(
+        begun, origin={**begun.origin, "changes": [*noted, {"at": _now(), "changed": found}]}
+    )
 
 
 def noted_changes(origin: Mapping[str, Any]) -> list[str]:
     """All that was ever noted to have changed since a study began, each once."""
-    return list(dict.fromkeys(str(text) for entry in origin.get("changes") or [] for text in entry["changed"]))
+    return list(
+        dict.fromkeys(
+            str(text) for entry in origin.get("changes") or [] for text in entry["changed"]
+        )
+    )
 
 
 def database_of(folder: StudyFolder, url: str | None, space: Space) -> Database | None:
-    """The database that holds a study's trials: the one it was begun with; for a new study the one at `url`, if any.
+    """The database that holds a study's trials: the one it was begun with.
+
+    For a new study the one at `url`, if any.
 
     Raises:
         StudyError: when the study was begun with another one, or with none.
@@ -238,12 +290,17 @@ def database_of(folder: StudyFolder, url: str | None, space: Space) -> Database 
     database = read_description(folder).database if folder.description.exists() else None
     if url and (database is None or database.url != url):
         kept = database.url if database else folder.journal
-        raise StudyError(f"{folder.path} keeps its trials in {kept}, got --storage {url}; give this one another --name")
+        raise StudyError(
+            f"{folder.path} keeps its trials in {kept}, got --storage {url}; give this one "
+            "another --name"
+        )
     return database
 
 
 def checkpoints_of(folder: StudyFolder, uri: str | None) -> str | None:
-    """The URI of the copy of a study's files: the one it was begun with; for a new study a new one at `uri`, if any.
+    """The URI of the copy of a study's files: the one it was begun with.
+
+    For a new study a new one at `uri`, if any.
 
     Raises:
         StudyError: when it is no URI, or the study was begun with another one, or with none.
@@ -256,19 +313,25 @@ def checkpoints_of(folder: StudyFolder, uri: str | None) -> str | None:
     if not folder.exists():
         return inside(uri, f"{folder.path.name}-{secrets.token_hex(4)}") if uri else None
     kept = read_description(folder).checkpoints if folder.description.exists() else None
-    if uri and (kept is None or not kept.startswith(inside(uri, folder.path.name).partition("?")[0])):
+    if uri and (
+        kept is None or not kept.startswith(inside(uri, folder.path.name).partition("?")[0])
+    ):
         raise StudyError(
-            f"{folder.path} keeps its checkpoints in {kept or folder.path}, got --checkpoints {uri}; give this one "
+            f"{folder.path} keeps its checkpoints in {kept or folder.path}, got --checkpoints "
+            f"{uri}; give this one "
             "another --name"
         )
     return kept
 
 
 def mlflow_of(folder: StudyFolder, uri: str | None, space: Space) -> Tracking | None:
-    """Where a study is shown in MLflow: where it was from its beginning; for a new study at `uri`, if any.
+    """Where a study is shown in MLflow: where it was from its beginning.
+
+    For a new study at `uri`, if any.
 
     Raises:
-        StudyError: when the URI holds a password, or the study was begun with another one, or with none.
+        StudyError: when the URI holds a password, or the study was begun with another one, or with
+            none.
     """
     new = Tracking.new(uri, space) if uri else None
     if not folder.exists():
@@ -276,7 +339,9 @@ def mlflow_of(folder: StudyFolder, uri: str | None, space: Space) -> Tracking | 
     kept = read_description(folder).mlflow if folder.description.exists() else None
     if new and (kept is None or kept.uri != new.uri):
         shown = f"shown in MLflow at {kept.uri}" if kept else "not shown in MLflow"
-        raise StudyError(f"{folder.path} is {shown}, got --mlflow {new.uri}; give this one another --name")
+        raise StudyError(
+            f"{folder.path} is {shown}, got --mlflow {new.uri}; give this one another --name"
+        )
     return kept
 
 
@@ -295,7 +360,9 @@ def _hardware() -> dict[str, str]:
 def _cpu_model() -> str | None:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None
+    )
 
 
 def _version(package: str) -> str | None:
@@ -308,7 +375,9 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

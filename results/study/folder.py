@@ -84,7 +84,10 @@ class StudyFolder:
 
     def here(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration whose files are where they lie now, if they were moved together with the study."""
-        return {name: moved(value, written_in=self.begun_in, lies_in=self.path) for name, value in values.items()}
+        return {
+            name: moved(value, written_in=self.begun_in, lies_in=self.path)
+            for name, value in values.items()
+        }
 
     def trial(self, number: int) -> TrialFolder:
         """A trial's folder."""
@@ -104,7 +107,11 @@ class StudyFolder:
         paths = list((self.path / "trials").glob("*/checkpoint"))
         if self.mirror:
             paths += [file.parent for file in Mirror(inside(self.mirror, "trials")).files()]
-        return {int(path.parent.name) for path in paths if path.name == "checkpoint" and path.parent.name.isdecimal()}
+        return {
+            int(path.parent.name)
+            for path in paths
+            if path.name == "checkpoint" and path.parent.name.isdecimal()
+        }
 
     def delete_checkpoint(self, number: int) -> None:
         """Free the disk, and the copy's; metrics and events stay."""
@@ -128,7 +135,9 @@ class StudyFolder:
 
 
 class StudyLock:
-    """The exclusive right to write a study, for as long as the process lives; the system frees it when it dies.
+    """The exclusive right to write a study, for as long as the process lives.
+
+    The system frees it when it dies.
 
     Raises:
         StudyError: on entering, when another launcher holds it; names its process and host.
@@ -156,7 +165,8 @@ class StudyLock:
             self._file.close()
             holder = lock_holder(self._folder) or {}
             raise StudyError(
-                f"{self._folder.path} is being run by process {holder.get('pid', '?')} on {holder.get('host', '?')}; "
+                f"{self._folder.path} is being run by process {holder.get('pid', '?')} on "
+                f"{holder.get('host', '?')}; "
                 "one launcher at a time: wait for it, or end it"
             )
         self._file.truncate(0)
@@ -165,7 +175,10 @@ class StudyLock:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._file.truncate(0)
         self._file.close()

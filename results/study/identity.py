@@ -11,7 +11,10 @@ MAY_CHANGE = ("budget.trials", "budget.time", "budget.retries", "budget.keep", "
 
 
 def identity(space: Space) -> dict[str, Any]:
-    """What makes a space this one and no other, as flat names; budgets that may be raised are left out."""
+    """What makes a space this one and no other, as flat names.
+
+    Budgets that may be raised are left out.
+    """
     flat = _flat(json.loads(json.dumps(space.to_dict())))
     return {name: value for name, value in flat.items() if not name.startswith(MAY_CHANGE)}
 
@@ -22,7 +25,10 @@ def other_name_text(kept: str, name: str) -> str:
 
 
 def other_space_text(kept: Mapping[str, Any], space: Space) -> str | None:
-    """What to say of a study that was begun with another space than this; nothing if it was begun with this one."""
+    """What to say of a study that was begun with another space than this.
+
+    Nothing if it was begun with this one.
+    """
     if kept == (mine := identity(space)):
         return None
     text = "this is a study of another space; give this one another --name. They differ in:"
@@ -32,7 +38,9 @@ def other_space_text(kept: Mapping[str, Any], space: Space) -> str | None:
 def differences(kept: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One line for each name whose value differs."""
     names = [name for name in sorted({*kept, *new}) if _shown(kept, name) != _shown(new, name)]
-    return [f"{name}: the study has {_shown(kept, name)}, now {_shown(new, name)}" for name in names]
+    return [
+        f"{name}: the study has {_shown(kept, name)}, now {_shown(new, name)}" for name in names
+    ]
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -42,7 +42,8 @@ def read_journal(path: Path, space: Space, objective: Objective) -> list[Record]
         objective: What it must have compared by.
 
     Raises:
-        StudyError: at the first line that a study of this space can't have written; names the file and the line.
+        StudyError: at the first line that a study of this space can't have written; names the file
+            and the line.
     """
     replay, records = Replay(space, objective), []
     for number, line in enumerate(_whole_lines(path), start=1):
@@ -52,7 +53,9 @@ def read_journal(path: Path, space: Space, objective: Objective) -> list[Record]
         except ValueError as error:
             raise StudyError(f"{path}:{number}: {error}") from error
         except RecursionError:
-            raise StudyError(f"{path}:{number}: a line must be a flat JSON object, got a deeply nested one") from None
+            raise StudyError(
+                f"{path}:{number}: a line must be a flat JSON object, got a deeply nested one"
+            ) from None
         records.append(record)
     return records
 
@@ -72,7 +75,9 @@ def _parsed(line: bytes) -> Record:
     try:
         record = _DECODER.decode(line.decode("utf-8"))
         if b"\\u" in line:
-            json.dumps(record, ensure_ascii=False).encode("utf-8")  # A lone surrogate can't be shown or written.
+            json.dumps(record, ensure_ascii=False).encode(
+                "utf-8"
+            )  # A lone surrogate can't be shown or written.
     except ValueError as error:
         raise ValueError(f"a line must be a JSON object in UTF-8: {error}") from error
     if not isinstance(record, dict):
@@ -92,12 +97,20 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats)
 
 def _take_in(replay: Replay, record: Record) -> None:
     operation, state = record.get("op_code"), record.get("state")
-    line = _LINES.get((operation, state)) if type(operation) is int and type(state) in (int, NoneType) else None
+    line = (
+        _LINES.get((operation, state))
+        if type(operation) is int and type(state) in (int, NoneType)
+        else None
+    )
     if line is None:
         got = {key: record[key] for key in ("op_code", "state") if key in record}
-        raise ValueError(f"op_code and state must be those of a line that a study writes, got {show(got)}")
+        raise ValueError(
+            f"op_code and state must be those of a line that a study writes, got {show(got)}"
+        )
     if record.keys() != line.keys:
-        raise ValueError(f"the keys must be {', '.join(line.keys)}, got {', '.join(map(show, record))}")
+        raise ValueError(
+            f"the keys must be {', '.join(line.keys)}, got {', '.join(map(show, record))}"
+        )
     for key, holds, words in line.checks:
         if not holds(record[key]):
             raise ValueError(f"{key} must be {words}, got {show(record[key])}")
@@ -132,8 +145,8 @@ _START_POINT = dict(
 _FINISH = _line(Replay.finish, "state", trial_id=WHOLE, values=VALUES, datetime_complete=TIME)
 _PARAM = {"param_name": TEXT, "param_value_internal": NUMBER, "distribution": TEXT}
 
-# All lines that a study writes, by operation and, where there is one, state. Optuna knows others, which it never asks
-# for: trials that are created finished, or deleted, would not be this study's.
+# All lines that a study writes, by operation and, where there is one, state. Optuna knows others,
+# which it never asks for: trials that are created finished, or deleted, would not be this study's.
 _LINES: dict[tuple[Any, Any], _Line] = {
     (Op.CREATE_STUDY, None): _line(Replay.create_study, study_name=TEXT, directions=DIRECTIONS),
     (Op.SET_STUDY_USER_ATTR, None): _line(Replay.set_study_attr, study_id=ZERO, user_attr=ONE),
@@ -144,10 +157,14 @@ _LINES: dict[tuple[Any, Any], _Line] = {
     (Op.SET_TRIAL_STATE_VALUES, TrialState.RUNNING): _line(
         Replay.run, "state", trial_id=WHOLE, values=NULL, datetime_start=TIME
     ),
-    (Op.SET_TRIAL_STATE_VALUES, TrialState.WAITING): _line(Replay.wait, "state", trial_id=WHOLE, values=NULL),
+    (Op.SET_TRIAL_STATE_VALUES, TrialState.WAITING): _line(
+        Replay.wait, "state", trial_id=WHOLE, values=NULL
+    ),
     (Op.SET_TRIAL_STATE_VALUES, TrialState.COMPLETE): _FINISH,
     (Op.SET_TRIAL_STATE_VALUES, TrialState.PRUNED): _FINISH,
     (Op.SET_TRIAL_STATE_VALUES, TrialState.FAIL): _FINISH,
-    (Op.SET_TRIAL_INTERMEDIATE_VALUE, None): _line(Replay.report, trial_id=WHOLE, step=WHOLE, intermediate_value=VALUE),
+    (Op.SET_TRIAL_INTERMEDIATE_VALUE, None): _line(
+        Replay.report, trial_id=WHOLE, step=WHOLE, intermediate_value=VALUE
+    ),
     (Op.SET_TRIAL_USER_ATTR, None): _line(Replay.set_trial_attr, trial_id=WHOLE, user_attr=ONE),
 }

@@ -55,16 +55,22 @@ def _is_value(value: object) -> bool:
 
 
 TEXT = Kind(lambda value: isinstance(value, str), "a text")
-WHOLE = Kind(lambda value: type(value) is int and -MAX_WHOLE <= value <= MAX_WHOLE, "a whole number")
+WHOLE = Kind(
+    lambda value: type(value) is int and -MAX_WHOLE <= value <= MAX_WHOLE, "a whole number"
+)
 NUMBER = Kind(lambda value: _is_value(value) and math.isfinite(value), "a finite number")
 VALUE = Kind(_is_value, "a number")
 VALUES = Kind(
-    lambda value: value is None or (isinstance(value, list) and all(map(_is_value, value))), "null or a list of numbers"
+    lambda value: value is None or (isinstance(value, list) and all(map(_is_value, value))),
+    "null or a list of numbers",
 )
 TIME = Kind(_is_time, "a date and time")
 ONE = Kind(_is_attribute, "an object with one key, and not deeply nested")
 NULL = Kind(lambda value: value is None, "null")
 EMPTY = Kind(lambda value: value == {}, "an empty object")
 ZERO = Kind(lambda value: is_whole(value) and value == 0, "0: a journal holds one study")
-DIRECTIONS = Kind(lambda value: isinstance(value, list) and len(value) == 1 and is_whole(value[0]), "one direction")
+DIRECTIONS = Kind(
+    lambda value: isinstance(value, list) and len(value) == 1 and is_whole(value[0]),
+    "one direction",
+)
 OBJECTIVE = Kind(_is_objective, f"{' or '.join(OBJECTIVE_DIRECTIONS)} with a metric's name")

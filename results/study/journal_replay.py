@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution, distribution_to_json
+from optuna.distributions import (
+    BaseDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
@@ -48,7 +53,9 @@ class _Searched(NamedTuple):
 
 
 class Replay:
-    """The study as far as the lines have told it; each method takes in a line whose fields are checked already.
+    """The study as far as the lines have told it.
+
+    Each method takes in a line whose fields are checked already.
 
     Raises:
         ValueError: when the line can't follow those before it.
@@ -66,7 +73,9 @@ class Replay:
         name, direction = record["study_name"], StudyDirection[self.objective.direction.upper()]
         if name != self.space.name:
             raise ValueError(other_name_text(name, self.space.name))
-        rule = f"directions must be {[direction.value]}, as the study is to {self.objective.direction}"
+        rule = (
+            f"directions must be {[direction.value]}, as the study is to {self.objective.direction}"
+        )
         _require(record["directions"] == [direction.value], rule, record["directions"])
         self.begun = True
 
@@ -90,33 +99,56 @@ class Replay:
     def enqueue_trial(self, record: Record) -> None:
         """A start point, to be tried when its turn comes."""
         number, start, fixed = self.starts, record["user_attrs"], record["system_attrs"]
-        _require(number < len(self.space.start), "a space's start points must each be tried once", start)
+        _require(
+            number < len(self.space.start), "a space's start points must each be tried once", start
+        )
         due, point = {START_KEY: number}, dict(self.space.start[number])
-        _require(start == due and is_whole(start[START_KEY]), f"user_attrs must be {show(due)}", start)
-        _require(fixed == {FIXED_KEY: point}, f"system_attrs must be {show({FIXED_KEY: point})}", fixed)
+        _require(
+            start == due and is_whole(start[START_KEY]), f"user_attrs must be {show(due)}", start
+        )
+        _require(
+            fixed == {FIXED_KEY: point}, f"system_attrs must be {show({FIXED_KEY: point})}", fixed
+        )
         self.starts += 1
         self._add(_Trial(TrialState.WAITING, start=point))
 
     def set_param(self, record: Record) -> None:
         """A parameter that takes part, in whichever order the space had them then, with a value that it can take."""
-        trial, name, value = self._running(record), record["param_name"], record["param_value_internal"]
+        trial, name, value = (
+            self._running(record),
+            record["param_name"],
+            record["param_value_internal"],
+        )
         asked = self.searched.get(name)
         if asked is None or not _takes_part(asked.parameter, trial.values):
-            raise ValueError(f"param_name must be one of {', '.join(self._lacking(trial)) or 'none'}, got {show(name)}")
+            raise ValueError(
+                f"param_name must be one of {', '.join(self._lacking(trial)) or 'none'}, got "
+                f"{show(name)}"
+            )
         if name in trial.values:
             raise ValueError(f"the trial must have each parameter once, got {show(name)} again")
         _check_spelling(asked, record["distribution"])
         if not _inside(asked.distribution, value):
-            raise ValueError(f"param_value_internal must be in {asked.distribution}, got {show(value)}")
+            raise ValueError(
+                f"param_value_internal must be in {asked.distribution}, got {show(value)}"
+            )
         if name in trial.start:
             pinned = asked.distribution.to_internal_repr(trial.start[name])
-            _require(value == pinned, f"param_value_internal must be the start point's, {show(pinned)}", value)
+            _require(
+                value == pinned,
+                f"param_value_internal must be the start point's, {show(pinned)}",
+                value,
+            )
         trial.values[name] = asked.parameter.cast(asked.distribution.to_external_repr(value))
 
     def run(self, record: Record) -> None:
         """A waiting trial begins, or goes on."""
         trial = self._trial(record)
-        _require(trial.state == TrialState.WAITING, "a trial that begins must be WAITING", trial.state.name)
+        _require(
+            trial.state == TrialState.WAITING,
+            "a trial that begins must be WAITING",
+            trial.state.name,
+        )
         trial.state = TrialState.RUNNING
 
     def wait(self, record: Record) -> None:
@@ -127,11 +159,17 @@ class Replay:
         """A value at an epoch that has none yet."""
         trial, epoch = self._running(record), record["step"]
         if not trial.reports and (lacking := self._lacking(trial)):
-            raise ValueError(f"a trial must have all its parameters before it reports, got none for {lacking[0]}")
-        _require(epoch not in trial.reports, "step must be an epoch that was not reported before", epoch)
+            raise ValueError(
+                f"a trial must have all its parameters before it reports, got none for {lacking[0]}"
+            )
+        _require(
+            epoch not in trial.reports, "step must be an epoch that was not reported before", epoch
+        )
         second = self.objective.second
         if second and not trial.second_noted and math.isfinite(record["intermediate_value"]):
-            raise ValueError(f"{second.name} must be noted before {self.objective.name} is reported")
+            raise ValueError(
+                f"{second.name} must be noted before {self.objective.name} is reported"
+            )
         trial.reports[epoch] = record["intermediate_value"]
 
     def set_trial_attr(self, record: Record) -> None:
@@ -140,7 +178,11 @@ class Replay:
         ((key, value),) = record["user_attr"].items()
         _require(key != START_KEY, f"{START_KEY} must be set when the trial is created", value)
         if key == PASSED_KEY:
-            _require(is_whole(value) and value in trial.reports, f"{PASSED_KEY} must be an epoch reported", value)
+            _require(
+                is_whole(value) and value in trial.reports,
+                f"{PASSED_KEY} must be an epoch reported",
+                value,
+            )
         elif is_second(key):
             self._check_second(trial, key, value)
             trial.second_noted = True
@@ -149,7 +191,11 @@ class Replay:
             trial.failed_for = value if key == REASON_KEY else trial.failed_for
 
     def _check_second(self, trial: _Trial, key: str, value: object) -> None:
-        _require(self.objective.second is not None, "a study of one objective must have no second value", key)
+        _require(
+            self.objective.second is not None,
+            "a study of one objective must have no second value",
+            key,
+        )
         _require(is_number(value), f"{key} must be a finite number", value)
         late = int(key.removeprefix(SECOND_KEY)) <= max(trial.reports, default=0)
         _require(not late, "a second value must stand before the report of its epoch", key)
@@ -157,10 +203,16 @@ class Replay:
     def finish(self, record: Record) -> None:
         """The end of a trial, with the value that follows from its reports."""
         trial, state = self._running(record), TrialState(record["state"])
-        _require(state != TrialState.FAIL or trial.failed_for is not None, "a failed trial must have a reason", None)
+        _require(
+            state != TrialState.FAIL or trial.failed_for is not None,
+            "a failed trial must have a reason",
+            None,
+        )
         values = self._final_values(trial, state)
         if record["values"] != values:
-            raise ValueError(f"values must be {show(values)}, as it reported, got {show(record['values'])}")
+            raise ValueError(
+                f"values must be {show(values)}, as it reported, got {show(record['values'])}"
+            )
         trial.state = state
 
     def _final_values(self, trial: _Trial, state: TrialState) -> list[float] | None:
@@ -182,13 +234,19 @@ class Replay:
 
     def _trial(self, record: Record) -> _Trial:
         number = record["trial_id"]
-        _require(0 <= number < len(self.trials), "trial_id must be that of a trial created before", number)
+        _require(
+            0 <= number < len(self.trials),
+            "trial_id must be that of a trial created before",
+            number,
+        )
         return self.trials[number]
 
     def _running(self, record: Record) -> _Trial:
         trial = self._trial(record)
         if trial.state is not TrialState.RUNNING:
-            raise ValueError(f"trial {record['trial_id']} must be RUNNING to be updated, got {trial.state.name}")
+            raise ValueError(
+                f"trial {record['trial_id']} must be RUNNING to be updated, got {trial.state.name}"
+            )
         return trial
 
     def _lacking(self, trial: _Trial) -> list[str]:
@@ -210,7 +268,10 @@ def _searched(parameter: Parameter) -> _Searched:
 
 
 def _check_spelling(due: _Searched, text: str) -> None:
-    """A distribution must be the space's; one that is only written otherwise is remembered, so as to be fast."""
+    """A distribution must be the space's.
+
+    One that is only written otherwise is remembered, so as to be fast.
+    """
     if text in due.spellings:
         return
     try:

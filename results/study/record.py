@@ -36,7 +36,9 @@ class StudyRecord:
     def condition(self) -> str:
         """What is going on: running, finished, interrupted (its launcher said goodbye) or dead (it did not)."""
         if self.holder is not None:
-            return f"running (process {self.holder.get('pid', '?')} on {self.holder.get('host', '?')})"
+            return (
+                f"running (process {self.holder.get('pid', '?')} on {self.holder.get('host', '?')})"
+            )
         finished = sum(trial.state.is_finished() for trial in self.trials)
         if finished >= self.description.space.budget.trials:
             return "finished"
@@ -49,13 +51,19 @@ def read_study(folder: StudyFolder) -> StudyRecord:
     """Read a study; nothing is written, so a study that runs is not disturbed.
 
     Raises:
-        StudyError: when there is no study in the folder, or its journal is damaged or another space's; names the line.
+        StudyError: when there is no study in the folder, or its journal is damaged or another
+            space's; names the line.
         SpaceError: when its `study.yaml` was edited into a wrong one.
     """
     description = read_description(folder)
     folder = replace(folder, mirror=description.checkpoints, begun_in=description.begun_in)
     holder = lock_holder(folder)
-    return StudyRecord(folder=folder, description=description, trials=read_trials(folder, description), holder=holder)
+    return StudyRecord(
+        folder=folder,
+        description=description,
+        trials=read_trials(folder, description),
+        holder=holder,
+    )
 
 
 def read_trials(folder: StudyFolder, description: Description) -> list[FrozenTrial]:

@@ -1,7 +1,8 @@
 """Proves that Ray, KubeRay, Slurm and launch.py take the cluster files: pytest tests/cluster/test_cluster_files.py.
 
-No cloud is asked: the files for `ray up` are checked by Ray's own schema, KubeRay's by its rules, and Slurm's script is
-run beside a `srun`, `scontrol`, `ray` and `python` that only write down how they were called.
+No cloud is asked: the files for `ray up` are checked by Ray's own schema, KubeRay's by its rules,
+and Slurm's script is run beside a `srun`, `scontrol`, `ray` and `python` that only write down how
+they were called.
 """
 
 import os
@@ -38,7 +39,11 @@ def text_of(name: str) -> str:
 def head_of(name: str) -> list[str]:
     """The comment that a file opens with, a shebang left out, one entry a line."""
     lines = [line for line in text_of(name).splitlines() if not line.startswith("#!")]
-    end = next(number for number, line in enumerate(lines) if not line.startswith("#") or line.startswith("#SBATCH"))
+    end = next(
+        number
+        for number, line in enumerate(lines)
+        if not line.startswith("#") or line.startswith("#SBATCH")
+    )
     return [line[1:] for line in lines[:end]]
 
 
@@ -62,7 +67,8 @@ def search_arguments(command: str) -> list[str]:
     return words[start + 1 :]
 
 
-# All files ------------------------------------------------------------------------------------------------------------
+# All files ----------------------------------------------------------------------------------------
+# --------------------
 
 
 @pytest.mark.parametrize("name", ALL_FILES)
@@ -80,9 +86,7 @@ def test_what_is_to_be_filled_in_is_said_and_is_all_that_is_missing(name: str) -
     head, body = "\n".join(head_of(name)), body_of(name)
     said = set(re.findall(r"YOUR_[A-Z_]+", head.split(" Fill in: ")[1]))
     assert set(re.findall(r"YOUR_[A-Z_]+", body)) == said
-    accounts = (
-        r"AKIA[A-Z0-9]{16}|\b(ami|fs|sg|subnet|vpc)-[0-9a-f]{6,}|\b\d{12}\b|\b\d+\.\d+\.\d+\.\d+\b|BEGIN [A-Z ]*KEY"
-    )
+    accounts = r"AKIA[A-Z0-9]{16}|\b(ami|fs|sg|subnet|vpc)-[0-9a-f]{6,}|\b\d{12}\b|\b\d+\.\d+\.\d+\.\d+\b|BEGIN [A-Z ]*KEY"
     assert re.search(accounts, text_of(name)) is None
 
 
@@ -91,18 +95,26 @@ def test_every_file_has_the_projects_ray_and_python(name: str) -> None:
     pins = r"(?:ray(?:\[[a-z,]+\])?==|rayproject/ray:|/rungs:|rayVersion: )([0-9.]+[0-9])"
     found = re.findall(pins, text_of(name))
     assert found and set(found) == {ray.__version__}
-    [pin] = [need for need in map(Requirement, PROJECT["project"]["dependencies"]) if need.name == "ray"]
+    [pin] = [
+        need for need in map(Requirement, PROJECT["project"]["dependencies"]) if need.name == "ray"
+    ]
     assert found[0] in pin.specifier
     extras = re.findall(r"ray\[([a-z,]+)\]==", text_of(name))
     assert extras and all(set(extra.split(",")) == pin.extras for extra in extras)
     pythons = re.findall(r"--python (3\.\d+)", text_of(name))
     pythons += [f"3.{minor}" for minor in re.findall(r":[0-9.]+-py3(\d+)", text_of(name))]
-    assert len(set(pythons)) == 1 and pythons[0] in SpecifierSet(PROJECT["project"]["requires-python"])
+    assert len(set(pythons)) == 1 and pythons[0] in SpecifierSet(
+        PROJECT["project"]["requires-python"]
+    )
 
 
 @pytest.mark.parametrize("name", ALL_FILES)
 def test_launch_py_takes_the_commands(name: str) -> None:
-    commands = [quoted for line in head_of(name) for quoted in re.findall(r"'([^']*launch\.py [^']*)'", line)]
+    commands = [
+        quoted
+        for line in head_of(name)
+        for quoted in re.findall(r"'([^']*launch\.py [^']*)'", line)
+    ]
     if name == "kuberay.yaml":
         commands = [ray_job()["spec"]["entrypoint"]]
     if name == "slurm.sbatch":
@@ -115,7 +127,8 @@ def test_launch_py_takes_the_commands(name: str) -> None:
     assert args.out == STUDIES.get(name, "runs")
 
 
-# `ray up` -------------------------------------------------------------------------------------------------------------
+# `ray up` -----------------------------------------------------------------------------------------
+# --------------------
 
 
 def cloud(name: str) -> dict[str, Any]:
@@ -155,16 +168,26 @@ def test_a_machine_gets_the_code_the_token_and_the_folder_of_the_studies(name: s
     assert mounts == {f"~/rungs/{part}": part for part in parts_of_the_code()}
     assert all((ROOT / part).exists() for part in mounts.values())
     commands = config["setup_commands"]
-    assert sum("RAY_AUTH_MODE=token" in command and "~/.bashrc" in command for command in commands) == 1
+    assert (
+        sum("RAY_AUTH_MODE=token" in command and "~/.bashrc" in command for command in commands)
+        == 1
+    )
     assert sum(" mount" in command and command.endswith(STUDIES[name]) for command in commands) == 1
     assert sum("--editable ~/rungs" in command for command in commands) == 1
-    assert not any("--dashboard-host" in command for command in config["head_start_ray_commands"])  # Loopback alone.
+    assert not any(
+        "--dashboard-host" in command for command in config["head_start_ray_commands"]
+    )  # Loopback alone.
 
 
 @pytest.mark.parametrize("name", CLOUDS)
 def test_bash_takes_the_commands_of_a_machine(name: str, tmp_path: Path) -> None:
     config = cloud(name)
-    commands = [command for key, several in config.items() if key.endswith("_commands") for command in several]
+    commands = [
+        command
+        for key, several in config.items()
+        if key.endswith("_commands")
+        for command in several
+    ]
     assert len(commands) > 10
     (tmp_path / "all.sh").write_text("\n".join(f"({command}\n)" for command in commands))
     subprocess.run(["bash", "-n", str(tmp_path / "all.sh")], check=True)
@@ -179,11 +202,16 @@ def test_both_clouds_set_up_a_machine_alike() -> None:
     assert set_up("aws.yaml") == set_up("gcp.yaml")
 
 
-# KubeRay --------------------------------------------------------------------------------------------------------------
+# KubeRay ------------------------------------------------------------------------------------------
+# --------------------
 
 
 def kubernetes(kind: str) -> dict[str, Any]:
-    [found] = [document for document in yaml.safe_load_all(text_of("kuberay.yaml")) if document["kind"] == kind]
+    [found] = [
+        document
+        for document in yaml.safe_load_all(text_of("kuberay.yaml"))
+        if document["kind"] == kind
+    ]
     return found
 
 
@@ -194,20 +222,30 @@ def ray_job() -> dict[str, Any]:
 def groups() -> dict[str, dict[str, Any]]:
     """The head's group and the workers', by name."""
     cluster = ray_job()["spec"]["rayClusterSpec"]
-    return {"head": cluster["headGroupSpec"], **{group["groupName"]: group for group in cluster["workerGroupSpecs"]}}
+    return {
+        "head": cluster["headGroupSpec"],
+        **{group["groupName"]: group for group in cluster["workerGroupSpecs"]},
+    }
 
 
 def test_a_ray_job_ends_its_cluster_and_is_tried_again() -> None:
     job = ray_job()
     assert job["apiVersion"] == "ray.io/v1"
-    assert re.fullmatch("[a-z]([-a-z0-9]{0,45}[a-z0-9])?", job["metadata"]["name"])  # KubeRay takes 47 characters.
+    assert re.fullmatch(
+        "[a-z]([-a-z0-9]{0,45}[a-z0-9])?", job["metadata"]["name"]
+    )  # KubeRay takes 47 characters.
     spec = job["spec"]
     assert spec["shutdownAfterJobFinishes"] is True and 0 <= spec["ttlSecondsAfterFinished"] <= 600
     assert spec["backoffLimit"] >= 1
     cluster = spec["rayClusterSpec"]
-    assert cluster["authOptions"] == {"mode": "token"} and cluster["rayVersion"]  # The one asks for the other.
+    assert (
+        cluster["authOptions"] == {"mode": "token"} and cluster["rayVersion"]
+    )  # The one asks for the other.
     assert cluster["enableInTreeAutoscaling"] is True
-    assert cluster["autoscalerOptions"]["version"] == "v2" and cluster["autoscalerOptions"]["idleTimeoutSeconds"] >= 60
+    assert (
+        cluster["autoscalerOptions"]["version"] == "v2"
+        and cluster["autoscalerOptions"]["idleTimeoutSeconds"] >= 60
+    )
 
 
 def test_gpu_pods_come_and_go_and_the_head_trains_nothing() -> None:
@@ -215,13 +253,18 @@ def test_gpu_pods_come_and_go_and_the_head_trains_nothing() -> None:
     assert head["rayStartParams"] == {"num-cpus": "0"}
     assert gpu["minReplicas"] == 0 < gpu["replicas"] <= gpu["maxReplicas"]
     for group in (head, gpu):
-        assert group["template"]["spec"]["restartPolicy"] == "Never"  # Autoscaler v2 takes no other.
+        assert (
+            group["template"]["spec"]["restartPolicy"] == "Never"
+        )  # Autoscaler v2 takes no other.
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
 
 
 def test_containers_are_as_kuberay_wants_them() -> None:
     containers = [group["template"]["spec"]["containers"] for group in groups().values()]
-    assert [[container["name"] for container in each] for each in containers] == [["ray-head"], ["ray-worker"]]
+    assert [[container["name"] for container in each] for each in containers] == [
+        ["ray-head"],
+        ["ray-worker"],
+    ]
     [head], [worker] = containers
     assert {port["name"]: port["containerPort"] for port in head["ports"]} == {
         "gcs-server": 6379,
@@ -244,25 +287,43 @@ def test_every_pod_has_the_volume_of_the_studies() -> None:
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         [mount] = pod["containers"][0]["volumeMounts"]
         assert set(volumes) == {mount["name"]}
-        assert volumes[mount["name"]]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        assert (
+            volumes[mount["name"]]["persistentVolumeClaim"]["claimName"]
+            == claim["metadata"]["name"]
+        )
         assert mount["mountPath"] == STUDIES["kuberay.yaml"]
 
 
 def test_the_image_is_built_from_rays_with_all_of_the_code() -> None:
     recipe = "\n".join(line.strip() for line in head_of("kuberay.yaml"))
     [tag] = re.findall(r"--tag (\S+)", recipe)
-    assert {group["template"]["spec"]["containers"][0]["image"] for group in groups().values()} == {tag}
+    assert {group["template"]["spec"]["containers"][0]["image"] for group in groups().values()} == {
+        tag
+    }
     assert f"\nFROM rayproject/ray:{tag.split(':')[1]}\n" in recipe
     assert tag.endswith("-gpu")
-    copied = [words.split() for words in re.findall(r"^COPY --chown=ray (.*)", recipe, re.MULTILINE)]
+    copied = [
+        words.split() for words in re.findall(r"^COPY --chown=ray (.*)", recipe, re.MULTILINE)
+    ]
     assert {part for *parts, _ in copied for part in parts} == parts_of_the_code()
-    assert all(target in ("./", *parts) for *parts, target in copied)  # COPY takes the inside of a folder.
+    assert all(
+        target in ("./", *parts) for *parts, target in copied
+    )  # COPY takes the inside of a folder.
     assert f"WORKDIR {Path(ray_job()['spec']['entrypoint'].split()[1]).parent}\n" in recipe
 
 
-# Slurm ----------------------------------------------------------------------------------------------------------------
+# Slurm --------------------------------------------------------------------------------------------
+# --------------------
 
-SBATCH_OPTIONS = {"job-name", "output", "nodes", "ntasks-per-node", "cpus-per-task", "gpus-per-node", "time"}
+SBATCH_OPTIONS = {
+    "job-name",
+    "output",
+    "nodes",
+    "ntasks-per-node",
+    "cpus-per-task",
+    "gpus-per-node",
+    "time",
+}
 SBATCH_OPTIONS |= {"signal", "requeue", "open-mode"}
 ARGUMENTS = ["--space", "my space.yaml", "--out", "runs", "--set", "optim.lr=0.1"]
 TOKEN = "0123abcd"
@@ -312,8 +373,13 @@ class Slurm:
             (folder / name).write_text(f"#!/bin/bash\n{script}")
             (folder / name).chmod(0o755)
 
-    def run(self, *, nodes: int = 2, code: int = 0, signals: str = "", missing: int = 0) -> tuple[int, list[str]]:
-        """Run the job once, perhaps without its so many-th node; its exit code, and what was called."""
+    def run(
+        self, *, nodes: int = 2, code: int = 0, signals: str = "", missing: int = 0
+    ) -> tuple[int, list[str]]:
+        """Run the job once, perhaps without its so many-th node.
+
+        Its exit code, and what was called.
+        """
         log = self.folder / "log"
         log.write_text("")
         environment = {
@@ -331,7 +397,13 @@ class Slurm:
         }
         command = ["bash", str(DEPLOY / "slurm.sbatch"), *ARGUMENTS]
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         return done.returncode, log.read_text().splitlines()
 
@@ -352,7 +424,9 @@ def test_slurm_takes_the_options() -> None:
     subprocess.run(["bash", "-n", str(DEPLOY / "slurm.sbatch")], check=True)
     lines = text.splitlines()
     assert lines[0] == "#!/bin/bash"
-    first_command = next(number for number, line in enumerate(lines) if line and not line.startswith("#"))
+    first_command = next(
+        number for number, line in enumerate(lines) if line and not line.startswith("#")
+    )
     places = [number for number, line in enumerate(lines) if line.startswith("#SBATCH")]
     assert max(places) < first_command  # Slurm reads none after it.
     options: dict[str, str] = {}
@@ -361,7 +435,9 @@ def test_slurm_takes_the_options() -> None:
         assert match and match[1] not in options, lines[place]
         options[match[1]] = match[2] or ""
     assert set(options) == SBATCH_OPTIONS
-    assert re.fullmatch(r"B:USR1@\d{2,}", options["signal"])  # B: to the script alone, which tells launch.py.
+    assert re.fullmatch(
+        r"B:USR1@\d{2,}", options["signal"]
+    )  # B: to the script alone, which tells launch.py.
     assert options["ntasks-per-node"] == "1"  # One Ray a node.
     assert options["open-mode"] == "append"  # A job that queues again goes on in the same log.
 
@@ -372,7 +448,9 @@ def test_the_head_starts_then_the_workers_then_the_search(slurm: Slurm) -> None:
     port = re.findall(r"--port=(\d+)", "\n".join(log))[0]
     address = f"192.168.0.7:{port}"
     assert 1024 < int(port) < 32768  # Below those that the system hands out.
-    steps = [re.sub(r" -.*", "", line) for line in log if not line.startswith(("argument", "scontrol"))]
+    steps = [
+        re.sub(r" -.*", "", line) for line in log if not line.startswith(("argument", "scontrol"))
+    ]
     token = f"token=token:{TOKEN}"
     assert steps == [
         "srun",
@@ -384,10 +462,17 @@ def test_the_head_starts_then_the_workers_then_the_search(slurm: Slurm) -> None:
         f"launch.py {token}",
     ]
     head, workers = [line for line in log if line.startswith("srun ")]
-    assert "--nodes=1 --ntasks=1 --nodelist=node-a ray start --head --node-ip-address=192.168.0.7 " in head
+    assert (
+        "--nodes=1 --ntasks=1 --nodelist=node-a ray start --head --node-ip-address=192.168.0.7 "
+        in head
+    )
     assert f"--nodes=1 --ntasks=1 --exclude=node-a ray start --address={address} " in workers
     for step in (head, workers):
-        assert "--export=ALL" in step and "--num-cpus=8 --num-gpus=4" in step and step.endswith("--block")
+        assert (
+            "--export=ALL" in step
+            and "--num-cpus=8 --num-gpus=4" in step
+            and step.endswith("--block")
+        )
     assert all(line.endswith(token) for line in log if line.startswith("ray start"))
     assert [line for line in log if line.startswith("argument=")] == [
         f"argument={word}" for word in ("launch.py", *ARGUMENTS, "--address", address)
@@ -406,19 +491,26 @@ def test_one_node_is_a_cluster_too(slurm: Slurm) -> None:
 def test_no_search_begins_when_a_node_is_missing(slurm: Slurm, missing: int) -> None:
     code, log = slurm.run(missing=missing)
     assert code == 1
-    assert not any(line.startswith(("launch.py", "argument")) for line in log) and requeues(log) == 0
+    assert (
+        not any(line.startswith(("launch.py", "argument")) for line in log) and requeues(log) == 0
+    )
 
 
-@pytest.mark.parametrize("code", [launch.EXIT_DONE, 1, launch.EXIT_MISTAKE, launch.EXIT_INTERRUPTED])
+@pytest.mark.parametrize(
+    "code", [launch.EXIT_DONE, 1, launch.EXIT_MISTAKE, launch.EXIT_INTERRUPTED]
+)
 def test_a_search_that_ends_by_itself_is_over(slurm: Slurm, code: int) -> None:
     given, log = slurm.run(nodes=1, code=code)
     assert given == code and requeues(log) == 0
 
 
 @pytest.mark.parametrize(
-    ("code", "again"), [(launch.EXIT_INTERRUPTED, 1), (143, 1), (0, 0), (1, 0), (launch.EXIT_MISTAKE, 0)]
+    ("code", "again"),
+    [(launch.EXIT_INTERRUPTED, 1), (143, 1), (0, 0), (1, 0), (launch.EXIT_MISTAKE, 0)],
 )
-def test_at_the_time_limit_an_unfinished_search_is_queued_again(slurm: Slurm, code: int, again: int) -> None:
+def test_at_the_time_limit_an_unfinished_search_is_queued_again(
+    slurm: Slurm, code: int, again: int
+) -> None:
     given, log = slurm.run(nodes=1, code=code, signals="USR1")
     assert given == code and requeues(log) == again
     assert log.count("launch.py stops") == 1  # A second signal would make it leave at once.

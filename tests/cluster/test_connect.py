@@ -73,9 +73,24 @@ def test_slots_are_at_most_those_wanted(wanted: int | None, slots: int) -> None:
 @pytest.mark.parametrize(
     ("cpus", "gpus", "resources", "arithmetic"),
     [
-        (2, 0, Resources(cpus=4), "each needs 4 CPUs and 0 GPUs on one machine; the machines have 2 CPUs and 0 GPUs"),
-        (2, 0, Resources(gpus=1), "each needs 1 CPUs and 1 GPUs on one machine; the machines have 2 CPUs and 0 GPUs"),
-        (8, 1, Resources(gpus=2), "each needs 1 CPUs and 2 GPUs on one machine; the machines have 8 CPUs and 1 GPUs"),
+        (
+            2,
+            0,
+            Resources(cpus=4),
+            "each needs 4 CPUs and 0 GPUs on one machine; the machines have 2 CPUs and 0 GPUs",
+        ),
+        (
+            2,
+            0,
+            Resources(gpus=1),
+            "each needs 1 CPUs and 1 GPUs on one machine; the machines have 2 CPUs and 0 GPUs",
+        ),
+        (
+            8,
+            1,
+            Resources(gpus=2),
+            "each needs 1 CPUs and 2 GPUs on one machine; the machines have 8 CPUs and 1 GPUs",
+        ),
         (
             8,
             0,
@@ -125,8 +140,10 @@ def test_a_group_that_never_fits_is_refused_with_the_arithmetic() -> None:
     with pytest.raises(StudyError) as caught:
         two.slots(Resources(workers=4))
     assert str(caught.value) == (
-        "no trial can ever be placed: each needs 4 workers, a worker 1 CPUs and 1 GPUs on one machine; the machines "
-        "have 4 CPUs and 1 GPUs; 4 CPUs and 1 GPUs, room for 2; lower resources.workers, cpus or gpus, or "
+        "no trial can ever be placed: each needs 4 workers, a worker 1 CPUs and 1 GPUs on one "
+        "machine; the machines "
+        "have 4 CPUs and 1 GPUs; 4 CPUs and 1 GPUs, room for 2; lower resources.workers, cpus or "
+        "gpus, or "
         "what else it asks for"
     )
     with pytest.raises(StudyError, match=r"need whole GPUs, got resources\.gpus=0\.5"):
@@ -153,12 +170,14 @@ def test_memory_and_other_resources_are_counted(resources: Resources, slots: int
     [
         (
             Resources(memory_gb=32),
-            "each needs 1 CPUs, 0 GPUs and 32 GB of memory on one machine; the machines have 8 CPUs, 0 GPUs and 16 GB "
+            "each needs 1 CPUs, 0 GPUs and 32 GB of memory on one machine; the machines have 8 "
+            "CPUs, 0 GPUs and 16 GB "
             "of memory, room for 0",
         ),
         (
             Resources(custom={"license": 1}),
-            "each needs 1 CPUs, 0 GPUs and 1 license on one machine; the machines have 8 CPUs, 0 GPUs and 0 license",
+            "each needs 1 CPUs, 0 GPUs and 1 license on one machine; the machines have 8 CPUs, 0 "
+            "GPUs and 0 license",
         ),
     ],
 )

@@ -61,7 +61,9 @@ def test_else_it_takes_a_spare_one_with_its_processes(
 def test_without_any_the_message_names_tmpdir(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", "/proc/none")
     monkeypatch.setattr(local_ray, "SPARE_FOLDERS", ("/proc/a", "/proc/b"))
-    with pytest.raises(StudyError, match=r"got /proc/none/ray, and .* /proc/a nor /proc/b do; set TMPDIR"):
+    with pytest.raises(
+        StudyError, match=r"got /proc/none/ray, and .* /proc/a nor /proc/b do; set TMPDIR"
+    ):
         local_ray.ray_folder()
 
 
@@ -81,7 +83,9 @@ def test_a_token_that_no_home_can_keep_is_told_by_the_command_that_is_named() ->
     assert path.parent.stat().st_mode & 0o077 == 0
 
 
-def test_a_token_that_is_there_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_token_that_is_there_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     local_ray.ensure_token()
     kept = (tmp_path / ".ray" / "auth_token").read_text()
@@ -94,7 +98,9 @@ def test_a_token_that_is_there_is_left_alone(monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "auto"])
-def test_an_address_where_nobody_listens_is_told_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_where_nobody_listens_is_told_at_once(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(StudyError, match=f"no Ray cluster can be joined at {address}: .*refused"):
         connect(address)

@@ -21,7 +21,9 @@ def exported() -> set[str]:
     for node in ast.walk(ast.parse((CLUSTER / "metrics.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ENDINGS:
             assert isinstance(node.args[0], ast.Constant)
-            names |= {f"ray_{node.args[0].value!s}{ending}" for ending in ENDINGS[ast.unparse(node.func)]}
+            names |= {
+                f"ray_{node.args[0].value!s}{ending}" for ending in ENDINGS[ast.unparse(node.func)]
+            }
     return names
 
 
@@ -34,7 +36,10 @@ def test_every_question_of_the_page_is_about_a_metric_that_is_there() -> None:
         re.sub("_(bucket|sum|count|total)$", "", name) for name in exported()
     }, "every metric is shown"
     tags = {
-        tag.strip() for question in questions for by in re.findall(r"by \(([^)]*)\)", question) for tag in by.split(",")
+        tag.strip()
+        for question in questions
+        for by in re.findall(r"by \(([^)]*)\)", question)
+        for tag in by.split(",")
     }
     assert tags <= TAGS
     assert len({panel["id"] for panel in page["panels"]}) == len(page["panels"])
@@ -42,7 +47,9 @@ def test_every_question_of_the_page_is_about_a_metric_that_is_there() -> None:
 
 def test_no_panels_lie_on_each_other() -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in json.loads((CLUSTER / "monitoring" / "grafana.json").read_text(encoding="utf-8"))["panels"]:
+    for panel in json.loads((CLUSTER / "monitoring" / "grafana.json").read_text(encoding="utf-8"))[
+        "panels"
+    ]:
         place = panel["gridPos"]
         cells = {
             (x, y)
@@ -54,6 +61,8 @@ def test_no_panels_lie_on_each_other() -> None:
 
 
 def test_prometheus_looks_where_ray_lists_its_nodes() -> None:
-    config = yaml.safe_load((CLUSTER / "monitoring" / "prometheus.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load(
+        (CLUSTER / "monitoring" / "prometheus.yaml").read_text(encoding="utf-8")
+    )
     (job,) = config["scrape_configs"]
     assert job["file_sd_configs"] == [{"files": ["/tmp/ray/prom_metrics_service_discovery.json"]}]

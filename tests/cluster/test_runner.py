@@ -32,14 +32,18 @@ def test_a_study_that_goes_on_keeps_its_origin_and_takes_the_new_budget(tmp_path
     folder = StudyFolder(tmp_path / "a study")
     first = replace(described(small_space()), origin={"command": "the first"})
     opened(folder, first)
-    more = replace(first.space, budget=replace(first.space.budget, trials=first.space.budget.trials + 1))
+    more = replace(
+        first.space, budget=replace(first.space.budget, trials=first.space.budget.trials + 1)
+    )
     opened(folder, replace(first, space=more, origin={"command": "the second"}))
     read = read_description(folder)
     assert read.origin["command"] == "the first"
     assert read.space.budget.trials == first.space.budget.trials + 1
 
 
-def test_a_crash_before_the_journal_leaves_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_before_the_journal_leaves_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def crash(*arguments: object) -> None:
         raise KeyboardInterrupt
 
@@ -92,7 +96,9 @@ def test_fewer_trials_than_there_are_is_refused_and_changes_nothing(tmp_path: Pa
     opened(folder, described(space))
     before = folder.description.read_bytes()
     fewer = replace(space, budget=replace(space.budget, trials=2))
-    with pytest.raises(StudyError, match=r"has 4 trials already: budget\.trials must not be below that, got 2"):
+    with pytest.raises(
+        StudyError, match=r"has 4 trials already: budget\.trials must not be below that, got 2"
+    ):
         opened(folder, described(fewer))
     assert folder.description.read_bytes() == before
 

@@ -19,7 +19,9 @@ class Changing:
         self.machines = machines
 
     def __call__(self) -> Cluster:
-        return Cluster(nodes=tuple(Node(offers={"CPU": 1, "memory": 8e9}) for _ in range(self.machines)))
+        return Cluster(
+            nodes=tuple(Node(offers={"CPU": 1, "memory": 8e9}) for _ in range(self.machines))
+        )
 
 
 @pytest.fixture
@@ -66,7 +68,13 @@ def test_a_cluster_that_grows_is_used(changing: Changing) -> None:
 def test_it_grows_to_what_is_wanted_and_no_further(changing: Changing) -> None:
     slots = slots_of(changing, wanted=4)
     changing.machines = 9
-    assert [slots.take(str(trial)) is not None for trial in range(5)] == [True, True, True, True, False]
+    assert [slots.take(str(trial)) is not None for trial in range(5)] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_when_a_machine_is_lost_the_next_place_that_is_left_is_let_go(changing: Changing) -> None:

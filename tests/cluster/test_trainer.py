@@ -37,7 +37,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setattr(sys, "path", list(sys.path))
-    method, handlers = multiprocessing.get_start_method(allow_none=True), signal.getsignal(signal.SIGTERM)
+    method, handlers = (
+        multiprocessing.get_start_method(allow_none=True),
+        signal.getsignal(signal.SIGTERM),
+    )
     multiprocessing.set_start_method(None, force=True)
     before = Path.cwd()
     yield home
@@ -117,7 +120,8 @@ def test_a_trial_sees_the_folder_that_the_search_was_started_from(home: Path) ->
     "code",
     [
         "os.chdir(folder)",
-        "os.chdir(folder); Path('x').touch(); os.remove('x'); os.chdir('/'); import shutil; shutil.rmtree(folder)",
+        "os.chdir(folder); Path('x').touch(); os.remove('x'); os.chdir('/'); import shutil; "
+        "shutil.rmtree(folder)",
         "multiprocessing.set_start_method('spawn')",
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
         "torch.set_default_dtype(torch.float64)",
@@ -126,7 +130,8 @@ def test_a_trial_sees_the_folder_that_the_search_was_started_from(home: Path) ->
         "import warnings; warnings.simplefilter('error')",
         "sys.stdout = open(os.devnull, 'w'); sys.stdout.close()",
         "os.umask(0o777)",
-        "signal.signal(signal.SIGALRM, lambda *_: os._exit(9)); signal.setitimer(signal.ITIMER_REAL, 0.5)",
+        "signal.signal(signal.SIGALRM, lambda *_: os._exit(9)); "
+        "signal.setitimer(signal.ITIMER_REAL, 0.5)",
         "torch.set_num_threads(3)",
         "import logging; logging.disable(logging.CRITICAL); logging.basicConfig(force=True)",
     ],
@@ -140,21 +145,29 @@ def test_what_one_trial_changes_of_the_process_the_next_does_not_see(home: Path,
         "assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN\n"
         "assert torch.zeros(1).dtype == torch.float32 and torch.zeros(1).device.type == 'cpu'\n"
         "import numpy, warnings; numpy.log(numpy.zeros(1)); warnings.warn('x'); print('y')\n"
-        "Path('new').write_text('x'); assert os.stat('new').st_mode & 0o600 == 0o600; os.remove('new')\n"
+        "Path('new').write_text('x'); assert os.stat('new').st_mode & 0o600 == 0o600; "
+        "os.remove('new')\n"
         "assert torch.get_num_threads() == 1\n"
     )
     for number, each in enumerate((seen, code, seen)):
-        assert [outcome.failed for outcome in outcomes(trainer, job(home, module, each, number))] == [None] * 3
+        assert [
+            outcome.failed for outcome in outcomes(trainer, job(home, module, each, number))
+        ] == [None] * 3
     if "setitimer" in code:
         time.sleep(0.6)  # The alarm would have ended this process.
 
 
 def test_what_the_import_set_up_stays_from_trial_to_trial(home: Path) -> None:
     (home / "code").mkdir()
-    module, trainer = write(home, "os.chdir('code'); multiprocessing.set_start_method('spawn')"), LocalTrainer()
+    module, trainer = (
+        write(home, "os.chdir('code'); multiprocessing.set_start_method('spawn')"),
+        LocalTrainer(),
+    )
     seen = "assert Path.cwd().name == 'code'; assert multiprocessing.get_start_method() == 'spawn'"
     for number, each in enumerate((seen, "os.chdir('/')", seen)):
-        assert [outcome.failed for outcome in outcomes(trainer, job(home, module, each, number))] == [None] * 3
+        assert [
+            outcome.failed for outcome in outcomes(trainer, job(home, module, each, number))
+        ] == [None] * 3
 
 
 def test_a_module_that_exits_is_told_by_each_trial(home: Path) -> None:

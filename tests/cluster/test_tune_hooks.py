@@ -25,13 +25,17 @@ def callback() -> StudyCallback:
     return StudyCallback(unused, unused, unused, Halt(None))
 
 
-def test_no_other_callback_watches_the_trials(callback: StudyCallback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_callback_watches_the_trials(
+    callback: StudyCallback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in TUNE_SETTINGS.items():
         monkeypatch.setenv(name, value)
     assert _create_default_callbacks([callback]) == [callback]
 
 
-def test_a_finished_trial_is_let_go(callback: StudyCallback, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_trial_is_let_go(
+    callback: StudyCallback, capsys: pytest.CaptureFixture[str]
+) -> None:
     trial = Trial("any", stub=True)
     known, result = weakref.ref(trial), {"done": True, "value": 1.0}
     callback.on_trial_result(1, [trial], trial, result)

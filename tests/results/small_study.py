@@ -42,7 +42,9 @@ def small_space(name: str = "small", **budget: Any) -> Space:
 def described(space: Space) -> Description:
     """The study's description, as `launch.py` would make it."""
     here = str(Path(__file__).parent)
-    return Description(space=space, objective=OBJECTIVE, import_paths=(here,), origin={"command": "test"})
+    return Description(
+        space=space, objective=OBJECTIVE, import_paths=(here,), origin={"command": "test"}
+    )
 
 
 def open_study(path: Path, space: Space | None = None) -> Study:

@@ -133,7 +133,9 @@ def task_study(
     space = space_from_mapping(mapping, name="tiny", file="tiny.yaml")
     objective, folder = accept(space), StudyFolder(path)
     study = Study(folder, space, objective, import_paths)
-    Description(space=space, objective=objective, import_paths=import_paths, origin={"commit": "abc"}).write(folder)
+    Description(
+        space=space, objective=objective, import_paths=import_paths, origin={"commit": "abc"}
+    ).write(folder)
     while (trial := study.next_trial()) is not None:
         for report in run(study.job(trial)):
             study.report(trial.number, report.epoch, report.metrics[objective.name])
@@ -145,4 +147,6 @@ def user_study(path: Path, **options: Any) -> StudyRecord:
     code = path.parent / "my code"
     code.mkdir(exist_ok=True)
     (code / "user_task.py").write_text(USER_TASK)
-    return task_study(path, "user_task:UserTask", {}, max_epochs=2, import_paths=(str(code),), **options)
+    return task_study(
+        path, "user_task:UserTask", {}, max_epochs=2, import_paths=(str(code),), **options
+    )

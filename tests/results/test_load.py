@@ -66,7 +66,9 @@ def told_by_a_new_process(folders: list[Path], cwd: Path) -> list[dict[str, Any]
     cwd.mkdir()
     command = [sys.executable, "-c", IN_A_NEW_PROCESS, *map(str, folders), "told.pt"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return torch.load(cwd / "told.pt", weights_only=True)
 
@@ -93,9 +95,14 @@ def test_a_new_process_predicts_what_the_best_checkpoint_does(tmp_path: Path) ->
         task_study(tmp_path / "images", "image_classifier", TINY["image_classifier"]),
         user_study(tmp_path / "user"),
     ]
-    folders = [export_study(record, tmp_path / f"it's [a] folder ✓{i}")[0].path for i, record in enumerate(records)]
+    folders = [
+        export_study(record, tmp_path / f"it's [a] folder ✓{i}")[0].path
+        for i, record in enumerate(records)
+    ]
     torch.set_num_threads(1)
-    for record, told in zip(records, told_by_a_new_process(folders, tmp_path / "elsewhere"), strict=True):
+    for record, told in zip(
+        records, told_by_a_new_process(folders, tmp_path / "elsewhere"), strict=True
+    ):
         assert torch.equal(told["outputs"], outputs_of_checkpoint(record))
         best = record.ranked()[0]
         assert (told["epoch"], told["value"]) == (best.epoch, best.value)
@@ -111,7 +118,10 @@ def test_tied_weights_and_extra_state_come_back(exported: Path) -> None:
 def test_an_export_without_weights_loads_what_training_again_gave(tmp_path: Path) -> None:
     record = user_study(tmp_path / "s", trials=2, keep=1)
     folder = export_study(record, tmp_path / "to")[1].path
-    with pytest.raises(StudyError, match=rf"has no {WEIGHTS}; train it again.*python launch\.py train .*config\.yaml"):
+    with pytest.raises(
+        StudyError,
+        match=rf"has no {WEIGHTS}; train it again.*python launch\.py train .*config\.yaml",
+    ):
         load_exported(folder)
     retrain(folder / CONFIG, seed=None, console=Console(file=io.StringIO()))
     loaded = load_exported(folder)
@@ -147,7 +157,9 @@ def test_a_damaged_weights_file_is_refused(exported: Path, damage: str) -> None:
     if damage == "folder":
         path.mkdir()
     else:
-        path.write_bytes({"empty": b"", "cut": content[:-5], "garbage": b"\x80\x04pickle" * 9}[damage])
+        path.write_bytes(
+            {"empty": b"", "cut": content[:-5], "garbage": b"\x80\x04pickle" * 9}[damage]
+        )
     with pytest.raises(StudyError, match=rf"{WEIGHTS} is damaged: "):
         load_exported(exported)
 
@@ -155,18 +167,25 @@ def test_a_damaged_weights_file_is_refused(exported: Path, damage: str) -> None:
 def test_another_exports_weights_are_refused(exported: Path) -> None:
     tensors = load_file(exported / WEIGHTS)
     save_file(tensors, exported / WEIGHTS, metadata={"format": "pt"})
-    with pytest.raises(StudyError, match="is not the model of the configuration beside it: its rungs_format must be 1"):
+    with pytest.raises(
+        StudyError,
+        match="is not the model of the configuration beside it: its rungs_format must be 1",
+    ):
         load_exported(exported)
 
 
 def test_weights_that_do_not_fit_are_refused(exported: Path) -> None:
     text = (exported / CONFIG).read_text()
     (exported / CONFIG).write_text(text.replace("model.width: 4", "model.width: 6"))
-    with pytest.raises(StudyError, match=r"weights don't fit the configuration's model: .*size mismatch"):
+    with pytest.raises(
+        StudyError, match=r"weights don't fit the configuration's model: .*size mismatch"
+    ):
         load_exported(exported)
 
 
-def test_an_export_brings_its_tasks_code_along(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_brings_its_tasks_code_along(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     shutil.rmtree(tmp_path / "my code")
     moved = exported.rename(tmp_path / "elsewhere")
@@ -176,16 +195,23 @@ def test_an_export_brings_its_tasks_code_along(exported: Path, tmp_path: Path, m
     assert Path(str(module.__file__)) == moved / "code" / "user_task.py"
 
 
-def test_a_task_that_is_gone_is_refused(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_is_gone_is_refused(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.rmtree(tmp_path / "my code")
     shutil.rmtree(exported / "code")
     monkeypatch.delitem(sys.modules, "user_task")
-    with pytest.raises(StudyError, match="can't be loaded: task 'user_task:UserTask': there is no module 'user_task'"):
+    with pytest.raises(
+        StudyError,
+        match="can't be loaded: task 'user_task:UserTask': there is no module 'user_task'",
+    ):
         load_exported(exported)
 
 
 def test_data_that_are_gone_are_told(tmp_path: Path) -> None:
-    folder = export_study(task_study(tmp_path / "s", "segmentation", TINY["segmentation"]), tmp_path / "to")[0].path
+    folder = export_study(
+        task_study(tmp_path / "s", "segmentation", TINY["segmentation"]), tmp_path / "to"
+    )[0].path
     text = (folder / CONFIG).read_text()
     (folder / CONFIG).write_text(text.replace("data.path: null", "data.path: /no/where"))
     with pytest.raises(StudyError, match="can't be loaded: /no/where"):

@@ -35,7 +35,9 @@ DRAWN: list[tuple[list[float], list[int]]] = []
 class Drawn(Line):
     """The line, drawn as one plot a row."""
 
-    def pictures(self, config: LineConfig, model: nn.Module, splits: Splits, rows: Sequence[int]) -> dict[str, Figure]:
+    def pictures(
+        self, config: LineConfig, model: nn.Module, splits: Splits, rows: Sequence[int]
+    ) -> dict[str, Figure]:
         assert not model.training
         DRAWN.append((cast(nn.Linear, model).weight.flatten().tolist(), list(rows)))
         figures = {f"row {row}": Figure(figsize=(2, 2)) for row in rows}
@@ -46,7 +48,9 @@ class Drawn(Line):
 
 def space_of(task: str) -> Space:
     mapping = {
-        "task": f"{__name__}:{task}" if task == "Drawn" else f"tests.trainables.test_training:{task}",
+        "task": f"{__name__}:{task}"
+        if task == "Drawn"
+        else f"tests.trainables.test_training:{task}",
         "parameters": {"optim.lr": {"float": [0.01, 0.1]}},
         "start": [{"optim.lr": 0.01}, {"optim.lr": 0.1}],
         "fixed": {"optim.scheduler": "constant"},
@@ -79,12 +83,16 @@ def test_the_best_trials_model_is_drawn_for_the_rows_asked_for(tmp_path: Path) -
     assert rows == [3, 5]
 
 
-def test_a_trial_whose_model_is_not_kept_is_refused_by_naming_those_that_are(tmp_path: Path) -> None:
+def test_a_trial_whose_model_is_not_kept_is_refused_by_naming_those_that_are(
+    tmp_path: Path,
+) -> None:
     record = studied(tmp_path)
     with pytest.raises(StudyError, match="trial 0 is not one whose model is kept; those are 1"):
         draw(record, trial=0, rows=[0])
     record.folder.trial(1).delete_checkpoint()
-    with pytest.raises(StudyError, match="there is no trial whose model is kept; those are none yet"):
+    with pytest.raises(
+        StudyError, match="there is no trial whose model is kept; those are none yet"
+    ):
         draw(record, trial=None, rows=[0])
 
 
@@ -104,7 +112,9 @@ def test_a_model_of_another_configuration_is_refused(tmp_path: Path) -> None:
     record = studied(tmp_path)
     best = record.folder.trial(1).best
     torch.save(torch.load(best, weights_only=True) | {"model": {"another": torch.ones(1)}}, best)
-    with pytest.raises(StudyError, match=r"best\.pt: the weights don't fit the configuration's model: .*another"):
+    with pytest.raises(
+        StudyError, match=r"best\.pt: the weights don't fit the configuration's model: .*another"
+    ):
         draw(record, trial=None, rows=[0])
 
 
@@ -123,13 +133,17 @@ def test_the_report_has_the_best_trial_drawn_once_for_each_model(tmp_path: Path)
     before = len(DRAWN)
     assert draw_best(folder) is None and draw_best(folder) is None
     assert len(DRAWN) == before + 1
-    assert sorted(path.name for path in folder.pictures.glob("*.png")) == [f"trial-0001-row {row}.png" for row in ROWS]
+    assert sorted(path.name for path in folder.pictures.glob("*.png")) == [
+        f"trial-0001-row {row}.png" for row in ROWS
+    ]
     folder.trial(1).best.touch()
     assert draw_best(folder) is None
     assert len(DRAWN) == before + 2
 
 
-def test_pictures_whose_drawing_was_cut_short_are_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_whose_drawing_was_cut_short_are_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = studied(tmp_path).folder
     before = len(DRAWN)
 
@@ -145,11 +159,15 @@ def test_pictures_whose_drawing_was_cut_short_are_drawn_again(tmp_path: Path, mo
     assert len(list(folder.pictures.glob("*.png"))) == len(ROWS)
 
 
-def test_the_report_says_why_a_picture_is_missing_only_where_there_should_be_one(tmp_path: Path) -> None:
+def test_the_report_says_why_a_picture_is_missing_only_where_there_should_be_one(
+    tmp_path: Path,
+) -> None:
     folder = studied(tmp_path).folder
     assert draw_best(studied(tmp_path / "none", task="Line").folder) is None
     with StudyLock(folder):
-        assert draw_best(folder) is None and not folder.pictures.exists(), "the search may need the machine"
+        assert draw_best(folder) is None and not folder.pictures.exists(), (
+            "the search may need the machine"
+        )
     folder.trial(1).best.write_bytes(b"no checkpoint")
     assert "best.pt can't be read" in (draw_best(folder) or "")
     text = folder.description.read_text().replace(__name__, "no.such.module")
@@ -160,12 +178,19 @@ def test_the_report_says_why_a_picture_is_missing_only_where_there_should_be_one
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     study = studied(tmp_path)
     study.folder.pictures.touch()
-    with pytest.raises(StudyError, match="pictures can't be written: File exists; copy the study and draw there"):
+    with pytest.raises(
+        StudyError, match="pictures can't be written: File exists; copy the study and draw there"
+    ):
         draw(study, trial=None, rows=ROWS)
 
 
 def test_pictures_are_drawn_to_files_whatever_a_notebooks_environment_says() -> None:
-    code = "import launch; launch.main(['spaces']); from matplotlib import pyplot; print(pyplot.get_backend())"
+    code = (
+        "import launch; launch.main(['spaces']); from matplotlib import pyplot; "
+        "print(pyplot.get_backend())"
+    )
     environment = {**os.environ, "MPLBACKEND": "module://a_backend_that_only_a_notebook_has"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert done.stdout.splitlines()[-1].lower() == "agg", done.stderr

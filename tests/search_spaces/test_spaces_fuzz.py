@@ -46,7 +46,22 @@ SCALARS = [
         "1:30",
         "2024-01-01",
     ),
-    *("a", "b", "lr", "dim", "''", "'1'", "1h", "0s", "1.0e+308", "-1.0e+308", "5.0e-324", "💥", "\ufeff", "\ud7ff"),
+    *(
+        "a",
+        "b",
+        "lr",
+        "dim",
+        "''",
+        "'1'",
+        "1h",
+        "0s",
+        "1.0e+308",
+        "-1.0e+308",
+        "5.0e-324",
+        "💥",
+        "\ufeff",
+        "\ud7ff",
+    ),
     *(
         "[]",
         "{}",
@@ -67,13 +82,20 @@ SCALARS = [
     ),
     *("?", ":", ",", "#", "%", "@", "`", "-", "\\", '"', "'", "\t", "\0", ""),
 ]
-TOKENS = [token for line in TEXT.splitlines() for token in line.replace("[", " ").replace("{", " ").split()]
+TOKENS = [
+    token
+    for line in TEXT.splitlines()
+    for token in line.replace("[", " ").replace("{", " ").split()
+]
 NUMBER = st.integers(0, 10_000)
 MUTATION = st.tuples(st.integers(0, 6), NUMBER, NUMBER, st.sampled_from([*SCALARS, *TOKENS]))
 
 
 def mutate(text: str, kind: int, at: int, to: int, scalar: str) -> str:
-    """Delete, double or replace a line; delete, insert or replace a character; or replace a word."""
+    """Delete, double or replace a line; delete, insert or replace a character.
+
+    Or replace a word.
+    """
     lines = text.splitlines(keepends=True) or ["\n"]
     row, column = at % len(lines), at % (len(text) + 1)
     if kind < 3:
@@ -90,7 +112,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.lists(MUTATION, min_size=1, max_size=3))
-@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 def test_a_mangled_space_loads_or_names_the_places_of_its_mistakes(
     file: Path, mutations: list[tuple[int, int, int, str]]
 ) -> None:

@@ -69,12 +69,16 @@ def test_a_space_is_what_its_file_says(base: Path) -> None:
     assert space.budget == Budget(trials=32, max_epochs=18, time_s=5400)
     assert (space.search, space.resources) == (Search(), Resources(gpus=0.25))
     assert names(space) == ["optim.lr", "optim.scheduler", "optim.restart_epochs", "data.mix"]
-    assert space.parameters[0] == Parameter(name="optim.lr", kind="float", low=5e-5, high=5e-3, log=True)
+    assert space.parameters[0] == Parameter(
+        name="optim.lr", kind="float", low=5e-5, high=5e-3, log=True
+    )
     assert space.parameters[3].when == {"optim.restart_epochs": (2, 3)}
     assert space.fixed == {"data.batch_size": 64, "data.sizes": [1, 2.5, "no", None]}
 
 
-def test_a_space_comes_back_from_its_mapping_its_file_and_a_pickle(base: Path, tmp_path: Path) -> None:
+def test_a_space_comes_back_from_its_mapping_its_file_and_a_pickle(
+    base: Path, tmp_path: Path
+) -> None:
     space = load_space(base)
     assert space_from_mapping(space.to_dict(), name=space.name, file=space.file) == space
     written = write(tmp_path / "study.yaml", dump_yaml(space.to_dict()))
@@ -84,7 +88,9 @@ def test_a_space_comes_back_from_its_mapping_its_file_and_a_pickle(base: Path, t
 
 def test_a_mapping_without_places_is_told_by_its_file() -> None:
     with pytest.raises(SpaceError) as caught:
-        space_from_mapping({"task": "t", "parameters": {"a": 3}, "extends": "b"}, name="s", file="dir/s.yaml")
+        space_from_mapping(
+            {"task": "t", "parameters": {"a": 3}, "extends": "b"}, name="s", file="dir/s.yaml"
+        )
     assert len(caught.value.problems) == 3
     assert all(problem.startswith("s.yaml: ") for problem in caught.value.problems)
 
@@ -105,7 +111,9 @@ def test_the_value_objects_check_themselves() -> None:
 
 def test_a_child_changes_what_it_names_and_inherits_the_rest(base: Path) -> None:
     space = child(
-        base, "objective: {minimize: loss}\nsearch: {reduction: 4}\nbudget: {trials: 3, time: null}\nseed: 1\n"
+        base,
+        "objective: {minimize: loss}\nsearch: {reduction: 4}\nbudget: {trials: 3, time: "
+        "null}\nseed: 1\n",
     )
     assert space.objective == Objective(name="loss", direction="minimize")
     assert space.search == Search(reduction=4)
@@ -130,7 +138,10 @@ def test_a_child_fixes_a_parameter_and_the_start_points_forget_it(base: Path) ->
 def test_a_child_removes_a_parameter_by_null(base: Path) -> None:
     space = child(base, "parameters: {optim.lr: null}\n")
     assert "optim.lr" not in {*names(space), *space.fixed}
-    assert space.start == ({"optim.scheduler": "cosine"}, {"optim.scheduler": "restarts", "optim.restart_epochs": 2})
+    assert space.start == (
+        {"optim.scheduler": "cosine"},
+        {"optim.scheduler": "restarts", "optim.restart_epochs": 2},
+    )
 
 
 def test_a_child_searches_what_its_parent_fixed(base: Path) -> None:
@@ -149,7 +160,9 @@ def test_fixing_settles_the_conditions_on_it(base: Path) -> None:
 
 
 def test_removing_what_others_wait_for_is_told_where_they_wait(base: Path) -> None:
-    with pytest.raises(SpaceError, match=r"^base\.yaml:4: optim\.restart_epochs: a name in when must be one of"):
+    with pytest.raises(
+        SpaceError, match=r"^base\.yaml:4: optim\.restart_epochs: a name in when must be one of"
+    ):
         child(base, "parameters: {optim.scheduler: null}\nstart: []\n")
 
 
@@ -162,7 +175,9 @@ def test_a_space_extends_one_that_extends_another(base: Path) -> None:
 def test_a_circle_of_spaces_is_refused(tmp_path: Path) -> None:
     for name, above in (("a", "b"), ("b", "c"), ("c", "a")):
         write(tmp_path / f"{name}.yaml", f"extends: {above}\n")
-    with pytest.raises(SpaceError, match=r"must not lead in a circle, got a\.yaml -> b\.yaml -> c\.yaml -> a\.yaml"):
+    with pytest.raises(
+        SpaceError, match=r"must not lead in a circle, got a\.yaml -> b\.yaml -> c\.yaml -> a\.yaml"
+    ):
         load_space(tmp_path / "a.yaml")
 
 
@@ -170,7 +185,10 @@ def test_mistakes_of_parent_and_child_are_told_together(base: Path) -> None:
     write(base, BASE.replace("seed: 7", "seed: -7"))
     with pytest.raises(SpaceError) as caught:
         child(base, "search: {reduction: 0}\n")
-    assert [problem.split(": ")[0] for problem in caught.value.problems] == ["base.yaml:14", "child.yaml:2"]
+    assert [problem.split(": ")[0] for problem in caught.value.problems] == [
+        "base.yaml:14",
+        "child.yaml:2",
+    ]
 
 
 def test_overrides_and_budget_win_over_the_file(base: Path) -> None:
@@ -188,7 +206,12 @@ def test_overrides_and_budget_win_over_the_file(base: Path) -> None:
     )
     assert space.search.sampler == "random"
     assert space.budget == Budget(trials=4, max_epochs=18, time_s=120)
-    assert (space.seed, space.task, space.fixed["optim.lr"], space.fixed["new.value"]) == (3, "a:B", 0.1, [1, 2])
+    assert (space.seed, space.task, space.fixed["optim.lr"], space.fixed["new.value"]) == (
+        3,
+        "a:B",
+        0.1,
+        [1, 2],
+    )
 
 
 OVERRIDES = {
@@ -219,7 +242,10 @@ def test_each_mistake_of_an_override_names_it(base: Path, override: str) -> None
 def test_each_mistake_of_a_budget_option_names_it(base: Path) -> None:
     with pytest.raises(SpaceError) as caught:
         load_space(base, budget={"max_epochs": 0, "time": "soon"})
-    assert [problem.split(": ")[0] for problem in caught.value.problems] == ["--time", "--max-epochs"]
+    assert [problem.split(": ")[0] for problem in caught.value.problems] == [
+        "--time",
+        "--max-epochs",
+    ]
 
 
 @pytest.mark.parametrize("name", ["mit Leerzeichen", 'it\'s "quoted"', "größe-✓", "a.b", "x: 1"])
@@ -230,10 +256,14 @@ def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
     write(file, BASE.replace("seed: 7", "seed: x"))
     with pytest.raises(SpaceError) as caught:
         load_space(file)
-    assert caught.value.problems == [f'{name}.yaml:14: seed must be a whole number, at least 0, got "x"']
+    assert caught.value.problems == [
+        f'{name}.yaml:14: seed must be a whole number, at least 0, got "x"'
+    ]
 
 
-def test_an_unknown_space_is_told_with_the_valid_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_space_is_told_with_the_valid_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("search_spaces.load.BUILTIN", tmp_path)
     for name in ("vision", "text"):
         write(tmp_path / f"{name}.yaml", BASE)
@@ -248,14 +278,38 @@ def test_an_unknown_space_is_told_with_the_valid_names(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1d", 86400), ("1d2h3m4s", 93784), ("1.5h", 5400)],
+    [
+        ("90s", 90),
+        ("30m", 1800),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1d", 86400),
+        ("1d2h3m4s", 93784),
+        ("1.5h", 5400),
+    ],
 )
 def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0s", "-1s", "1", "30m1h", "1 h", "1h ", "h", "1w", "nan", 90, None, True, "9" * 400 + "s"]
+    "text",
+    [
+        "",
+        "0s",
+        "-1s",
+        "1",
+        "30m1h",
+        "1 h",
+        "1h ",
+        "h",
+        "1w",
+        "nan",
+        90,
+        None,
+        True,
+        "9" * 400 + "s",
+    ],
 )
 def test_what_is_no_duration_is_refused(text: Any) -> None:
     with pytest.raises(SpaceError, match="time must be a duration above 0"):

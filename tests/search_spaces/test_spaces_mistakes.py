@@ -9,7 +9,10 @@ import pytest
 
 from search_spaces import SpaceError, load_space
 
-HEAD = "task: digits\nbudget: {trials: 8, max_epochs: 9}\nparameters:\n"  # three lines: a parameter is on line 4
+HEAD = (
+    "task: digits\nbudget: {trials: 8, max_epochs: "
+    "9}\nparameters:\n"
+)  # three lines: a parameter is on line 4
 TWO = "  a: {choice: [x, y]}\n  b: {float: [1, 2]}\n"  # lines 4 and 5
 
 
@@ -27,13 +30,18 @@ PARAMETERS = {
     "{int: [1.0, 3]}": "low and high must each be a whole number, got [1.0, 3]",
     "{int: [true, 3]}": "low and high must each be a whole number, got [true, 3]",
     "{float: [a, 3]}": 'low and high must each be a finite number, got ["a", 3]',
-    "{float: [-1.0e+308, 1.0e+308]}": "high - low must be a finite number, got [-1.0e+308, 1.0e+308]",
+    "{float: [-1.0e+308, 1.0e+308]}": "high - low must be a finite number, got [-1.0e+308, "
+    "1.0e+308]",
     "{float: [0, 1], log: true}": "log needs low above 0, got [0, 1]",
     "{float: [1, 2], log: 1}": "log must be true or false, got 1",
-    "{int: [1, 9], log: true, step: 2}": "step and log must not be given together, got step=2; remove one",
-    "{int: [1, 8], step: 3}": "step must divide the range, got step=3 and [1, 8]; the nearest valid high is 7",
-    "{float: [0, 1], step: 0.3}": "step must divide the range, got step=0.3 and [0, 1]; the nearest valid high is 0.9",
-    "{float: [0, 1], step: 2}": "step must divide the range, got step=2 and [0, 1]; the nearest valid high is 2.0",
+    "{int: [1, 9], log: true, step: 2}": "step and log must not be given together, got step=2; "
+    "remove one",
+    "{int: [1, 8], step: 3}": "step must divide the range, got step=3 and [1, 8]; the nearest "
+    "valid high is 7",
+    "{float: [0, 1], step: 0.3}": "step must divide the range, got step=0.3 and [0, 1]; the "
+    "nearest valid high is 0.9",
+    "{float: [0, 1], step: 2}": "step must divide the range, got step=2 and [0, 1]; the nearest "
+    "valid high is 2.0",
     "{float: [0, 1], step: 1.0e-12}": "step must be at least a billionth of the range, got 1.0e-12",
     "{int: [0, 4], step: 0}": "step must be a whole number above 0, got 0",
     "{int: [0, 4], step: 0.5}": "step must be a whole number above 0, got 0.5",
@@ -42,14 +50,18 @@ PARAMETERS = {
     "{int: 3}": "int must be [low, high], got 3",
     "{choice: x}": 'choice must be a list of values, got "x"',
     "{choice: []}": "choice must list at least two values, got []; a single value belongs in fixed",
-    "{choice: [x]}": 'choice must list at least two values, got ["x"]; a single value belongs in fixed',
+    "{choice: [x]}": 'choice must list at least two values, got ["x"]; a single value belongs in '
+    "fixed",
     "{choice: [x, y, x]}": 'choices must differ (true is 1 and 1.0 to Optuna), got "x" twice',
     "{choice: [true, 1]}": "choices must differ (true is 1 and 1.0 to Optuna), got 1 twice",
     "{choice: [1, 1.0]}": "choices must differ (true is 1 and 1.0 to Optuna), got 1.0 twice",
-    "{choice: [x, [1, y]]}": 'a choice must be a text, a finite number, true, false or null, got [1, "y"]',
+    "{choice: [x, [1, y]]}": "a choice must be a text, a finite number, true, false or null, got "
+    '[1, "y"]',
     "{choice: [x, y], log: true}": 'in parameters.p, a key must be one of choice, when, got "log"',
-    "{float: [1, 2], stpe: 1}": 'a key must be one of float, log, step, when, got "stpe" (did you mean step?)',
-    "{float: [1, 2], int: [1, 2]}": "must be {float: [low, high]}, {int: [low, high]} or {choice: [values]}",
+    "{float: [1, 2], stpe: 1}": 'a key must be one of float, log, step, when, got "stpe" (did you '
+    "mean step?)",
+    "{float: [1, 2], int: [1, 2]}": "must be {float: [low, high]}, {int: [low, high]} or {choice: "
+    "[values]}",
     "{}": "must be {float: [low, high]}, {int: [low, high]} or {choice: [values]}, got {}",
     "3": "must be {float: [low, high]}, {int: [low, high]} or {choice: [values]}, got 3",
     "": "null must remove a parameter of the space that is extended, got a new name",
@@ -73,39 +85,52 @@ def test_each_mistake_of_a_parameter_names_its_line(tmp_path: Path, spec: str) -
 
 BEHIND = {  # what follows the parameters a and b, from line 6 on
     "fixed: {a: x}": "s.yaml:6: a must be in parameters or in fixed, got both; remove one",
-    "fixed: {c: {d: 1}}": "s.yaml:6: c must be a text, a finite number, true, false, null or a list of these, got {",
+    "fixed: {c: {d: 1}}": "s.yaml:6: c must be a text, a finite number, true, false, null or a "
+    "list of these, got {",
     "fixed: {c d: 1}": 's.yaml:6: a name must be words joined by dots, such as optim.lr, got "c d"',
     "fixed: 3": "s.yaml:6: fixed must be a mapping, got 3",
-    "parametres: {}": "s.yaml:6: a key must be one of task, extends, objective, parameters, fixed, start, search, "
+    "parametres: {}": "s.yaml:6: a key must be one of task, extends, objective, parameters, "
+    "fixed, start, search, "
     'budget, resources, seed, got "parametres" (did you mean parameters?)',
-    "objective: {maximise: acc}": 's.yaml:6: direction must be one of maximize, minimize, got "maximise" (did you ',
-    "objective: acc": 's.yaml:6: objective must be {maximize: name}, {minimize: name} or a list of two such, got "acc"',
+    "objective: {maximise: acc}": "s.yaml:6: direction must be one of maximize, minimize, got "
+    '"maximise" (did you ',
+    "objective: acc": "s.yaml:6: objective must be {maximize: name}, {minimize: name} or a list "
+    'of two such, got "acc"',
     "objective: {maximize: 3}": "s.yaml:6: name must be a text that is not empty, got 3",
     "start: {a: x}": 's.yaml:6: start must be a list of mappings from name to value, got {a: "x"}',
-    "start:\n- {a: x}\n- {c: 1}": 's.yaml:8: start: a start point\'s key must be one of a, b, got "c"',
+    "start:\n- {a: x}\n- {c: 1}": "s.yaml:8: start: a start point's key must be one of a, b, got "
+    '"c"',
     "start: [{a: z}]": 's.yaml:6: start: a must be one of "x", "y", got "z"',
     "start: [{b: 3}]": "s.yaml:6: start: b must be within [1, 2], got 3",
     "start: [{b: null}]": "s.yaml:6: start: b must be a finite number, got null",
     "start:\n- {a: x}\n- {a: x}": 's.yaml:8: start points must differ, got {a: "x"} twice',
     "start:\n- {a: x}\n- {}": "s.yaml:8: a start point must name at least one parameter, got {}",
-    "fixed: {c: 1}\nstart: [{c: 1}]": "s.yaml:7: start: a start point's key must name a parameter, got c, which is",
-    "search: {sampler: tpf}": 's.yaml:6: sampler must be one of tpe, random, none, got "tpf" (did you mean tpe?)',
+    "fixed: {c: 1}\nstart: [{c: 1}]": "s.yaml:7: start: a start point's key must name a "
+    "parameter, got c, which is",
+    "search: {sampler: tpf}": 's.yaml:6: sampler must be one of tpe, random, none, got "tpf" (did '
+    "you mean tpe?)",
     "search: {scheduler: null}": "s.yaml:6: scheduler must be one of asha, none, got null",
     "search: {reduction: 1}": "s.yaml:6: reduction must be a whole number, at least 2, got 1",
     "search: {grace_epochs: 0}": "s.yaml:6: grace_epochs must be a whole number, at least 1, got 0",
-    "search:\n  grace_epochs: 10": "s.yaml:7: grace_epochs must not exceed max_epochs, got grace_epochs=10, max_",
-    "search: {gracee: 1}": "s.yaml:6: in search, a key must be one of sampler, scheduler, reduction, grace_epochs",
+    "search:\n  grace_epochs: 10": "s.yaml:7: grace_epochs must not exceed max_epochs, got "
+    "grace_epochs=10, max_",
+    "search: {gracee: 1}": "s.yaml:6: in search, a key must be one of sampler, scheduler, "
+    "reduction, grace_epochs",
     "resources: {cpus: 0}": "s.yaml:6: cpus must be a number above 0, got 0",
-    "resources: {gpus: 1.5}": "s.yaml:6: gpus must be auto, a number from 0 to 1, or a whole number, got 1.5",
-    "resources: {gpus: some}": 's.yaml:6: gpus must be auto, a number from 0 to 1, or a whole number, got "some"',
+    "resources: {gpus: 1.5}": "s.yaml:6: gpus must be auto, a number from 0 to 1, or a whole "
+    "number, got 1.5",
+    "resources: {gpus: some}": "s.yaml:6: gpus must be auto, a number from 0 to 1, or a whole "
+    'number, got "some"',
     "resources: {workers: true}": "s.yaml:6: workers must be a whole number, at least 1, got true",
     "resources: {memory_gb: -1}": "s.yaml:6: memory_gb must be a number from 0, got -1",
     "resources: {custom: {license: 0}}": (
-        "s.yaml:6: custom must be names of Ray's resources, each with a number above 0, such as {license: 1}, got "
+        "s.yaml:6: custom must be names of Ray's resources, each with a number above 0, such as "
+        "{license: 1}, got "
         "{license: 0}"
     ),
     "resources: {custom: {GPU: 1}}": (
-        "s.yaml:6: custom must be names of Ray's resources, each with a number above 0, such as {license: 1}, got "
+        "s.yaml:6: custom must be names of Ray's resources, each with a number above 0, such as "
+        "{license: 1}, got "
         "{GPU: 1}"
     ),
     "seed: -1": "s.yaml:6: seed must be a whole number, at least 0, got -1",
@@ -130,7 +155,8 @@ BUDGETS = {
     "{trials: 2, max_epochs: 0}": "max_epochs must be a whole number, at least 1, got 0",
     "{trials: 2, max_epochs: 1, retries: -1}": "retries must be a whole number, at least 0, got -1",
     "{trials: 2, max_epochs: 1, keep: 0}": "keep must be a whole number, at least 1, got 0",
-    "{trials: 2, max_epochs: 1, time: 7200}": "time must be a duration above 0 such as 90s, 30m, 2h, 1h30m or 1d, got",
+    "{trials: 2, max_epochs: 1, time: 7200}": "time must be a duration above 0 such as 90s, 30m, "
+    "2h, 1h30m or 1d, got",
     "{trials: 2, max_epochs: 1, time: 0s}": "time must be a duration above 0",
     "{trials: 2}": "in budget, the key max_epochs must be given, got trials",
     "{max_epochs: 1}": "in budget, the key trials must be given, got max_epochs",
@@ -140,7 +166,10 @@ BUDGETS = {
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_each_mistake_of_the_budget_names_its_line(tmp_path: Path, budget: str) -> None:
-    text = f"task: t\nparameters: {{a: {{int: [1, 9]}}}}\nstart: [{{a: 1}}, {{a: 2}}]\nbudget: {budget}\n"
+    text = (
+        f"task: t\nparameters: {{a: {{int: [1, 9]}}}}\nstart: [{{a: 1}}, {{a: 2}}]\nbudget: "
+        f"{budget}\n"
+    )
     problems = problems_of(tmp_path, text)
     assert len(problems) == 1
     assert problems[0].startswith(f"s.yaml:4: {BUDGETS[budget]}")
@@ -148,13 +177,22 @@ def test_each_mistake_of_the_budget_names_its_line(tmp_path: Path, budget: str) 
 
 def test_a_circle_of_conditions_is_told(tmp_path: Path) -> None:
     text = (
-        HEAD + "  a: {int: [1, 2], when: {b: 1}}\n  b: {int: [1, 2], when: {c: 1}}\n  c: {int: [1, 2], when: {a: 1}}\n"
+        HEAD
+        + "  a: {int: [1, 2], when: {b: 1}}\n  b: {int: [1, 2], when: {c: 1}}\n  c: {int: [1, 2], "
+        "when: {a: 1}}\n"
     )
-    assert problems_of(tmp_path, text) == ["s.yaml:4: when must not lead in a circle, got one among a, b, c"]
+    assert problems_of(tmp_path, text) == [
+        "s.yaml:4: when must not lead in a circle, got one among a, b, c"
+    ]
 
 
 def test_a_start_value_that_takes_no_part_is_told_also_two_conditions_away(tmp_path: Path) -> None:
-    text = HEAD + TWO + "  c: {int: [1, 2], when: {a: x}}\n  d: {int: [1, 2], when: {c: 1}}\nstart: [{a: y, d: 1}]\n"
+    text = (
+        HEAD
+        + TWO
+        + "  c: {int: [1, 2], when: {a: x}}\n  d: {int: [1, 2], when: {c: 1}}\nstart: [{a: y, d: "
+        "1}]\n"
+    )
     told = 's.yaml:8: start: d must be left out where it takes no part, got 1 with a: "y"'
     assert problems_of(tmp_path, text) == [told]
 

@@ -27,7 +27,15 @@ MAPPING: dict[str, Any] = {
     "start": [{"head": "attn", "lr": 1e-3}, {"attn.dim": 2}],
     "budget": {"trials": 4, "max_epochs": 2},
 }
-LOW = {"lr": 1e-5, "mix": 0.0, "width": 8, "depth": 1, "head": "linear", "batch": 64, "sizes": [1, 2]}
+LOW = {
+    "lr": 1e-5,
+    "mix": 0.0,
+    "width": 8,
+    "depth": 1,
+    "head": "linear",
+    "batch": 64,
+    "sizes": [1, 2],
+}
 
 
 @pytest.fixture
@@ -50,7 +58,9 @@ def test_suggestions_keep_to_ranges_and_conditions(space: Space, seed: int) -> N
             if parameter.name in values:
                 assert parameter.problem_with(values[parameter.name]) is None
         assert ("attn.heads" in values) == (values["head"] == "attn")
-        assert ("attn.dim" in values) == (values.get("attn.heads") == 8 and values["width"] in (16, 24))
+        assert ("attn.dim" in values) == (
+            values.get("attn.heads") == 8 and values["width"] in (16, 24)
+        )
 
 
 def test_the_same_seed_suggests_the_same(space: Space) -> None:
@@ -100,5 +110,9 @@ def test_without_a_sampler_start_points_may_repeat_and_are_all_there_is() -> Non
     assert len(space_from_mapping(mapping, name="s", file="s.yaml").start) == 3
     with pytest.raises(SpaceError, match="start points must differ"):
         space_from_mapping(mapping | {"search": {"sampler": "random"}}, name="s", file="s.yaml")
-    with pytest.raises(SpaceError, match="no more trials than start points, got trials=4, 3 start points"):
-        space_from_mapping(mapping | {"budget": {"trials": 4, "max_epochs": 2}}, name="s", file="s.yaml")
+    with pytest.raises(
+        SpaceError, match="no more trials than start points, got trials=4, 3 start points"
+    ):
+        space_from_mapping(
+            mapping | {"budget": {"trials": 4, "max_epochs": 2}}, name="s", file="s.yaml"
+        )

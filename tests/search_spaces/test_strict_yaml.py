@@ -84,7 +84,10 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "text": ("a\n", "f.yaml:1: the file must hold a YAML mapping, got a text"),
     "two documents": ("a: 1\n---\nb: 1\n", "f.yaml:2: one file must hold one document"),
     "tab": ("a:\n\tb: 1\n", "f.yaml:2: not valid YAML: "),
-    "unclosed": ("a: 1\nb: [1,\nc: 2\n", "f.yaml:4: not valid YAML: while parsing a flow sequence from line 2, "),
+    "unclosed": (
+        "a: 1\nb: [1,\nc: 2\n",
+        "f.yaml:4: not valid YAML: while parsing a flow sequence from line 2, ",
+    ),
     "control character": ("a: 1\nb: \x07\n", "f.yaml:2: not valid YAML: "),
     "not utf-8": (b"a: 1\nb: \xff\n", "f.yaml:2: the file must be UTF-8, got the byte 0xff"),
     "utf-16": ("a: 1".encode("utf-16"), "f.yaml:1: the file must be UTF-8"),
@@ -104,14 +107,22 @@ def test_what_is_no_readable_mapping_is_refused(tmp_path: Path, name: str) -> No
 
 
 def test_a_missing_file_a_folder_and_an_impossible_name_are_refused(tmp_path: Path) -> None:
-    for path, told in ((tmp_path / "no", "no such file"), (tmp_path, "got a folder"), ("a\0b", "cannot be read")):
+    for path, told in (
+        (tmp_path / "no", "no such file"),
+        (tmp_path, "got a folder"),
+        ("a\0b", "cannot be read"),
+    ):
         with pytest.raises(SpaceError, match=told):
             read_yaml(path)
 
 
 def test_every_mistake_is_told_also_those_before_a_syntax_error(tmp_path: Path) -> None:
     problems = problems_of(tmp_path, "a: yes\nb: 012\nc: ]\n")
-    assert [problem.split(" ")[0] for problem in problems] == ["f.yaml:1:", "f.yaml:2:", "f.yaml:3:"]
+    assert [problem.split(" ")[0] for problem in problems] == [
+        "f.yaml:1:",
+        "f.yaml:2:",
+        "f.yaml:3:",
+    ]
 
 
 def test_each_key_knows_where_it_is_written(tmp_path: Path) -> None:
@@ -161,7 +172,11 @@ PLAIN = st.one_of(
 
 
 @given(
-    st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=6), PLAIN | st.lists(PLAIN, max_size=3), max_size=4)
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8"), max_size=6),
+        PLAIN | st.lists(PLAIN, max_size=3),
+        max_size=4,
+    )
 )
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_what_is_dumped_is_read_back(values: dict[str, object]) -> None:

@@ -69,7 +69,9 @@ def record(workplace: Path, name: str) -> StudyRecord:
     return read_study(StudyFolder(workplace / "runs" / name))
 
 
-def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]", *, timeout_s: float = 120) -> None:
+def wait_until(
+    holds: Callable[[], bool], process: "subprocess.Popen[str]", *, timeout_s: float = 120
+) -> None:
     """Wait for something that a launch does; fails if the launch ends or the time is over."""
     deadline = time.monotonic() + timeout_s
     while not holds():

@@ -55,7 +55,12 @@ def test_a_user_of_a_container(workplace: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name not in ("HOME", "TMPDIR")}
     command = [sys.executable, str(ROOT / "launch.py"), "--space", "mine.yaml"]
     done = subprocess.run(
-        ["setpriv", *LIMITS, *MAY_READ, *command],  # The interpreter may lie where only root can read.
+        [
+            "setpriv",
+            *LIMITS,
+            *MAY_READ,
+            *command,
+        ],  # The interpreter may lie where only root can read.
         cwd=workplace,
         env=env,
         capture_output=True,

@@ -1,6 +1,7 @@
 """Proves that a search uses a cluster's nodes, and survives losing one: pytest -m slow tests/slow/test_cluster.py.
 
-The nodes are real ones of `ray start`, on loopback, with one CPU and one GPU (which Ray merely counts) each.
+The nodes are real ones of `ray start`, on loopback, with one CPU and one GPU (which Ray merely
+counts) each.
 """
 
 import contextlib
@@ -38,7 +39,13 @@ search: {scheduler: none}
 budget: {trials: 2, max_epochs: 4, retries: 2}
 resources: {cpus: 0.9, gpus: 0, workers: 2}
 """
-TINY = ("model.layers=1", "model.width=16", "model.heads=2", "data.batch_size=64", "search.grace_epochs=1")
+TINY = (
+    "model.layers=1",
+    "model.width=16",
+    "model.heads=2",
+    "data.batch_size=64",
+    "search.grace_epochs=1",
+)
 
 
 class LocalCluster:
@@ -46,19 +53,36 @@ class LocalCluster:
 
     def __init__(self, machine_types: Mapping[str, Mapping[str, object]] | None = None):
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        soon = {"RAY_health_check_failure_threshold": "2", "RAY_health_check_period_ms": "1000"}  # A lost node is seen.
+        soon = {
+            "RAY_health_check_failure_threshold": "2",
+            "RAY_health_check_period_ms": "1000",
+        }  # A lost node is seen.
         self.env = token | ({} if machine_types else soon)
-        self._temporary = tempfile.TemporaryDirectory(prefix="ray-")  # Sockets lie in it: its path must be short.
+        self._temporary = tempfile.TemporaryDirectory(
+            prefix="ray-"
+        )  # Sockets lie in it: its path must be short.
         self._folder, self._nodes = Path(self._temporary.name), list[subprocess.Popen[bytes]]()
         port, dashboard = free_port(), free_port()
         self.address = f"127.0.0.1:{port}"
-        head = ["--head", f"--port={port}", f"--dashboard-port={dashboard}", f"--temp-dir={self._folder / 'ray'}"]
+        head = [
+            "--head",
+            f"--port={port}",
+            f"--dashboard-port={dashboard}",
+            f"--temp-dir={self._folder / 'ray'}",
+        ]
         self.add(*head, *(self._scaling(machine_types) if machine_types else []))
 
     def _scaling(self, machine_types: Mapping[str, Mapping[str, object]]) -> list[str]:
         """A head without room, whose autoscaler starts nodes on this machine."""
         self.env |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
-        lists = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+        lists = (
+            "initialization",
+            "setup",
+            "head_setup",
+            "worker_setup",
+            "head_start_ray",
+            "worker_start_ray",
+        )
         config = {
             "cluster_name": "here",
             "max_workers": 8,
@@ -72,7 +96,10 @@ class LocalCluster:
                 "disable_launch_config_check": True,
             },
             "head_node_type": "head",
-            "available_node_types": {"head": {"resources": {"CPU": 0}, "node_config": {}}, **machine_types},
+            "available_node_types": {
+                "head": {"resources": {"CPU": 0}, "node_config": {}},
+                **machine_types,
+            },
             **{name: {} for name in ("auth", "docker", "file_mounts", "head_node", "worker_nodes")},
             **{f"{name}_commands": [] for name in lists},
             **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
@@ -98,7 +125,9 @@ class LocalCluster:
         path = self._folder / f"node-{len(self._nodes)}.log"
         with path.open("wb") as log:
             env = {**os.environ, **self.env}
-            process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                command, env=env, stdout=log, stderr=log, start_new_session=True
+            )
         self._nodes.append(process)
         deadline = time.monotonic() + 90
         while "Ray runtime started" not in path.read_text():
@@ -117,11 +146,14 @@ class LocalCluster:
 
     def _resources(self) -> tuple[dict[str, float], dict[str, float]]:
         code = (
-            f"import json, ray; ray.init('{self.address}', logging_level='ERROR', log_to_driver=False)\n"
+            f"import json, ray; ray.init('{self.address}', logging_level='ERROR', "
+            "log_to_driver=False)\n"
             "print('found', json.dumps([ray.cluster_resources(), ray.available_resources()]))"
         )
         env = {**os.environ, **self.env}
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=90
+        )
         has, free = json.loads(done.stdout.split("found", 1)[1].splitlines()[0])
         return has, free
 
@@ -168,7 +200,9 @@ def all_nodes(workplace: Path, name: str) -> set[str]:
     return {node for nodes in nodes_of(workplace, name).values() for node in nodes}
 
 
-def test_fractions_of_gpus_on_all_nodes(workplace: Path, launch: Launch, cluster: LocalCluster) -> None:
+def test_fractions_of_gpus_on_all_nodes(
+    workplace: Path, launch: Launch, cluster: LocalCluster
+) -> None:
     (workplace / "fractions.yaml").write_text(
         NODES.replace("epoch_s: 0.6", "epoch_s: 0.1")
         + "budget: {trials: 9, max_epochs: 6}\nresources: {cpus: 0.5, gpus: 0.5}\n"
@@ -183,7 +217,9 @@ def test_fractions_of_gpus_on_all_nodes(workplace: Path, launch: Launch, cluster
     assert cluster.held() == {"CPU": 0, "GPU": 0}
 
 
-def test_a_node_is_lost_and_another_one_joins(workplace: Path, launch: Launch, cluster: LocalCluster) -> None:
+def test_a_node_is_lost_and_another_one_joins(
+    workplace: Path, launch: Launch, cluster: LocalCluster
+) -> None:
     (workplace / "nodes.yaml").write_text(
         NODES + "budget: {trials: 10, max_epochs: 9, retries: 3}\nresources: {cpus: 1, gpus: 1}\n"
     )
@@ -198,7 +234,9 @@ def test_a_node_is_lost_and_another_one_joins(workplace: Path, launch: Launch, c
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 10
     assert all(max(trial.intermediate_values) == 9 for trial in study.trials)
     places = nodes_of(workplace, "nodes")
-    assert any(len(set(nodes)) == 2 for nodes in places.values()), "the trial of the lost node went on elsewhere"
+    assert any(len(set(nodes)) == 2 for nodes in places.values()), (
+        "the trial of the lost node went on elsewhere"
+    )
     assert all_nodes(workplace, "nodes") - known, "the node that joined was used"
     assert cluster.held() == {"CPU": 0, "GPU": 0}
 
@@ -206,7 +244,14 @@ def test_a_node_is_lost_and_another_one_joins(workplace: Path, launch: Launch, c
 def test_a_folder_that_a_machine_lacks_is_told_and_a_machine_that_left_is_not_asked(
     workplace: Path, cluster: LocalCluster
 ) -> None:
-    hides_it = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(workplace))
+    hides_it = (
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t tmpfs tmpfs "$0" && exec "$@"',
+        str(workplace),
+    )
     if os.geteuid() != 0 or subprocess.run([*hides_it, "true"]).returncode:
         pytest.skip("needs the right to hide a folder from a process")
     node = cluster.add(inside=hides_it)
@@ -226,7 +271,12 @@ def test_a_folder_that_a_machine_lacks_is_told_and_a_machine_that_left_is_not_as
     )
     env = {**os.environ, **cluster.env, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=workplace, env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code],
+        cwd=workplace,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert "runs can't be reached from " in done.stdout, done.stderr
     assert done.returncode == 0 and "the others reach it" in done.stdout, done.stderr
@@ -241,12 +291,24 @@ def test_machines_without_the_code_are_told(cluster: LocalCluster) -> None:
         "check_code('nobody_has_this.task:train')\n"
     )
     env = {**os.environ, **cluster.env}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=90)
-    assert "StudyError" in done.stderr and "has no module nobody_has_this: put the code on every" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=90
+    )
+    assert (
+        "StudyError" in done.stderr
+        and "has no module nobody_has_this: put the code on every" in done.stderr
+    )
 
 
-def test_a_cluster_that_scales_is_asked_for_machines_and_lets_them_go(workplace: Path, launch: Launch) -> None:
-    machine = {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 4}
+def test_a_cluster_that_scales_is_asked_for_machines_and_lets_them_go(
+    workplace: Path, launch: Launch
+) -> None:
+    machine = {
+        "resources": {"CPU": 1, "GPU": 1},
+        "node_config": {},
+        "min_workers": 0,
+        "max_workers": 4,
+    }
     cluster = LocalCluster({"gpu": machine})
     try:
         (workplace / "grows.yaml").write_text(
@@ -273,10 +335,14 @@ def test_a_cluster_that_scales_is_asked_for_machines_and_lets_them_go(workplace:
         cluster.close()
 
 
-def test_two_workers_on_two_nodes_one_of_which_dies(workplace: Path, launch: Launch, cluster: LocalCluster) -> None:
+def test_two_workers_on_two_nodes_one_of_which_dies(
+    workplace: Path, launch: Launch, cluster: LocalCluster
+) -> None:
     (workplace / "lines.yaml").write_text(LINES)
     (workplace / "epochs.txt").touch()
-    code, output = finish(launch("--space", "lines.yaml", "--address", cluster.address, env=cluster.env))
+    code, output = finish(
+        launch("--space", "lines.yaml", "--address", cluster.address, env=cluster.env)
+    )
     assert code == 0, output
     assert "1 trials at once" in output
     study = record(workplace, "lines")
@@ -301,8 +367,15 @@ def test_a_built_in_task_by_two_workers_is_stopped_early_and_trained_again(
         "--concurrent",
         "1",
     )
-    workers = ("resources.workers=2", "resources.cpus=0.5", "resources.gpus=0", "search.reduction=2")
-    code, output = finish(launch("--space", "v6", *options, "--set", *TINY, *workers, env=cluster.env))
+    workers = (
+        "resources.workers=2",
+        "resources.cpus=0.5",
+        "resources.gpus=0",
+        "search.reduction=2",
+    )
+    code, output = finish(
+        launch("--space", "v6", *options, "--set", *TINY, *workers, env=cluster.env)
+    )
     assert code == 0, output
     study = record(workplace, "pairs")
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}

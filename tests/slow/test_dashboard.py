@@ -13,7 +13,9 @@ import psutil
 from tests.cluster.test_metrics import exported
 from tests.slow.conftest import Launch, record, wait_until
 
-NODES = Path("/tmp/ray/prom_metrics_service_discovery.json")  # As cluster/monitoring/prometheus.yaml has it.
+NODES = Path(
+    "/tmp/ray/prom_metrics_service_discovery.json"
+)  # As cluster/monitoring/prometheus.yaml has it.
 SPACE = """\
 task: toy:train
 objective: {maximize: score}
@@ -51,7 +53,9 @@ def told() -> dict[str, float]:
             text = urlopen(f"http://{target}/metrics", timeout=10).read().decode()
         except OSError:
             continue
-        for name, value in re.findall(r'^(ray_rungs_\w+)\{.*study="watched".*\} (\S+)$', text, re.MULTILINE):
+        for name, value in re.findall(
+            r'^(ray_rungs_\w+)\{.*study="watched".*\} (\S+)$', text, re.MULTILINE
+        ):
             figures[name] = figures.get(name, 0.0) + float(value)
     return figures
 

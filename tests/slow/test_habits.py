@@ -5,6 +5,7 @@ pytest -m slow tests/slow/test_habits.py
 
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 from optuna.trial import TrialState
@@ -23,7 +24,9 @@ budget: {{trials: {trials}, max_epochs: 4}}
 """
 
 
-def space(folder: Path, source: str, *, trials: int = 2, scheduler: str = "none", more: str = "") -> None:
+def space(
+    folder: Path, source: str, *, trials: int = 2, scheduler: str = "none", more: str = ""
+) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "mine.py").write_text(source, encoding="utf-8")
     (folder / "mine.yaml").write_text(SPACE.format(trials=trials, scheduler=scheduler, more=more))
@@ -62,7 +65,9 @@ def test_files_and_modules_are_those_of_the_users_folders(workplace: Path, launc
 MOVES = "import os\nos.chdir(os.path.dirname(os.path.abspath(__file__)))\n"
 
 
-def test_code_that_changes_the_folder_does_not_move_the_study(workplace: Path, launch: Launch) -> None:
+def test_code_that_changes_the_folder_does_not_move_the_study(
+    workplace: Path, launch: Launch
+) -> None:
     reads = "def train(config):\n    yield {'loss': float(open('beside.txt').read())}\n"
     space(workplace / "code", MOVES + reads)
     (workplace / "code" / "beside.txt").write_text("7")
@@ -97,7 +102,9 @@ KINDS = ", kind: {choice: [exits, reads, interrupts, good]}"
 START = "start: [{kind: exits}, {kind: reads}, {kind: interrupts}, {kind: good}]\n"
 
 
-def test_whoever_exits_in_training_fails_at_once_with_the_line(workplace: Path, launch: Launch) -> None:
+def test_whoever_exits_in_training_fails_at_once_with_the_line(
+    workplace: Path, launch: Launch
+) -> None:
     space(workplace, EXITS, trials=4, more=KINDS)
     with (workplace / "mine.yaml").open("a") as file:
         file.write(START)
@@ -115,7 +122,9 @@ def test_whoever_exits_in_training_fails_at_once_with_the_line(workplace: Path, 
 
 
 def test_a_search_that_finds_nothing_has_failed(workplace: Path, launch: Launch) -> None:
-    space(workplace, "def train(config):\n    raise RuntimeError('no data')\n    yield {}\n", trials=2)
+    space(
+        workplace, "def train(config):\n    raise RuntimeError('no data')\n    yield {}\n", trials=2
+    )
     code, output = finish(launch("--space", "mine.yaml", "--quiet"))
     assert code == 1
     assert "no trial has a finite loss: trial 0 failed: RuntimeError: no data (mine.py:2)" in output
@@ -138,13 +147,17 @@ def train(config, folder, max_epochs):
 """
 
 
+def is_longer(file: Path, size: int) -> bool:
+    return file.exists() and file.stat().st_size > size
+
+
 def test_a_function_with_its_own_checkpoint_loses_no_epoch(workplace: Path, launch: Launch) -> None:
     space(workplace, KEEPS, trials=6)
     journal = workplace / "runs" / "mine" / "journal.log"
     for kill in (signal.SIGKILL, signal.SIGINT):
         size = journal.stat().st_size if journal.exists() else 0
         process = launch("--space", "mine.yaml", "--quiet")
-        wait_until(lambda size=size: journal.exists() and journal.stat().st_size > size + 1500, process)  # type: ignore[misc]
+        wait_until(partial(is_longer, journal, size + 1500), process)
         process.send_signal(kill)
         finish(process)
     code, output = finish(launch("--space", "mine.yaml", "--quiet"))
@@ -169,7 +182,9 @@ def train(config):
 """
 
 
-def test_a_project_that_was_moved_and_changed_goes_on_and_says_so(workplace: Path, launch: Launch) -> None:
+def test_a_project_that_was_moved_and_changed_goes_on_and_says_so(
+    workplace: Path, launch: Launch
+) -> None:
     space(workplace / "a", DATA)
     code, output = finish(launch("--space", "a/mine.yaml", "--quiet", "--out", "a/runs"))
     assert code == 0, output

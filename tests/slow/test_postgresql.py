@@ -22,7 +22,9 @@ budget: {trials: 8, max_epochs: 9}
 """
 
 
-def test_a_search_in_a_database_goes_on_after_a_kill(workplace: Path, launch: Launch, database_url: str) -> None:
+def test_a_search_in_a_database_goes_on_after_a_kill(
+    workplace: Path, launch: Launch, database_url: str
+) -> None:
     (workplace / "toy.yaml").write_text(SPACE)
     command = ("--space", "toy.yaml", "--storage", database_url)
     process = launch(*command)

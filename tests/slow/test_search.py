@@ -31,7 +31,9 @@ budget: {trials: 16, max_epochs: 9}
 
 
 def test_every_trial_ends_in_its_true_state(workplace: Path, launch: Launch) -> None:
-    (workplace / "toy.yaml").write_text(TOY.replace("max_epochs: 9}", "max_epochs: 9}\nsearch: {grace_epochs: 3}"))
+    (workplace / "toy.yaml").write_text(
+        TOY.replace("max_epochs: 9}", "max_epochs: 9}\nsearch: {grace_epochs: 3}")
+    )
     code, output = finish(launch("--space", "toy.yaml"))
     assert code == 0, output
     study = record(workplace, "toy")
@@ -55,7 +57,10 @@ def test_interrupted_by_ctrl_c_and_resumed(workplace: Path, launch: Launch) -> N
     (workplace / "toy.yaml").write_text(TOY.replace("budget", "fixed: {epoch_s: 0.15}\nbudget"))
     process = launch("--space", "toy.yaml")
     journal = workplace / "runs" / "toy" / "journal.log"
-    wait_until(lambda: journal.exists() and journal.read_text().count('"intermediate_value"') >= 12, process)
+    wait_until(
+        lambda: journal.exists() and journal.read_text().count('"intermediate_value"') >= 12,
+        process,
+    )
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to every process of the group.
     code, output = finish(process)
     assert code == 130 and "--resume runs/toy" in output, output
@@ -75,10 +80,20 @@ def test_interrupted_by_ctrl_c_and_resumed(workplace: Path, launch: Launch) -> N
         assert after.trials[trial.number].params.items() >= trial.params.items()
 
 
-def test_best_is_trained_again_to_the_same_value_and_exported(workplace: Path, launch: Launch) -> None:
-    tiny = ("model.layers=1", "model.width=16", "model.heads=2", "data.batch_size=64", "search.grace_epochs=1")
+def test_best_is_trained_again_to_the_same_value_and_exported(
+    workplace: Path, launch: Launch
+) -> None:
+    tiny = (
+        "model.layers=1",
+        "model.width=16",
+        "model.heads=2",
+        "data.batch_size=64",
+        "search.grace_epochs=1",
+    )
     code, output = finish(
-        launch("--space", "v6", "--trials", "4", "--max-epochs", "3", "--set", *tiny, "--name", "tiny")
+        launch(
+            "--space", "v6", "--trials", "4", "--max-epochs", "3", "--set", *tiny, "--name", "tiny"
+        )
     )
     assert code == 0, output
     study = record(workplace, "tiny")
@@ -103,13 +118,19 @@ def test_best_is_trained_again_to_the_same_value_and_exported(workplace: Path, l
 
 
 def test_the_shipped_space_beats_the_hand_made_settings(workplace: Path, launch: Launch) -> None:
-    code, output = finish(launch("--space", "v6.yaml", "--time", "30m", "--trials", "12"), timeout_s=1800)
+    code, output = finish(
+        launch("--space", "v6.yaml", "--time", "30m", "--trials", "12"), timeout_s=1800
+    )
     assert code == 0, output
     study = record(workplace, "v6")
     assert len(study.trials) == 12 and all(trial.state.is_finished() for trial in study.trials)
     assert sum(trial.state == TrialState.PRUNED for trial in study.trials) > len(study.trials) / 2
     best = study.ranked()[0]
-    starts = [max(trial.intermediate_values.values()) for trial in study.trials if "start" in trial.user_attrs]
+    starts = [
+        max(trial.intermediate_values.values())
+        for trial in study.trials
+        if "start" in trial.user_attrs
+    ]
     assert len(starts) == 2 and best.value >= 0.93 and best.value > max(starts)
     storage = JournalStorage(JournalFileBackend(str(study.folder.journal)))
     assert optuna.load_study(study_name="v6", storage=storage).best_value <= best.value

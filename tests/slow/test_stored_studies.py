@@ -19,4 +19,6 @@ def test_a_search_of_an_earlier_version_goes_on(workplace: Path, launch: Launch)
     after = record(workplace, "classifier")
     assert after.condition() == "finished"
     assert "commit of Rungs was 1a82eee" in output
-    assert before.trials[1].intermediate_values.items() < after.trials[1].intermediate_values.items()
+    assert (
+        before.trials[1].intermediate_values.items() < after.trials[1].intermediate_values.items()
+    )

@@ -42,7 +42,10 @@ fixed: {{epoch_s: 0.05}}
 search: {{scheduler: none}}
 budget: {{trials: {trials}, max_epochs: 9, retries: 2}}
 """
-OPERATIONS = {"state": 6, "report": 7}  # Optuna's JournalOperation: set a trial's state, set an intermediate value.
+OPERATIONS = {
+    "state": 6,
+    "report": 7,
+}  # Optuna's JournalOperation: set a trial's state, set an intermediate value.
 
 
 def write_line_space(workplace: Path, *, trials: int, epoch_s: float) -> None:
@@ -55,7 +58,10 @@ def kill_when(process: "subprocess.Popen[str]", chance: random.Random, journal: 
     if chance.random() < 0.25:
         time.sleep(chance.uniform(0.0, 8.0))
     else:
-        size, growth = journal.stat().st_size if journal.exists() else 0, chance.randrange(200, 3000)
+        size, growth = (
+            journal.stat().st_size if journal.exists() else 0,
+            chance.randrange(200, 3000),
+        )
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
             if journal.exists() and journal.stat().st_size > size + growth:
@@ -120,7 +126,9 @@ def test_killed_with_one_slot_decides_as_if_never_stopped(workplace: Path, launc
     assert code == 0, output
     journal, chance = workplace / "runs" / "killed" / "journal.log", random.Random(2)
     for _ in range(2):
-        kill_when(launch("--space", "line.yaml", "--concurrent", "1", "--name", "killed"), chance, journal)
+        kill_when(
+            launch("--space", "line.yaml", "--concurrent", "1", "--name", "killed"), chance, journal
+        )
     code, output = finish(launch("--resume", "runs/killed", "--concurrent", "1"))
     assert code == 0, output
     whole, killed = record(workplace, "whole"), record(workplace, "killed")
@@ -140,9 +148,12 @@ def test_a_trial_whose_process_dies_goes_on_in_another(workplace: Path, launch: 
     assert max(trained.values()) <= 10, "no epoch but the one of its death was trained twice"
 
 
-def test_a_trial_that_dies_each_time_fails_after_its_retries(workplace: Path, launch: Launch) -> None:
+def test_a_trial_that_dies_each_time_fails_after_its_retries(
+    workplace: Path, launch: Launch
+) -> None:
     start = (
-        "[{kind: dies, x: 0.5}, {kind: dies_once, x: 0.5}, {kind: out_of_gpu_memory, x: 0.5}, {kind: raises, x: 0.5}]"
+        "[{kind: dies, x: 0.5}, {kind: dies_once, x: 0.5}, {kind: out_of_gpu_memory, x: 0.5}, "
+        "{kind: raises, x: 0.5}]"
     )
     kinds = "[good, dies, dies_once, out_of_gpu_memory, raises]"
     (workplace / "toy.yaml").write_text(TOY.format(kinds=kinds, start=start, trials=4))
@@ -158,29 +169,45 @@ def test_a_trial_that_dies_each_time_fails_after_its_retries(workplace: Path, la
     assert "CUDA out of memory" in output and "planned failure" in output
 
 
-def test_a_trial_that_eats_the_memory_fails_and_the_search_goes_on(workplace: Path, launch: Launch) -> None:
+def test_a_trial_that_eats_the_memory_fails_and_the_search_goes_on(
+    workplace: Path, launch: Launch
+) -> None:
     start = "[{kind: eats_memory, x: 0.5}, {kind: good, x: 0.5}]"
-    (workplace / "toy.yaml").write_text(TOY.format(kinds="[good, eats_memory]", start=start, trials=2))
+    (workplace / "toy.yaml").write_text(
+        TOY.format(kinds="[good, eats_memory]", start=start, trials=2)
+    )
     memory = psutil.virtual_memory()
     threshold = (memory.total - memory.available + 6 * 2**30) / memory.total
     code, output = finish(
         launch(
-            "--space", "toy.yaml", "--set", "budget.retries=0", env={"RAY_memory_usage_threshold": f"{threshold:.3f}"}
+            "--space",
+            "toy.yaml",
+            "--set",
+            "budget.retries=0",
+            env={"RAY_memory_usage_threshold": f"{threshold:.3f}"},
         )
     )
     assert code == 0, output
     eats, good = record(workplace, "toy").trials
-    assert eats.state == TrialState.FAIL and "out of memory" in eats.user_attrs["reason"], eats.user_attrs
+    assert eats.state == TrialState.FAIL and "out of memory" in eats.user_attrs["reason"], (
+        eats.user_attrs
+    )
     assert good.state == TrialState.COMPLETE
 
 
 def test_when_every_trial_fails_alike_the_search_ends(workplace: Path, launch: Launch) -> None:
-    (workplace / "toy.yaml").write_text(TOY.format(kinds="[raises, raises_too]", start="[]", trials=50))
+    (workplace / "toy.yaml").write_text(
+        TOY.format(kinds="[raises, raises_too]", start="[]", trials=50)
+    )
     (workplace / "toy.py").write_text(
         (workplace / "toy.py").read_text().replace('== "raises"', 'in ("raises", "raises_too")')
     )
     code, output = finish(launch("--space", "toy.yaml"))
-    assert code == 1 and "every trial so far failed in the same way" in output and "planned failure" in output
+    assert (
+        code == 1
+        and "every trial so far failed in the same way" in output
+        and "planned failure" in output
+    )
     study = record(workplace, "toy")
     assert 5 <= sum(trial.state == TrialState.FAIL for trial in study.trials) < 10
 
@@ -212,7 +239,9 @@ def test_a_second_launcher_is_refused(workplace: Path, launch: Launch) -> None:
     first.wait()
     code, output = finish(launch("status", "runs/line"))
     assert code == 0 and "dead" in output
-    (journal.parent / "journal.log.lock").symlink_to(journal)  # A lock that the dead one left in the middle of a write.
+    (journal.parent / "journal.log.lock").symlink_to(
+        journal
+    )  # A lock that the dead one left in the middle of a write.
     before = journal.stat().st_size
     third = launch("--resume", "runs/line")
     wait_until(lambda: journal.stat().st_size > before + 500, third)
@@ -256,15 +285,22 @@ def test_ctrl_c_twice_leaves_at_once_and_can_be_resumed(workplace: Path, launch:
     assert len(study.trials) == 3 and all(trial.state.is_finished() for trial in study.trials)
 
 
-def test_the_time_limit_ends_the_search_and_more_trials_follow(workplace: Path, launch: Launch) -> None:
+def test_the_time_limit_ends_the_search_and_more_trials_follow(
+    workplace: Path, launch: Launch
+) -> None:
     write_line_space(workplace, trials=30, epoch_s=0.5)
     code, output = finish(launch("--space", "line.yaml", "--time", "25s"))
     assert code == 0 and "--resume runs/line" in output, output
     early = record(workplace, "line")
-    assert early.condition() == "interrupted" and sum(trial.state.is_finished() for trial in early.trials) < 30
+    assert (
+        early.condition() == "interrupted"
+        and sum(trial.state.is_finished() for trial in early.trials) < 30
+    )
     code, output = finish(launch("--resume", "runs/line", "--max-epochs", "20"))
     assert code == 2 and "--max-epochs" in output
-    (workplace / "line.yaml").write_text(LINE.format(trials=31, epoch_s=0.5).replace("max_epochs: 9", "max_epochs: 12"))
+    (workplace / "line.yaml").write_text(
+        LINE.format(trials=31, epoch_s=0.5).replace("max_epochs: 9", "max_epochs: 12")
+    )
     code, output = finish(launch("--space", "line.yaml"))
     assert code == 2 and "budget.max_epochs: the study has 9, now 12" in output, output
 
@@ -272,7 +308,12 @@ def test_the_time_limit_ends_the_search_and_more_trials_follow(workplace: Path, 
 def test_a_full_disk_is_told_and_survived(workplace: Path, launch: Launch, tmp_path: Path) -> None:
     disk = tmp_path / "small"
     disk.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+        ).returncode
+    ):
         pytest.skip("needs the right to mount a small disk")
     try:
         write_line_space(workplace, trials=8, epoch_s=0.0)
@@ -304,5 +345,8 @@ def test_checkpoints_are_bounded_for_the_whole_study(workplace: Path, launch: La
         time.sleep(0.05)
     assert process.returncode == 0, process.communicate()
     assert 2 <= most <= 2 + 2 + 1, "two are kept, two run, one is being deleted"
-    kept = {int(path.parent.name) for path in (workplace / "runs" / "line" / "trials").glob("*/checkpoint")}
+    kept = {
+        int(path.parent.name)
+        for path in (workplace / "runs" / "line" / "trials").glob("*/checkpoint")
+    }
     assert kept == {best.number for best in itertools.islice(record(workplace, "line").ranked(), 2)}

@@ -70,11 +70,15 @@ TINY: dict[str, dict[str, Any]] = {
         "optim.scheduler": "constant",
     },
 }
-"""For each built-in task: values under which an epoch takes milliseconds and one batch is learned in 100 steps."""
+"""For each built-in task: values under which an epoch takes milliseconds and one batch is learned
+in 100 steps."""
 
 
 def tiny_task(name: str, monkeypatch: pytest.MonkeyPatch) -> Task:
-    """The built-in task, its splits cut to a few rows; jobs that load it by its name see the same."""
+    """The built-in task, its splits cut to a few rows.
+
+    Jobs that load it by its name see the same.
+    """
     task = load_task(name)
     assert isinstance(task, Task)
     original = type(task).data
@@ -90,7 +94,8 @@ def tiny_task(name: str, monkeypatch: pytest.MonkeyPatch) -> Task:
 
 def tiny_values(name: str) -> dict[str, Any]:
     assert name in TINY, (
-        f"the built-in task {name!r} has no row in tests/trainables/conformance.py: add one to TINY, with values that "
+        f"the built-in task {name!r} has no row in tests/trainables/conformance.py: add one to "
+        "TINY, with values that "
         "make the task train an epoch in milliseconds"
     )
     return dict(TINY[name])
@@ -100,7 +105,10 @@ def tiny_config(name: str, **more: Any) -> Any:
     """The tiny config; `more` has `__` for the dot."""
     task = load_task(name)
     assert isinstance(task, Task)
-    return build_config(task.Config, tiny_values(name) | {key.replace("__", "."): value for key, value in more.items()})
+    return build_config(
+        task.Config,
+        tiny_values(name) | {key.replace("__", "."): value for key, value in more.items()},
+    )
 
 
 def shorter(splits: Splits, rows: int) -> Splits:
@@ -125,13 +133,18 @@ def first_rows(split: TensorSplit, rows: int) -> TensorSplit:
     )
 
 
-def curve(task: Task, config: Any, *, seed: int = 1, epochs: int = EPOCHS, **more: Any) -> list[Report]:
+def curve(
+    task: Task, config: Any, *, seed: int = 1, epochs: int = EPOCHS, **more: Any
+) -> list[Report]:
     return list(train(task, config, seed=seed, max_epochs=epochs, **more))
 
 
 def seen(reports: list[Report]) -> list[tuple[int, dict[str, str], dict[str, Any]]]:
     """Reports without their states, every float to its last bit."""
-    return [(r.epoch, {name: float(v).hex() for name, v in r.metrics.items()}, r.details) for r in reports]
+    return [
+        (r.epoch, {name: float(v).hex() for name, v in r.metrics.items()}, r.details)
+        for r in reports
+    ]
 
 
 def job_of(name: str, task: Task, folder: Path) -> Job:

@@ -60,7 +60,8 @@ def test_all_that_the_task_refuses_is_told_with_names(tmp_path: Path) -> None:
     for part in (
         "optim: lr must be positive, got lr=-1.0",
         "optim.clipnorm: not a setting of this task; did you mean optim.clip_norm?",
-        "model.cls_strategy: must be one of explicit, last_non_pad, global_pool_mean, attn_pool, got 'mean'",
+        "model.cls_strategy: must be one of explicit, last_non_pad, global_pool_mean, attn_pool, "
+        "got 'mean'",
         "model.layers: must be a whole number, got 1.0",
         "loss.lm_weight: must be a number, got '1e-2'",
     ):
@@ -85,7 +86,8 @@ def test_every_kind_of_corner_is_tried(tmp_path: Path, corner: str) -> None:
 
 def test_a_task_has_its_own_objective(tmp_path: Path) -> None:
     assert problems_of(space_of(tmp_path, objective={"minimize": "loss"})) == [
-        "s.yaml: objective: gpt2_classifier is compared by {maximize: accuracy}, got {minimize: loss}"
+        "s.yaml: objective: gpt2_classifier is compared by {maximize: accuracy}, got {minimize: "
+        "loss}"
     ]
 
 
@@ -102,7 +104,8 @@ def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
         accept(space_of(tmp_path, task="gpt3"))
 
 
-# Files --------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
+# ------------------
 
 
 def data_of(space: Space) -> tuple[Any, Any]:
@@ -119,7 +122,9 @@ def test_files_are_found_beside_the_space_and_in_the_current_folder(
     (beside / "a.jsonl").touch()
     (beside / "vocab.json").touch()
     monkeypatch.chdir(here)
-    located = locate_files(space_of(beside, fixed={"data.path": "a.jsonl", "data.vocab": "vocab.json"}))
+    located = locate_files(
+        space_of(beside, fixed={"data.path": "a.jsonl", "data.vocab": "vocab.json"})
+    )
     assert data_of(located) == (str(here / "a.jsonl"), str(beside / "vocab.json"))
     monkeypatch.chdir(beside)
     assert data_of(locate_files(located)) == data_of(located)
@@ -147,9 +152,15 @@ def test_the_count_of_epochs_is_no_objective(tmp_path: Path, function: str) -> N
     assert problem == "s.yaml: objective: must be a metric, got epoch, which counts the reports"
 
 
-def test_a_functions_first_argument_is_the_whole_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "import_me_unpacked.py").write_text("def train(lr, seed):\n    yield {'loss': lr}\n")
+def test_a_functions_first_argument_is_the_whole_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "import_me_unpacked.py").write_text(
+        "def train(lr, seed):\n    yield {'loss': lr}\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     parts = {"task": "import_me_unpacked:train", "objective": {"minimize": "loss"}}
     (problem,) = problems_of(space_of(tmp_path, **parts, parameters={"lr": {"float": [0, 1]}}))
-    assert "got one that is named as the parameter lr: def train(config), then config['lr']" in problem
+    assert (
+        "got one that is named as the parameter lr: def train(config), then config['lr']" in problem
+    )

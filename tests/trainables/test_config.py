@@ -96,13 +96,17 @@ def test_a_value_of_the_right_type_is_taken(name: str, value: Any, built: Any) -
         ("inner.depth", 9, "inner: depth must be below 9, got depth=9, rate=0.5"),
     ],
 )
-def test_a_wrong_value_is_told_with_the_rule_and_the_value(name: str, value: Any, problem: str) -> None:
+def test_a_wrong_value_is_told_with_the_rule_and_the_value(
+    name: str, value: Any, problem: str
+) -> None:
     assert problems_of({name: value}) == [problem]
 
 
 def test_an_unknown_name_is_told_with_a_close_one_and_all_others() -> None:
     (problem,) = problems_of({"inner.rat": 1.0})
-    assert problem.startswith("inner.rat: not a setting of this task; did you mean inner.rate? the settings are ")
+    assert problem.startswith(
+        "inner.rat: not a setting of this task; did you mean inner.rate? the settings are "
+    )
     assert all(name in problem for name in flat_fields(Outer))
     (problem,) = problems_of({"zzz": 1.0})
     assert "did you mean" not in problem
@@ -110,8 +114,16 @@ def test_an_unknown_name_is_told_with_a_close_one_and_all_others() -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    problems = problems_of({"inner.rate": -1.0, "other.rate": "x", "other.depth": None, "nam": "y", "path": 1})
-    assert [problem.split(":")[0] for problem in problems] == ["inner", "nam", "other.depth", "other.rate", "path"]
+    problems = problems_of(
+        {"inner.rate": -1.0, "other.rate": "x", "other.depth": None, "nam": "y", "path": 1}
+    )
+    assert [problem.split(":")[0] for problem in problems] == [
+        "inner",
+        "nam",
+        "other.depth",
+        "other.rate",
+        "path",
+    ]
 
 
 def test_a_value_without_default_must_be_given() -> None:

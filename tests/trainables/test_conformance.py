@@ -13,7 +13,16 @@ import torch
 from results.export.export import Export, read_export
 from results.study.best import Best
 from tests.trainables import conformance
-from tests.trainables.conformance import EPOCHS, NAMES, curve, job_of, seen, tiny_config, tiny_task, tiny_values
+from tests.trainables.conformance import (
+    EPOCHS,
+    NAMES,
+    curve,
+    job_of,
+    seen,
+    tiny_config,
+    tiny_task,
+    tiny_values,
+)
 from trainables.config import build_config, flat_fields, flatten
 from trainables.job import is_best, run
 from trainables.parts.optim import adamw, parameter_groups
@@ -67,7 +76,9 @@ def test_one_tiny_epoch_is_finite(name: str, task: Task, config: Any) -> None:
     assert all(math.isfinite(value) for value in report.metrics.values()), report.metrics
 
 
-def test_the_same_seed_gives_identical_reports_and_another_does_not(name: str, task: Task, config: Any) -> None:
+def test_the_same_seed_gives_identical_reports_and_another_does_not(
+    name: str, task: Task, config: Any
+) -> None:
     first = seen(curve(task, config, seed=1, epochs=2))
     torch.manual_seed(99)  # whatever ran before must not matter
     assert seen(curve(task, config, seed=1, epochs=2)) == first
@@ -137,7 +148,9 @@ def test_splits_are_disjoint_seeded_and_not_empty(name: str) -> None:
     task, config = load_task(name), tiny_config(name)
     assert isinstance(task, Task)
     splits = task.data(config, 0)
-    train, validation, test = (set(conformance.rows_of(s)) for s in (splits.train, splits.validation, splits.test()))
+    train, validation, test = (
+        set(conformance.rows_of(s)) for s in (splits.train, splits.validation, splits.test())
+    )
     assert train
     assert validation
     assert test
@@ -162,19 +175,25 @@ def test_resuming_gives_the_curve_of_no_interruption(
     assert seen(before + curve(task, config, resume_from=state)) == whole
 
 
-def test_frozen_epochs_train_the_head_alone_or_are_refused(name: str, task: Task, config: Any) -> None:
+def test_frozen_epochs_train_the_head_alone_or_are_refused(
+    name: str, task: Task, config: Any
+) -> None:
     values = flatten(config) | {"optim.freeze_epochs": 1}
     if not conformance.accepts(task.Config, values):
         return
     frozen: Any = build_config(task.Config, values)
     splits = task.data(frozen, 0)
     model = conformance.fresh_model(task, frozen, splits)
-    assert task.head(model), "a task whose head() is empty must refuse freeze_epochs above 0 in its config"
+    assert task.head(model), (
+        "a task whose head() is empty must refuse freeze_epochs above 0 in its config"
+    )
     (report,) = curve(task, frozen, epochs=1)
     assert math.isfinite(report.metrics["train_loss"])
 
 
-def test_layers_and_head_share_no_parameter_and_decay_from_the_head_down(name: str, task: Task, config: Any) -> None:
+def test_layers_and_head_share_no_parameter_and_decay_from_the_head_down(
+    name: str, task: Task, config: Any
+) -> None:
     values = flatten(config) | {"optim.layer_decay": 0.5}
     if not conformance.accepts(task.Config, values):
         return
@@ -190,7 +209,11 @@ def test_layers_and_head_share_no_parameter_and_decay_from_the_head_down(name: s
     lr = decayed.optim.lr
     for depth, layer in enumerate(layers):
         expected = lr * 0.5 ** (len(layers) - depth)
-        assert all(rates[id(parameter)] == pytest.approx(expected) for parameter in layer if parameter.requires_grad)
+        assert all(
+            rates[id(parameter)] == pytest.approx(expected)
+            for parameter in layer
+            if parameter.requires_grad
+        )
 
 
 def test_augmentation_keeps_what_a_batch_is_made_of(name: str, task: Task, config: Any) -> None:
@@ -198,7 +221,9 @@ def test_augmentation_keeps_what_a_batch_is_made_of(name: str, task: Task, confi
     before = {key: value.clone() for key, value in batch.items()}
     assert task.augment(config, batch).keys() >= before.keys()
     for key, value in before.items():
-        assert torch.equal(batch[key], value), "the split's own tensors must not be changed in place"
+        assert torch.equal(batch[key], value), (
+            "the split's own tensors must not be changed in place"
+        )
     torch.manual_seed(1)
     once = task.augment(config, batch)
     torch.manual_seed(1)
@@ -206,8 +231,12 @@ def test_augmentation_keeps_what_a_batch_is_made_of(name: str, task: Task, confi
     assert all(torch.equal(once[key], again[key]) for key in once)
 
 
-def test_a_job_gives_the_same_metrics_in_every_folder(name: str, task: Task, tmp_path: Path) -> None:
-    once, again = (list(run(job_of(name, task, tmp_path / folder))) for folder in ("one", "two 'Ω'"))
+def test_a_job_gives_the_same_metrics_in_every_folder(
+    name: str, task: Task, tmp_path: Path
+) -> None:
+    once, again = (
+        list(run(job_of(name, task, tmp_path / folder))) for folder in ("one", "two 'Ω'")
+    )
     assert seen(once) == seen(again)
     lines = TrialFolder(tmp_path / "one").read_metrics()
     assert [line["metrics"] for line in lines] == [report.metrics for report in once]
@@ -216,7 +245,10 @@ def test_a_job_gives_the_same_metrics_in_every_folder(name: str, task: Task, tmp
 def test_the_exported_best_replays_its_value(name: str, task: Task, tmp_path: Path) -> None:
     job = job_of(name, task, tmp_path / "trial")
     values = [report.metrics[task.objective.name] for report in run(job)]
-    best = max((i for i, value in enumerate(values) if is_best(value, values[:i], task.objective)), default=0)
+    best = max(
+        (i for i, value in enumerate(values) if is_best(value, values[:i], task.objective)),
+        default=0,
+    )
     reached = Best(number=0, epoch=best + 1, value=values[best], complete=True)
     Export(job=job, import_paths=(), study="s", best=reached).write(tmp_path / "best.yaml")
     read = read_export(tmp_path / "best.yaml", tmp_path / "replay")

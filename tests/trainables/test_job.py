@@ -50,7 +50,8 @@ def close(reports: Iterator[Any]) -> None:
     reports.close()  # type: ignore[attr-defined]
 
 
-# A task -------------------------------------------------------------------------------------------------------------
+# A task -------------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize("epochs_done", range(1, EPOCHS + 1))
@@ -67,8 +68,12 @@ def test_an_interrupted_job_reports_everything_as_if_it_had_not_been(
     assert metrics_in(job.folder) == whole[1]
 
 
-@pytest.mark.parametrize("damage", ["no last", "torn metrics", "metrics ahead", "no metrics", "no checkpoint"])
-def test_a_crash_at_any_moment_is_harmless(task: Task, whole: Any, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage", ["no last", "torn metrics", "metrics ahead", "no metrics", "no checkpoint"]
+)
+def test_a_crash_at_any_moment_is_harmless(
+    task: Task, whole: Any, tmp_path: Path, damage: str
+) -> None:
     job = job_of(TASK, task, tmp_path / "crashed")
     folder = TrialFolder(job.folder)
     killed = run(job)
@@ -81,7 +86,9 @@ def test_a_crash_at_any_moment_is_harmless(task: Task, whole: Any, tmp_path: Pat
         case "torn metrics":
             folder.metrics.write_text(folder.metrics.read_text()[:-20])
         case "metrics ahead":
-            folder.append_metrics({"epoch": 3, "seconds": 0.1, "metrics": {"accuracy": 0.99}, "details": {}})
+            folder.append_metrics(
+                {"epoch": 3, "seconds": 0.1, "metrics": {"accuracy": 0.99}, "details": {}}
+            )
         case "no metrics":
             folder.metrics.unlink()
         case "no checkpoint":
@@ -94,7 +101,9 @@ def test_a_crash_at_any_moment_is_harmless(task: Task, whole: Any, tmp_path: Pat
         "torn metrics": "goes on after epoch 1",
         "no metrics": "starts over",
     }
-    assert expected.get(damage, "") in (again[0].warning or "") and bool(again[0].warning) == (damage in expected)
+    assert expected.get(damage, "") in (again[0].warning or "") and bool(again[0].warning) == (
+        damage in expected
+    )
     assert not any(report.warning for report in again[1:])
 
 
@@ -103,7 +112,9 @@ def test_what_the_data_warn_of_is_told_once_and_beside_a_start_over(
 ) -> None:
     read = type(task).data
     told = "data: left out 1 sub-folder (first: old)"
-    monkeypatch.setattr(type(task), "data", lambda *arguments: replace(read(*arguments), warning=told))
+    monkeypatch.setattr(
+        type(task), "data", lambda *arguments: replace(read(*arguments), warning=told)
+    )
     job = job_of(TASK, task, tmp_path)
     assert [report.warning for report in run(job)] == [told, *[None] * (EPOCHS - 1)]
     TrialFolder(job.folder).metrics.unlink()
@@ -121,9 +132,13 @@ def test_the_best_epochs_model_is_kept(task: Task, tmp_path: Path) -> None:
     assert set(best) == {"epoch", "metrics", "model"}
 
 
-def test_a_job_writes_what_tensorboard_reads(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_writes_what_tensorboard_reads(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scalars: list[tuple[str, int]] = []
-    monkeypatch.setattr(SummaryWriter, "add_scalar", lambda _, name, value, step: scalars.append((name, step)))
+    monkeypatch.setattr(
+        SummaryWriter, "add_scalar", lambda _, name, value, step: scalars.append((name, step))
+    )
     list(run(job_of(TASK, task, tmp_path)))
     assert {("accuracy", epoch) for epoch in range(1, EPOCHS + 1)} <= set(scalars)
     assert list(tmp_path.glob("events.out.tfevents*"))
@@ -157,7 +172,8 @@ def test_the_best_is_finite_and_the_first_of_equals(
     assert is_best(value, earlier, Objective(name="m", direction=direction)) is best
 
 
-# A function ---------------------------------------------------------------------------------------------------------
+# A function ---------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.fixture
@@ -181,7 +197,10 @@ def function_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return make
 
 
-ENDLESS = "def train(config):\n  n = 0\n  while True:\n    n += 1\n    yield {'accuracy': config['lr'] * n}\n"
+ENDLESS = (
+    "def train(config):\n  n = 0\n  while True:\n    n += 1\n    yield {'accuracy': "
+    "config['lr'] * n}\n"
+)
 
 
 def test_a_functions_epochs_are_counted_and_end_at_the_budget(function_job: Any) -> None:
@@ -195,13 +214,20 @@ def test_a_functions_epochs_are_counted_and_end_at_the_budget(function_job: Any)
 
 
 def test_a_function_may_count_its_own_epochs(function_job: Any) -> None:
-    source = "def train(config):\n  for epoch in (2, 4, 6, 8):\n    yield {'epoch': epoch, 'accuracy': 1}\n"
+    source = (
+        "def train(config):\n  for epoch in (2, 4, 6, 8):\n    yield {'epoch': epoch, "
+        "'accuracy': 1}\n"
+    )
     reports = list(run(function_job(source, max_epochs=6)))
-    assert [(report.epoch, report.metrics) for report in reports] == [(e, {"accuracy": 1.0}) for e in (2, 4, 6)]
+    assert [(report.epoch, report.metrics) for report in reports] == [
+        (e, {"accuracy": 1.0}) for e in (2, 4, 6)
+    ]
 
 
 def test_a_function_that_ends_early_just_ends(function_job: Any) -> None:
-    assert [r.epoch for r in run(function_job("def train(config):\n  yield {'accuracy': 1}\n"))] == [1]
+    assert [
+        r.epoch for r in run(function_job("def train(config):\n  yield {'accuracy': 1}\n"))
+    ] == [1]
 
 
 def test_a_function_without_checkpoint_starts_over(function_job: Any) -> None:
@@ -216,15 +242,20 @@ def test_a_function_without_checkpoint_starts_over(function_job: Any) -> None:
 def test_a_function_gets_the_arguments_that_it_takes(function_job: Any) -> None:
     source = (
         "def train(config, *, seed, folder, other=5):\n"
-        "  yield {'accuracy': 1, 'seed': seed, 'other': other, 'folder': folder.name == 'trial Ω'}\n"
+        "  yield {'accuracy': 1, 'seed': seed, 'other': other, 'folder': folder.name == 'trial "
+        "Ω'}\n"
     )
     (report,) = run(function_job(source))
     assert report.metrics == {"accuracy": 1.0, "seed": 11.0, "other": 5.0, "folder": 1.0}
 
 
 def test_a_function_with_open_arguments_gets_all(function_job: Any) -> None:
-    (report,) = run(function_job("def train(config, **context):\n  yield {'accuracy': len(context)}\n"))
-    assert report.metrics["accuracy"] == len({"seed", "max_epochs", "device", "folder", "rank", "workers"})
+    (report,) = run(
+        function_job("def train(config, **context):\n  yield {'accuracy': len(context)}\n")
+    )
+    assert report.metrics["accuracy"] == len(
+        {"seed", "max_epochs", "device", "folder", "rank", "workers"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -235,21 +266,30 @@ def test_a_function_with_open_arguments_gets_all(function_job: Any) -> None:
         ("None", "must yield a dict of metrics for each epoch, got None"),
     ],
 )
-def test_a_function_that_yields_no_objective_is_told_so(function_job: Any, yielded: str, message: str) -> None:
+def test_a_function_that_yields_no_objective_is_told_so(
+    function_job: Any, yielded: str, message: str
+) -> None:
     with pytest.raises(TaskError, match=message):
         list(run(function_job(f"def train(config):\n  yield {yielded}\n")))
 
 
 def test_a_function_that_reports_nan_is_ended(function_job: Any) -> None:
-    source = "def train(config):\n  yield {'accuracy': 1}\n  yield {'accuracy': math.nan}\n  raise SystemError\n"
+    source = (
+        "def train(config):\n  yield {'accuracy': 1}\n  yield {'accuracy': math.nan}\n  "
+        "raise SystemError\n"
+    )
     job = function_job(source)
     assert [report.epoch for report in run(job)] == [1, 2]
     last = json.loads(TrialFolder(job.folder).metrics.read_text().splitlines()[-1])
     assert math.isnan(last["metrics"]["accuracy"])
 
 
-def test_an_exception_of_the_function_comes_through_and_keeps_what_was_reported(function_job: Any) -> None:
-    job = function_job("def train(config):\n  yield {'accuracy': 1}\n  raise ZeroDivisionError('mine')\n")
+def test_an_exception_of_the_function_comes_through_and_keeps_what_was_reported(
+    function_job: Any,
+) -> None:
+    job = function_job(
+        "def train(config):\n  yield {'accuracy': 1}\n  raise ZeroDivisionError('mine')\n"
+    )
     reports = run(job)
     next(reports)
     with pytest.raises(ZeroDivisionError, match="mine"):
@@ -267,7 +307,10 @@ def test_tensorboard_is_told_the_configuration(task: Task, tmp_path: Path) -> No
             data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
             for name, hparam in data.session_start_info.hparams.items():
                 told[name] = hparam.string_value or hparam.number_value
-    assert told == {name: value if isinstance(value, str) else float(value) for name, value in job.values.items()}
+    assert told == {
+        name: value if isinstance(value, str) else float(value)
+        for name, value in job.values.items()
+    }
 
 
 def test_tensorboard_finds_the_objective_on_both_pages(function_job: Any) -> None:

@@ -105,9 +105,13 @@ def test_a_module_that_cannot_be_imported_is_told_with_the_cause(
 
 @pytest.mark.parametrize("attribute", ["Other", "number"])
 def test_what_is_no_task_is_refused(module: str, attribute: str) -> None:
-    assert "must be a subclass of trainables.task.Task or a generator function" in message_for(f"{module}:{attribute}")
+    assert "must be a subclass of trainables.task.Task or a generator function" in message_for(
+        f"{module}:{attribute}"
+    )
 
 
 def test_a_task_without_its_parts_is_refused(module: str) -> None:
-    assert message_for(f"{module}:Half").endswith("a Task class has Config and objective, got no objective")
+    assert message_for(f"{module}:Half").endswith(
+        "a Task class has Config and objective, got no objective"
+    )
     assert message_for("trainables.task:Task").endswith("got no Config and no objective")

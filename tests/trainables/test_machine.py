@@ -34,7 +34,9 @@ def test_cpus_are_those_of_the_affinity(one_cpu: None) -> None:
 
 
 @pytest.mark.parametrize("name", SLURM)
-def test_a_slurm_job_may_use_its_part_of_the_node(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slurm_job_may_use_its_part_of_the_node(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 64)
     assert usable_cpus() == 64
     monkeypatch.setenv(name, "3")

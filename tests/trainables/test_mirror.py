@@ -32,11 +32,17 @@ def filled(folder: Path, **contents: str) -> Path:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_folder_comes_back_as_it_was_sent(uri: str, tmp_path: Path) -> None:
-    folder = filled(tmp_path / "a folder", metrics="1", checkpoint__last="2", **{"checkpoint__é ✓": "3"})
+    folder = filled(
+        tmp_path / "a folder", metrics="1", checkpoint__last="2", **{"checkpoint__é ✓": "3"}
+    )
     filled(folder, **{f"checkpoint__{LEFT_OUT}": "4", "x.tmp": "5"})
     Mirror(uri).push(folder)
     other = filled(tmp_path / "other", stale="stays not")
@@ -84,13 +90,17 @@ def test_a_secret_is_refused_and_not_shown() -> None:
     assert "hidden" not in str(caught.value)
 
 
-def test_a_trial_goes_on_where_nothing_of_it_lies(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_goes_on_where_nothing_of_it_lies(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = tiny_task(NAME, monkeypatch)
     whole = list(run(job_of(NAME, task, tmp_path / "whole")))
 
     def job(machine: str) -> Job:
         plain = job_of(NAME, task, tmp_path / machine / "trial")
-        return type(plain)(**{name: getattr(plain, name) for name in plain.__slots__} | {"mirror": uri})
+        return type(plain)(
+            **{name: getattr(plain, name) for name in plain.__slots__} | {"mirror": uri}
+        )
 
     first = run(job("first"))
     begun = [next(first), next(first)]
@@ -100,4 +110,7 @@ def test_a_trial_goes_on_where_nothing_of_it_lies(uri: str, tmp_path: Path, monk
     assert seen(begun) == seen(whole[:2])
     assert seen(rest) == seen(whole)
     lines = (tmp_path / "second" / "trial" / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == len(whole) and (tmp_path / "second" / "trial" / "checkpoint" / "best.pt").exists()
+    assert (
+        len(lines) == len(whole)
+        and (tmp_path / "second" / "trial" / "checkpoint" / "best.pt").exists()
+    )

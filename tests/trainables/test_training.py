@@ -89,14 +89,18 @@ class Line(Task):
 
 def config_of(**values: Any) -> LineConfig:
     defaults = {"optim.lr": 0.1, "optim.scheduler": "constant"}
-    return build_config(LineConfig, defaults | {name.replace("__", "."): v for name, v in values.items()})
+    return build_config(
+        LineConfig, defaults | {name.replace("__", "."): v for name, v in values.items()}
+    )
 
 
 def learner_of(task: Task, config: LineConfig) -> Learner:
     return new_learner(task, config, task.data(config, 0), torch.device("cpu"))
 
 
-def trained(config: LineConfig, *, epochs: int = 1, steps: list[list[Tensor]] | None = None) -> nn.Module:
+def trained(
+    config: LineConfig, *, epochs: int = 1, steps: list[list[Tensor]] | None = None
+) -> nn.Module:
     """A model after some epochs; the gradients at every step go to `steps`."""
     task = Line()
     splits = task.data(config, 0)
@@ -105,7 +109,9 @@ def trained(config: LineConfig, *, epochs: int = 1, steps: list[list[Tensor]] | 
     model = learner.model
     if steps is not None:
         learner.optimizer.register_step_pre_hook(
-            lambda *_: steps.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+            lambda *_: steps.append(
+                [p.grad.clone() for p in model.parameters() if p.grad is not None]
+            )
         )
     for epoch in range(1, epochs + 1):
         torch.manual_seed(epoch)  # the order of rows does not depend on the batch size
@@ -114,11 +120,14 @@ def trained(config: LineConfig, *, epochs: int = 1, steps: list[list[Tensor]] | 
     return model
 
 
-# Steps --------------------------------------------------------------------------------------------------------------
+# Steps --------------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "accumulation"), [(10, 2), (8, 3)], ids=["two halves make a whole", "the last step has fewer"]
+    ("batch_size", "accumulation"),
+    [(10, 2), (8, 3)],
+    ids=["two halves make a whole", "the last step has fewer"],
 )
 def test_accumulated_batches_equal_one_whole(batch_size: int, accumulation: int) -> None:
     halves: list[list[Tensor]] = []
@@ -142,12 +151,19 @@ def test_the_last_step_of_an_epoch_averages_the_batches_that_are_left() -> None:
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_the_schedule_moves_by_steps_not_by_batches(accumulation: int) -> None:
-    values = {"optim__scheduler": "warmup_cosine", "optim__accumulation": accumulation, "data__batch_size": 8}
+    values = {
+        "optim__scheduler": "warmup_cosine",
+        "optim__accumulation": accumulation,
+        "data__batch_size": 8,
+    }
     config = config_of(**values)
     steps_per_epoch = math.ceil(5 / accumulation)
     rates = [report.metrics["lr"] for report in train(Line(), config, seed=0, max_epochs=4)]
     expected = [
-        0.1 * lr_factor(config.optim, steps_per_epoch * epoch - 1, steps_per_epoch=steps_per_epoch, max_epochs=4)
+        0.1
+        * lr_factor(
+            config.optim, steps_per_epoch * epoch - 1, steps_per_epoch=steps_per_epoch, max_epochs=4
+        )
         for epoch in range(1, 5)
     ]
     assert rates == pytest.approx(expected)
@@ -177,7 +193,8 @@ def test_a_step_uses_each_groups_peak_rate_and_clears_the_gradients() -> None:
     assert all(parameter.grad is None for parameter in learner.model.parameters())
 
 
-# Runs ---------------------------------------------------------------------------------------------------------------
+# Runs ---------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_training_learns_the_line() -> None:
@@ -199,7 +216,10 @@ def test_max_epochs_is_the_last_epoch() -> None:
     reports = list(train(Line(), config_of(), seed=0, max_epochs=3))
     assert [report.epoch for report in reports] == [1, 2, 3]
     assert reports[-1].state is not None
-    assert list(train(Line(), config_of(), seed=0, max_epochs=3, resume_from=reports[-1].state())) == []
+    assert (
+        list(train(Line(), config_of(), seed=0, max_epochs=3, resume_from=reports[-1].state()))
+        == []
+    )
 
 
 class Scripted(Line):
@@ -219,18 +239,31 @@ class Scripted(Line):
 
 def test_patience_ends_the_training_after_epochs_without_a_better_objective() -> None:
     errors = [5.0, 3.0, 4.0, 3.0, 2.0, 2.5, 2.5, 2.0, 1.0, 0.5]
-    reports = list(train(Scripted(errors), config_of(optim__patience_epochs=3), seed=0, max_epochs=10))
+    reports = list(
+        train(Scripted(errors), config_of(optim__patience_epochs=3), seed=0, max_epochs=10)
+    )
     assert [report.metrics["error"] for report in reports] == errors[:8]
     assert reports[-1].state is not None
     state = reports[-1].state()
     assert (
-        list(train(Scripted([]), config_of(optim__patience_epochs=3), seed=0, max_epochs=10, resume_from=state)) == []
+        list(
+            train(
+                Scripted([]),
+                config_of(optim__patience_epochs=3),
+                seed=0,
+                max_epochs=10,
+                resume_from=state,
+            )
+        )
+        == []
     )
 
 
 def test_a_plateau_lowers_the_rate_also_after_a_resume() -> None:
     errors = [3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
-    config = config_of(optim__scheduler="plateau", optim__plateau_epochs=1, optim__plateau_factor=0.5)
+    config = config_of(
+        optim__scheduler="plateau", optim__plateau_epochs=1, optim__plateau_factor=0.5
+    )
     reports = list(train(Scripted(errors), config, seed=0, max_epochs=8))
     rates = [report.metrics["lr"] for report in reports]
     assert rates == [0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
@@ -252,7 +285,10 @@ def test_the_moving_average_is_what_is_evaluated_kept_and_resumed() -> None:
     kept = Line().model(config, Line().data(config, 0))
     kept.load_state_dict(state["evaluated"])
     splits = Line().data(config, 0)
-    assert evaluate(Line(), config, kept, splits, splits.validation)[0]["error"] == reports[-1].metrics["error"]
+    assert (
+        evaluate(Line(), config, kept, splits, splits.validation)[0]["error"]
+        == reports[-1].metrics["error"]
+    )
     interrupted = next(train(Line(), config, seed=0, max_epochs=3)).state
     assert interrupted is not None
     rest = list(train(Line(), config, seed=0, max_epochs=3, resume_from=interrupted()))
@@ -311,7 +347,9 @@ def test_augmentation_sees_training_batches_alone() -> None:
 
 @pytest.mark.slow
 def test_a_compiled_model_gives_the_same_curve() -> None:
-    compiled = list(train(Line(), config_of(optim__compile=True, data__batch_size=ROWS), seed=0, max_epochs=2))
+    compiled = list(
+        train(Line(), config_of(optim__compile=True, data__batch_size=ROWS), seed=0, max_epochs=2)
+    )
     plain = list(train(Line(), config_of(data__batch_size=ROWS), seed=0, max_epochs=2))
     for a, b in zip(compiled, plain, strict=True):
         assert a.metrics == pytest.approx(b.metrics, rel=1e-4)
@@ -330,7 +368,9 @@ def test_an_infinite_loss_ends_the_training_within_the_epoch() -> None:
             split = TensorSplit(tensors={"x": torch.ones(1000, 3), "y": torch.ones(1000)})
             return Splits(train=split, validation=split, test=lambda: split)
 
-    reports = list(train(Counting(), config_of(fail_at=0.0, data__batch_size=1), seed=0, max_epochs=3))
+    reports = list(
+        train(Counting(), config_of(fail_at=0.0, data__batch_size=1), seed=0, max_epochs=3)
+    )
     assert [report.epoch for report in reports] == [1]
     assert math.isnan(reports[0].metrics["error"])
     assert calls == 50, "no more than 50 steps are wasted"
@@ -344,7 +384,9 @@ def test_a_validation_loss_that_is_not_finite_ends_the_training() -> None:
 
     (report,) = train(BrokenByItsLastStep(), config_of(), seed=0, max_epochs=3)
     assert math.isfinite(report.metrics["train_loss"])
-    assert math.isnan(report.metrics["error"]), "the error that was counted is 0: it must not look like the best"
+    assert math.isnan(report.metrics["error"]), (
+        "the error that was counted is 0: it must not look like the best"
+    )
     assert report.state is None
 
 

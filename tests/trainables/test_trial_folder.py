@@ -51,7 +51,8 @@ def temporary_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.endswith(".tmp")]
 
 
-# Writing ------------------------------------------------------------------------------------------------------------
+# Writing ------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_an_interrupted_write_leaves_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
@@ -99,11 +100,17 @@ def test_deleting_checkpoints_leaves_the_metrics(folder: TrialFolder) -> None:
     assert [line["epoch"] for line in folder.read_metrics()] == [1, 2, 3]
 
 
-# Reading ------------------------------------------------------------------------------------------------------------
+# Reading ------------------------------------------------------------------------------------------
+# ------------------
 
 
 def damaged(good: bytes, kind: str) -> bytes:
-    return {"empty": b"", "truncated": good[: len(good) // 2], "garbage": bytes(range(256)) * 8, "text": b"hello"}[kind]
+    return {
+        "empty": b"",
+        "truncated": good[: len(good) // 2],
+        "garbage": bytes(range(256)) * 8,
+        "text": b"hello",
+    }[kind]
 
 
 @pytest.mark.parametrize("kind", ["empty", "truncated", "garbage", "text"])
@@ -122,7 +129,12 @@ def test_no_damage_whatever_raises(folder: TrialFolder) -> None:
         for _ in range(rng.randrange(1, 8)):
             flipped[rng.randrange(len(good))] = rng.randrange(256)
         noise = rng.randbytes(rng.randrange(1, 200))
-        for content in (noise, b"\x80\x02" + noise, good[: rng.randrange(len(good))], bytes(flipped)):
+        for content in (
+            noise,
+            b"\x80\x02" + noise,
+            good[: rng.randrange(len(good))],
+            bytes(flipped),
+        ):
             folder.last.write_bytes(content)
             read_state(folder.last)
 
@@ -134,7 +146,9 @@ def test_what_is_no_state_is_not_taken_for_one(folder: TrialFolder, content: Any
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))]
+)
 def test_a_pickle_with_code_is_not_run(folder: TrialFolder, save: Any, tmp_path: Path) -> None:
     save({"epoch": 3, "bomb": Bomb(tmp_path / "exploded")}, folder.last)
     assert loaded_epoch(folder) == 2
@@ -146,7 +160,9 @@ def test_a_missing_last_state_falls_back_to_the_previous(folder: TrialFolder) ->
     assert loaded_epoch(folder) == 2
 
 
-@pytest.mark.parametrize(("kept", "epoch"), [([1, 2, 3], 3), ([1, 2], 2), ([1], None), ([], None), ([2, 3], None)])
+@pytest.mark.parametrize(
+    ("kept", "epoch"), [([1, 2, 3], 3), ([1, 2], 2), ([1], None), ([], None), ([2, 3], None)]
+)
 def test_a_state_counts_only_with_all_its_epochs_in_the_metrics(
     folder: TrialFolder, kept: list[int], epoch: int | None
 ) -> None:
@@ -162,7 +178,9 @@ def test_without_metrics_there_is_nothing_to_go_on_from(folder: TrialFolder) -> 
     assert TrialFolder(folder.path / "absent").load_state() == (None, None)
 
 
-@pytest.mark.parametrize("tail", ['{"epoch": 4, "met', "\x00\x00\x00", "\n\n", "[4]\n", '{"no": "epoch"}\n', "\udcff"])
+@pytest.mark.parametrize(
+    "tail", ['{"epoch": 4, "met', "\x00\x00\x00", "\n\n", "[4]\n", '{"no": "epoch"}\n', "\udcff"]
+)
 def test_a_torn_last_line_is_left_out(folder: TrialFolder, tail: str) -> None:
     with folder.metrics.open("ab") as file:
         file.write(tail.encode("utf-8", errors="surrogateescape"))

@@ -44,8 +44,8 @@ class Rows:
     def tensors(self) -> dict[str, Tensor]:
         """As 32-bit numbers: `tokens` of all rows in one, and for each row what `FACTS` names.
 
-        These are its class, where `<CLS>` stands, where `<EOS>` stands (the last of several; else the
-        last position), and its length.
+        These are its class, where `<CLS>` stands, where `<EOS>` stands (the last of several; else
+        the last position), and its length.
         """
         arrays = {name: np.asarray(values) for name, values in self._values.items()}
         return {name: torch.from_numpy(values) for name, values in arrays.items()}
@@ -129,5 +129,7 @@ class LineReader:
             raise ValueError("<PAD> stands inside the sequence; it may only fill the end")
         count = row.count(self._cls)
         if count != 1:
-            raise ValueError(f"exactly one <CLS> must be among the tokens that are kept, got {count}")
+            raise ValueError(
+                f"exactly one <CLS> must be among the tokens that are kept, got {count}"
+            )
         return row

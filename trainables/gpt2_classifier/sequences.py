@@ -34,8 +34,9 @@ DIGIT_LEVELS = 17
 class SequenceSplits(Splits):
     """Splits of sequences, with their vocabulary and the length of the longest.
 
-    Each split's tensors: `tokens` [N, T] (right-padded), `labels` [N] (class), `cls` [N] (position of `<CLS>`),
-    `last` [N] (position of `<EOS>`, else of the last token that is not PAD), `length` [N].
+    Each split's tensors: `tokens` [N, T] (right-padded), `labels` [N] (class), `cls` [N] (position
+    of `<CLS>`), `last` [N] (position of `<EOS>`, else of the last token that is not PAD), `length`
+    [N].
     """
 
     vocabulary: Vocabulary
@@ -44,7 +45,10 @@ class SequenceSplits(Splits):
 
 @lru_cache(maxsize=4)
 def digit_sequences(seed: int, weighted: bool) -> SequenceSplits:
-    """scikit-learn's 1,797 8x8 digits: 64 grey levels 0-16 as tokens, then `<CLS>` and `<EOS>`; 10 classes."""
+    """scikit-learn's 1,797 8x8 digits: 64 grey levels 0-16 as tokens, then `<CLS>` and `<EOS>`.
+
+    10 classes.
+    """
     from sklearn.datasets import load_digits
 
     vocabulary, digits = digit_vocabulary(), load_digits()
@@ -58,18 +62,26 @@ def digit_sequences(seed: int, weighted: bool) -> SequenceSplits:
 
 def digit_vocabulary() -> Vocabulary:
     """Specials, the 17 grey levels as tokens "0" to "16", and one label token for each digit."""
-    names = [*SPECIAL_TOKENS, *map(str, range(DIGIT_LEVELS)), *(f"<CLS_{digit}>" for digit in range(10))]
+    names = [
+        *SPECIAL_TOKENS,
+        *map(str, range(DIGIT_LEVELS)),
+        *(f"<CLS_{digit}>" for digit in range(10)),
+    ]
     return vocabulary_of({name: i for i, name in enumerate(names)}, "the digits' vocabulary")
 
 
 @lru_cache(maxsize=2)
-def jsonl_sequences(path: Path, vocabulary_path: Path, max_tokens: int, seed: int, weighted: bool) -> SequenceSplits:
+def jsonl_sequences(
+    path: Path, vocabulary_path: Path, max_tokens: int, seed: int, weighted: bool
+) -> SequenceSplits:
     """Sequences from a JSON-lines file: `{"input_ids": [...], "label": 3}` or `{"tokens": "A B" or [...], "label": 3}`.
 
-    A sequence longer than `max_tokens` keeps its end. Token names that the vocabulary lacks become `<UNK>`.
+    A sequence longer than `max_tokens` keeps its end. Token names that the vocabulary lacks become
+    `<UNK>`.
 
     Raises:
-        TaskError: names the file and line of whatever can't be used, such as a label token among the inputs (a leak).
+        TaskError: names the file and line of whatever can't be used, such as a label token among
+            the inputs (a leak).
     """
     return weighed(_jsonl_splits(path, vocabulary_path, max_tokens, seed), weighted)
 

@@ -15,7 +15,12 @@ from torch import Tensor, nn
 
 from search_spaces.space import Objective
 from trainables.config import require
-from trainables.gpt2_classifier.sequences import IGNORED, SequenceSplits, digit_sequences, jsonl_sequences
+from trainables.gpt2_classifier.sequences import (
+    IGNORED,
+    SequenceSplits,
+    digit_sequences,
+    jsonl_sequences,
+)
 from trainables.parts.data import Batch, Splits
 from trainables.parts.losses import focal_cross_entropy
 from trainables.parts.optim import OptimConfig
@@ -33,7 +38,8 @@ class DataConfig:
     """Where the sequences come from, and how they are served."""
 
     path: Path | None = None
-    """A JSON-lines file; none = the embedded digits as sequences of 64 grey levels, `<CLS>`, `<EOS>`."""
+    """A JSON-lines file; none = the embedded digits as sequences of 64 grey levels, `<CLS>`,
+    `<EOS>`."""
     vocab: Path | None = None
     """The `vocab.json` of that file."""
     max_tokens: int = 1024
@@ -45,7 +51,10 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require(
-            (self.path is None) == (self.vocab is None), "path and vocab go together", path=self.path, vocab=self.vocab
+            (self.path is None) == (self.vocab is None),
+            "path and vocab go together",
+            path=self.path,
+            vocab=self.vocab,
         )
         require(self.max_tokens >= 2, "max_tokens must be at least 2", max_tokens=self.max_tokens)
         require(self.batch_size >= 1, "batch_size must be at least 1", batch_size=self.batch_size)
@@ -65,12 +74,16 @@ class ModelConfig:
     """Dropout of embeddings and residual branches."""
     attention_dropout: float = 0.1
     """Dropout of attention weights; above 0, the CPU has no fused attention for training."""
-    cls_strategy: Literal["explicit", "last_non_pad", "global_pool_mean", "attn_pool"] = "last_non_pad"
-    """The sequence's vector: the state at <CLS>, at <EOS> or the last token, the mean, or a learned weighted mean."""
+    cls_strategy: Literal["explicit", "last_non_pad", "global_pool_mean", "attn_pool"] = (
+        "last_non_pad"
+    )
+    """The sequence's vector: the state at <CLS>, at <EOS> or the last token, the mean, or a learned
+    weighted mean."""
     pooled_layers: int = 1
     """The states are the mean over the last so many layers."""
     head: Literal["linear", "mlp", "lm"] = "linear"
-    """What classifies the vector: one layer, an MLP, or the language model's own logits of the label tokens (v4)."""
+    """What classifies the vector: one layer, an MLP, or the language model's own logits of the
+    label tokens (v4)."""
     head_width: int = 512
     """Hidden width of the MLP head."""
     head_dropout: float = 0.1
@@ -78,10 +91,23 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("layers", "width", "heads", "head_width"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1", **{name: getattr(self, name)})
-        require(self.width % self.heads == 0, "heads must divide width", width=self.width, heads=self.heads)
+            require(
+                getattr(self, name) >= 1,
+                f"{name} must be at least 1",
+                **{name: getattr(self, name)},
+            )
+        require(
+            self.width % self.heads == 0,
+            "heads must divide width",
+            width=self.width,
+            heads=self.heads,
+        )
         for name in ("dropout", "attention_dropout", "head_dropout"):
-            require(0 <= getattr(self, name) < 1, f"{name} must be in [0, 1)", **{name: getattr(self, name)})
+            require(
+                0 <= getattr(self, name) < 1,
+                f"{name} must be in [0, 1)",
+                **{name: getattr(self, name)},
+            )
         require(
             1 <= self.pooled_layers <= self.layers,
             "pooled_layers must be from 1 to layers",
@@ -90,7 +116,8 @@ class ModelConfig:
         )
         require(
             self.head != "lm" or (self.cls_strategy == "explicit" and self.pooled_layers == 1),
-            "head lm reads the last layer's state at <CLS>: it needs cls_strategy explicit and pooled_layers 1",
+            "head lm reads the last layer's state at <CLS>: it needs cls_strategy explicit and "
+            "pooled_layers 1",
             cls_strategy=self.cls_strategy,
             pooled_layers=self.pooled_layers,
         )
@@ -114,7 +141,11 @@ class LossConfig:
     def __post_init__(self) -> None:
         require(self.cls_weight > 0, "cls_weight must be positive", cls_weight=self.cls_weight)
         for name in ("lm_weight", "attention_weight", "focal_gamma"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative", **{name: getattr(self, name)})
+            require(
+                getattr(self, name) >= 0,
+                f"{name} must not be negative",
+                **{name: getattr(self, name)},
+            )
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing must be in [0, 1)", label_smoothing=smoothing)
 
@@ -131,7 +162,8 @@ class GPT2ClassifierConfig:
     def __post_init__(self) -> None:
         require(
             self.model.head != "lm" or self.optim.freeze_epochs == 0,
-            "head lm has no parameters of its own to train while the others are frozen: optim.freeze_epochs must be 0",
+            "head lm has no parameters of its own to train while the others are frozen: "
+            "optim.freeze_epochs must be 0",
             freeze_epochs=self.optim.freeze_epochs,
         )
 
@@ -151,15 +183,20 @@ class Outputs:
 class GPT2SequenceClassifier(nn.Module):
     """A GPT-2 whose states are pooled into one vector and classified.
 
-    Sequences are padded on the right and attention is causal: no real token ever sees PAD, so no mask is needed and
+    Sequences are padded on the right and attention is causal: no real token ever sees PAD, so no
+    mask is needed and
     attention stays fused. What stands at PAD positions is never pooled and never in a loss.
     """
 
-    def __init__(self, config: ModelConfig, *, vocabulary: int, positions: int, label_ids: tuple[int, ...]):
+    def __init__(
+        self, config: ModelConfig, *, vocabulary: int, positions: int, label_ids: tuple[int, ...]
+    ):
         super().__init__()
         self.strategy, self.pooled_layers = config.cls_strategy, config.pooled_layers
         self.gpt2: Any = build_gpt2(config, vocabulary=vocabulary, positions=positions)
-        self.query_D = nn.Parameter(torch.randn(config.width) * 0.02) if self.strategy == "attn_pool" else None
+        self.query_D = (
+            nn.Parameter(torch.randn(config.width) * 0.02) if self.strategy == "attn_pool" else None
+        )
         self.pool_dropout = nn.Dropout(config.head_dropout)
         self.head = build_head(config, len(label_ids))
         self.label_ids_C: Tensor
@@ -167,8 +204,14 @@ class GPT2SequenceClassifier(nn.Module):
 
     def forward(self, batch: Batch) -> Outputs:
         """Classify a batch with `tokens` [B, T], `cls` [B], `last` [B] and `length` [B]."""
-        states = self.gpt2(input_ids=batch["tokens"], use_cache=False, output_hidden_states=True).hidden_states
-        mixed_BTD = torch.stack(states[-self.pooled_layers :]).mean(0) if self.pooled_layers > 1 else states[-1]
+        states = self.gpt2(
+            input_ids=batch["tokens"], use_cache=False, output_hidden_states=True
+        ).hidden_states
+        mixed_BTD = (
+            torch.stack(states[-self.pooled_layers :]).mean(0)
+            if self.pooled_layers > 1
+            else states[-1]
+        )
         vector_BD = self.pool(mixed_BTD, batch)
         scores_BC = self.lm_logits(vector_BD) if self.head is None else self.head(vector_BD)
         return Outputs(scores_BC=scores_BC, last_BTD=states[-1], before_last_BTD=states[-2])
@@ -179,7 +222,9 @@ class GPT2SequenceClassifier(nn.Module):
             return take_positions(states_BTD, batch["cls"])
         if self.strategy == "last_non_pad":
             return take_positions(states_BTD, batch["last"])
-        real_BT = torch.arange(states_BTD.shape[1], device=states_BTD.device) < batch["length"][:, None]
+        real_BT = (
+            torch.arange(states_BTD.shape[1], device=states_BTD.device) < batch["length"][:, None]
+        )
         if self.strategy == "global_pool_mean":
             return (states_BTD * real_BT[..., None]).sum(1) / batch["length"][:, None]
         assert self.query_D is not None
@@ -198,7 +243,10 @@ class GPT2SequenceClassifier(nn.Module):
 
 
 def build_gpt2(config: ModelConfig, *, vocabulary: int, positions: int) -> Any:
-    """GPT-2 without a head. Its tanh GELU is the fused one: the same function as transformers' `gelu_new`."""
+    """GPT-2 without a head.
+
+    Its tanh GELU is the fused one: the same function as transformers' `gelu_new`.
+    """
     from transformers import GPT2Config, GPT2Model
 
     return GPT2Model(
@@ -220,7 +268,10 @@ def build_gpt2(config: ModelConfig, *, vocabulary: int, positions: int) -> Any:
 
 
 def build_head(config: ModelConfig, classes: int) -> nn.Module | None:
-    """The classifier on top of the pooled vector; None for the head lm, which has no weights of its own."""
+    """The classifier on top of the pooled vector.
+
+    None for the head lm, which has no weights of its own.
+    """
     if config.head == "linear":
         return nn.Linear(config.width, classes)
     if config.head == "mlp":
@@ -241,16 +292,18 @@ def take_positions(states_BTD: Tensor, positions_B: Tensor) -> Tensor:
 def cls_self_attention(block: Any, states_BTD: Tensor, cls_B: Tensor) -> Tensor:
     """The attention of `<CLS>` on itself in a GPT-2 block, averaged over heads: [B].
 
-    Only the one row that is needed is computed, from the block's own weights and its input, so the block itself can
-    keep its fused attention.
+    Only the one row that is needed is computed, from the block's own weights and its input, so the
+    block itself can keep its fused attention.
     """
     normed_BTD = block.ln_1(states_BTD)
     heads, width = block.attn.num_heads, normed_BTD.shape[-1]
     weight, bias = block.attn.c_attn.weight, block.attn.c_attn.bias
-    query_BHK = torch.addmm(bias[:width], take_positions(normed_BTD, cls_B), weight[:, :width]).unflatten(
+    query_BHK = torch.addmm(
+        bias[:width], take_positions(normed_BTD, cls_B), weight[:, :width]
+    ).unflatten(-1, (heads, -1))
+    key_BTHK = (normed_BTD @ weight[:, width : 2 * width] + bias[width : 2 * width]).unflatten(
         -1, (heads, -1)
     )
-    key_BTHK = (normed_BTD @ weight[:, width : 2 * width] + bias[width : 2 * width]).unflatten(-1, (heads, -1))
     scores_BHT = torch.einsum("bhk,bthk->bht", query_BHK, key_BTHK) * block.attn.scaling
     future_BT = torch.arange(normed_BTD.shape[1], device=cls_B.device) > cls_B[:, None]
     attention_BHT = scores_BHT.float().masked_fill(future_BT[:, None], -torch.inf).softmax(-1)
@@ -260,7 +313,9 @@ def cls_self_attention(block: Any, states_BTD: Tensor, cls_B: Tensor) -> Tensor:
 def next_token_loss(model: GPT2SequenceClassifier, last_BTD: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy of each next token; PAD is never a target."""
     tokens_BT = batch["tokens"]
-    is_pad_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device) >= batch["length"][:, None]
+    is_pad_BT = (
+        torch.arange(tokens_BT.shape[1], device=tokens_BT.device) >= batch["length"][:, None]
+    )
     targets_BT = tokens_BT.masked_fill(is_pad_BT, IGNORED)[:, 1:]
     logits_BTV = model.lm_logits(last_BTD[:, :-1])
     return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED)
@@ -269,7 +324,8 @@ def next_token_loss(model: GPT2SequenceClassifier, last_BTD: Tensor, batch: Batc
 class GPT2Classifier(Task):
     """Sequences classified by GPT-2.
 
-    The objective is the accuracy on the validation split, computed from the class logits alone: no loss weight that
+    The objective is the accuracy on the validation split, computed from the class logits alone: no
+    loss weight that
     is searched can move it.
     """
 
@@ -280,7 +336,9 @@ class GPT2Classifier(Task):
         """The file's sequences, or the embedded digits."""
         data = config.data
         if data.path and data.vocab:
-            return jsonl_sequences(data.path, data.vocab, data.max_tokens, seed, data.weighted_sampler)
+            return jsonl_sequences(
+                data.path, data.vocab, data.max_tokens, seed, data.weighted_sampler
+            )
         return digit_sequences(seed, data.weighted_sampler)
 
     def model(self, config: GPT2ClassifierConfig, splits: Splits) -> GPT2SequenceClassifier:
@@ -301,22 +359,33 @@ class GPT2Classifier(Task):
         """The embeddings, each block, the last norm."""
         gpt2 = cast(GPT2SequenceClassifier, model).gpt2
         parts = ([gpt2.wte, gpt2.wpe], *([block] for block in gpt2.h), [gpt2.ln_f])
-        return [[parameter for module in part for parameter in module.parameters()] for part in parts]
+        return [
+            [parameter for module in part for parameter in module.parameters()] for part in parts
+        ]
 
-    def loss(self, config: GPT2ClassifierConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, config: GPT2ClassifierConfig, model: nn.Module, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
         """The weighted sum of the three losses, and the class logits [B, C]."""
         model, weights = cast(GPT2SequenceClassifier, model), config.loss
         outputs = model(batch)
         targets_B = model.label_ids_C[batch["labels"]] if model.head is None else batch["labels"]
         loss = weights.cls_weight * focal_cross_entropy(
-            outputs.scores_BC, targets_B, gamma=weights.focal_gamma, label_smoothing=weights.label_smoothing
+            outputs.scores_BC,
+            targets_B,
+            gamma=weights.focal_gamma,
+            label_smoothing=weights.label_smoothing,
         )
         if weights.lm_weight > 0:
             loss = loss + weights.lm_weight * next_token_loss(model, outputs.last_BTD, batch)
         if weights.attention_weight > 0:
-            attention_B = cls_self_attention(model.gpt2.h[-1], outputs.before_last_BTD, batch["cls"])
+            attention_B = cls_self_attention(
+                model.gpt2.h[-1], outputs.before_last_BTD, batch["cls"]
+            )
             loss = loss + weights.attention_weight * (1 - attention_B).mean()
-        return loss, outputs.scores_BC[:, model.label_ids_C] if model.head is None else outputs.scores_BC
+        return loss, outputs.scores_BC[
+            :, model.label_ids_C
+        ] if model.head is None else outputs.scores_BC
 
     def tally(self, config: GPT2ClassifierConfig, splits: Splits) -> ClassificationTally:
         """Accuracy, per-class accuracy and the confusion matrix."""

@@ -1,4 +1,6 @@
-"""Augmentations of a batch of labelled images, on its device; every draw comes from PyTorch's global random state.
+"""Augmentations of a batch of labelled images, on its device.
+
+Every draw comes from PyTorch's global random state.
 
 Shapes: B batch, H height, W width. Images are bytes [B, 3, H, W].
 """
@@ -22,45 +24,71 @@ class AugmentConfig:
     """What happens to training images; by default nothing. In the order in which it happens."""
 
     overlay_probability: float = 0.0
-    """A random colour is blended over the image, so that no colour alone is the answer; what is pasted has its own."""
+    """A random colour is blended over the image, so that no colour alone is the answer; what is
+    pasted has its own."""
     overlay_strength: float = 1.0
     """The most that the blended colour weighs; how much is drawn from 0 to this."""
     paste_probability: float = 0.0
     """A negative gets a shrunk positive of its batch pasted in, and is a positive from then on."""
     decoy_probability: float = 0.0
-    """A negative gets a shrunk negative of its batch pasted in and stays one, so that edges alone say nothing."""
+    """A negative gets a shrunk negative of its batch pasted in and stays one, so that edges alone
+    say nothing."""
     paste_min_scale: float = 0.4
     """What is pasted is shrunk to between this and 90 % of the side."""
     mirror_probability: float = 0.0
     """The image is mirrored left to right; not for classes that differ by this, such as letters."""
     crop_min_area: float = 1.0
-    """A random part of at least this share of the area is enlarged to the whole; 1 = no cropping."""
+    """A random part of at least this share of the area is enlarged to the whole; 1 = no
+    cropping."""
     policy: Literal["none", "rand", "trivial"] = "none"
-    """torchvision's RandAugment or TrivialAugmentWide: rotations, shifts, contrast, colours, and so on."""
+    """torchvision's RandAugment or TrivialAugmentWide: rotations, shifts, contrast, colours, and so
+    on."""
     policy_magnitude: int = 9
     """Strength of RandAugment, 0 to 30."""
     erase_probability: float = 0.0
     """A random rectangle of 2 to 33 % of the area is blackened."""
     mixup_alpha: float = 0.0
-    """Images of a batch are blended in pairs, labels too, by a share from Beta(alpha, alpha); 0 = never."""
+    """Images of a batch are blended in pairs, labels too, by a share from Beta(alpha, alpha); 0 =
+    never."""
     cutmix_alpha: float = 0.0
-    """Rectangles are exchanged within pairs, labels by area; beside mixup, either is done to half of the batches."""
+    """Rectangles are exchanged within pairs, labels by area; beside mixup, either is done to half
+    of the batches."""
 
     def __post_init__(self) -> None:
         for name in ("paste", "decoy", "overlay", "mirror", "erase"):
             name += "_probability"
-            require(0 <= getattr(self, name) <= 1, f"{name} must be in [0, 1]", **{name: getattr(self, name)})
+            require(
+                0 <= getattr(self, name) <= 1,
+                f"{name} must be in [0, 1]",
+                **{name: getattr(self, name)},
+            )
         both = self.paste_probability + self.decoy_probability
         require(both <= 1, "paste_probability + decoy_probability must not exceed 1", sum=both)
         scale = self.paste_min_scale
-        require(0 < scale <= MAX_SCALE, f"paste_min_scale must be in (0, {MAX_SCALE}]", paste_min_scale=scale)
+        require(
+            0 < scale <= MAX_SCALE,
+            f"paste_min_scale must be in (0, {MAX_SCALE}]",
+            paste_min_scale=scale,
+        )
         strength = self.overlay_strength
         require(0 <= strength <= 1, "overlay_strength must be in [0, 1]", overlay_strength=strength)
-        require(0 < self.crop_min_area <= 1, "crop_min_area must be in (0, 1]", crop_min_area=self.crop_min_area)
+        require(
+            0 < self.crop_min_area <= 1,
+            "crop_min_area must be in (0, 1]",
+            crop_min_area=self.crop_min_area,
+        )
         magnitude = self.policy_magnitude
-        require(0 <= magnitude <= 30, "policy_magnitude must be from 0 to 30", policy_magnitude=magnitude)
+        require(
+            0 <= magnitude <= 30,
+            "policy_magnitude must be from 0 to 30",
+            policy_magnitude=magnitude,
+        )
         for name in ("mixup_alpha", "cutmix_alpha"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative", **{name: getattr(self, name)})
+            require(
+                getattr(self, name) >= 0,
+                f"{name} must not be negative",
+                **{name: getattr(self, name)},
+            )
 
 
 MAX_SCALE = 0.9
@@ -69,12 +97,15 @@ MAX_SCALE = 0.9
 def augmented(config: AugmentConfig, batch: Batch) -> Batch:
     """A batch with `images`, `labels` [B] and `positive` [B], varied.
 
-    Images that were mixed are floats from 0 to 255, and `mixing` [B, B] says what share of each row's label comes from
-    which row.
+    Images that were mixed are floats from 0 to 255, and `mixing` [B, B] says what share of each
+    row's label comes from which row.
     """
     images = overlaid(batch["images"], config.overlay_probability, config.overlay_strength)
     batch = pasted(
-        batch | {"images": images}, config.paste_probability, config.decoy_probability, config.paste_min_scale
+        batch | {"images": images},
+        config.paste_probability,
+        config.decoy_probability,
+        config.paste_min_scale,
     )
     images = mirrored(batch["images"], config.mirror_probability)
     transform = each_image(config, (images.shape[-2], images.shape[-1]))
@@ -86,8 +117,8 @@ def augmented(config: AugmentConfig, batch: Batch) -> Batch:
 def pasted(batch: Batch, positives: float, decoys: float, min_scale: float) -> Batch:
     """The batch with some negatives that hold a positive, and so are one, and some that hold another negative.
 
-    Pasting puts positives on grounds that only negatives have; the original it came from stays in the batch as it is.
-    Where the batch has no positive (or no negative), none can be pasted.
+    Pasting puts positives on grounds that only negatives have; the original it came from stays in
+    the batch as it is. Where the batch has no positive (or no negative), none can be pasted.
 
     Args:
         batch: With `images`, `labels` and `positive`.
@@ -98,7 +129,10 @@ def pasted(batch: Batch, positives: float, decoys: float, min_scale: float) -> B
     if positives + decoys == 0:
         return batch
     is_positive = batch["positive"].tolist()
-    givers = {kind: [row for row, is_it in enumerate(is_positive) if is_it is kind] for kind in (True, False)}
+    givers = {
+        kind: [row for row, is_it in enumerate(is_positive) if is_it is kind]
+        for kind in (True, False)
+    }
     images, labels, positive = (batch[name].clone() for name in ("images", "labels", "positive"))
     for row in givers[False]:
         draw = float(torch.rand(()))
@@ -117,7 +151,9 @@ def paste_into(image_3HW: Tensor, other_3HW: Tensor, min_scale: float) -> None:
     scale = min_scale + (MAX_SCALE - min_scale) * scale
     rows, columns = max(1, round(scale * height)), max(1, round(scale * width))
     top, left = round(down * (height - rows)), round(right * (width - columns))
-    small = F.interpolate(other_3HW[None].float(), size=(rows, columns), mode="bilinear", antialias=True)[0]
+    small = F.interpolate(
+        other_3HW[None].float(), size=(rows, columns), mode="bilinear", antialias=True
+    )[0]
     image_3HW[:, top : top + rows, left : left + columns] = small.round().to(image_3HW.dtype)
 
 
@@ -135,11 +171,18 @@ def mirrored(images_B3HW: Tensor, probability: float) -> Tensor:
     """The images, some of them left to right."""
     if probability == 0:
         return images_B3HW
-    return torch.where(chosen(len(images_B3HW), probability).to(images_B3HW.device), images_B3HW.flip(-1), images_B3HW)
+    return torch.where(
+        chosen(len(images_B3HW), probability).to(images_B3HW.device),
+        images_B3HW.flip(-1),
+        images_B3HW,
+    )
 
 
 def chosen(rows: int, probability: float) -> Tensor:
-    """Which rows something is done to, [B, 1, 1, 1]; drawn on the CPU, so that all devices do the same."""
+    """Which rows something is done to, [B, 1, 1, 1].
+
+    Drawn on the CPU, so that all devices do the same.
+    """
     return torch.rand(rows, 1, 1, 1) < probability
 
 
@@ -166,5 +209,7 @@ def mixed(batch: Batch, mixup_alpha: float, cutmix_alpha: float) -> Batch:
         return batch
     images_B3HW = batch["images"].float()
     way = ways[int(torch.randint(len(ways), ()))]
-    images_B3HW, mixing_BB = way(images_B3HW, torch.eye(len(images_B3HW), device=images_B3HW.device))
+    images_B3HW, mixing_BB = way(
+        images_B3HW, torch.eye(len(images_B3HW), device=images_B3HW.device)
+    )
     return batch | {"images": images_B3HW, "mixing": mixing_BB}

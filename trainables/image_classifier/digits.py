@@ -48,11 +48,13 @@ def plain_digits(side: int, seed: int, weighted: bool) -> ImageSplits:
 def one_against_rest(side: int, seed: int, weighted: bool) -> ImageSplits:
     """Eights against all other digits (1 : 9) on coloured grounds, `side` x `side` pixels.
 
-    In the training split two things beside the shape give the class away: 80 % of the eights are on a yellow ground,
-    but 20 % of the others; and half of the others are collages (their image is a part of an image of something
-    else), but 10 % of the eights. In validation and test both are true of one half, whatever the class, so what
-    learned the colour is lost there: that is what overlays and pasting are for. Each digit is in one split alone;
-    the held-out ones are drawn four times, at other colours and places.
+    In the training split two things beside the shape give the class away: 80 % of the eights are on
+    a yellow ground,
+    but 20 % of the others; and half of the others are collages (their image is a part of an image
+    of something else), but 10 % of the eights. In validation and test both are true of one half,
+    whatever the class, so what learned the colour is lost there: that is what overlays and pasting
+    are for. Each digit is in one split alone; the held-out ones are drawn four times, at other
+    colours and places.
     """
     strokes_NHW, digits_N = digit_strokes(side)
     rows = dict(zip(SPLIT_NAMES, stratified_split(digits_N.tolist(), seed), strict=True))
@@ -69,7 +71,9 @@ def one_against_rest(side: int, seed: int, weighted: bool) -> ImageSplits:
         grounds = others[torch.randint(len(others), (len(own),), generator=generator)]
         collages = collage(images, images[grounds], generator)
         images = torch.where(collage_N[:, None, None, None], collages, images)
-        return labelled(as_bytes(grained(images, generator)), positive_N.long(), 1, weighted and is_train)
+        return labelled(
+            as_bytes(grained(images, generator)), positive_N.long(), 1, weighted and is_train
+        )
 
     return ImageSplits(
         train=split("train"),
@@ -82,7 +86,9 @@ def one_against_rest(side: int, seed: int, weighted: bool) -> ImageSplits:
 
 def drawn(shares: tuple[float, float], positive_N: Tensor, generator: torch.Generator) -> Tensor:
     """True with the first probability for negatives, with the second for positives."""
-    return torch.rand(len(positive_N), generator=generator) < torch.where(positive_N, shares[1], shares[0])
+    return torch.rand(len(positive_N), generator=generator) < torch.where(
+        positive_N, shares[1], shares[0]
+    )
 
 
 def pictures(strokes_NHW: Tensor, yellow_N: Tensor, generator: torch.Generator) -> Tensor:
@@ -104,7 +110,9 @@ def collage(images_N3HW: Tensor, grounds_N3HW: Tensor, generator: torch.Generato
 def shrunk(
     images_NCHW: Tensor, low: float, high: float, generator: torch.Generator, *, around: str
 ) -> tuple[Tensor, Tensor]:
-    """Each image at a scale between `low` and `high`, somewhere within its frame; and where it is, [N, 1, H, W].
+    """Each image at a scale between `low` and `high`, somewhere within its frame.
+
+    And where it is, [N, 1, H, W].
 
     `around` it are "zeros", or its "border" goes on.
     """
@@ -114,7 +122,9 @@ def shrunk(
     theta_N23 = torch.cat([torch.eye(2).expand(len(scale_N), 2, 2), -shift_N21], 2) / scale_N11
     grid_NHW2 = F.affine_grid(theta_N23, list(images_NCHW.shape), align_corners=False)
     inside_N1HW = (grid_NHW2.abs() <= 1).all(-1)[:, None]
-    return F.grid_sample(images_NCHW, grid_NHW2, align_corners=False, padding_mode=around), inside_N1HW
+    return F.grid_sample(
+        images_NCHW, grid_NHW2, align_corners=False, padding_mode=around
+    ), inside_N1HW
 
 
 def grained(images_N3HW: Tensor, generator: torch.Generator) -> Tensor:

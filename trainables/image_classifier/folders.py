@@ -24,8 +24,8 @@ SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation"), "test
 class ImageSplits(Splits):
     """Splits of labelled images.
 
-    Each split's tensors: `images` [N, 3, H, W] (bytes), `labels` [N] (class), `positive` [N] (whether that is the
-    positive class).
+    Each split's tensors: `images` [N, 3, H, W] (bytes), `labels` [N] (class), `positive` [N]
+    (whether that is the positive class).
 
     Attributes:
         classes: Their names, by number.
@@ -49,17 +49,22 @@ class ImageFiles:
     labels: list[int]
 
     def __getitem__(self, rows: Sequence[int]) -> "ImageFiles":
-        return ImageFiles(files=[self.files[row] for row in rows], labels=[self.labels[row] for row in rows])
+        return ImageFiles(
+            files=[self.files[row] for row in rows], labels=[self.labels[row] for row in rows]
+        )
 
     def __add__(self, other: "ImageFiles") -> "ImageFiles":
         return ImageFiles(files=self.files + other.files, labels=self.labels + other.labels)
 
 
 @lru_cache(maxsize=4)
-def folder_images(path: Path, side: int, positive: str | None, seed: int, weighted: bool) -> ImageSplits:
+def folder_images(
+    path: Path, side: int, positive: str | None, seed: int, weighted: bool
+) -> ImageSplits:
     """Images in `path/train/<class>/*`, with `path/val` (or `validation`) and `path/test`, or just in `path/<class>/*`.
 
-    What is missing of validation and test is cut from the training images: a tenth for each, stratified. Classes are
+    What is missing of validation and test is cut from the training images: a tenth for each,
+    stratified. Classes are
     numbered in the order of their folders' names. Images are resized to `side` x `side` pixels.
 
     Raises:
@@ -69,15 +74,23 @@ def folder_images(path: Path, side: int, positive: str | None, seed: int, weight
     folders = split_folders(path, left_out)
     classes = class_names(folders.get("train", path), left_out)
     if len(classes) == 1:
-        raise TaskError(f"{folders.get('train', path)}: must have at least two class folders, got only {classes[0]}")
+        raise TaskError(
+            f"{folders.get('train', path)}: must have at least two class folders, got only "
+            f"{classes[0]}"
+        )
     if positive is not None and positive not in classes:
-        raise TaskError(f"data.positive must be one of the classes {', '.join(classes)}, got {positive!r}")
+        raise TaskError(
+            f"data.positive must be one of the classes {', '.join(classes)}, got {positive!r}"
+        )
     parts_in = {"train": path} | folders
     found = {name: class_files(folder, classes, left_out) for name, folder in parts_in.items()}
     parts = completed(found, path, seed, classes)
     number = None if positive is None else classes.index(positive)
     if number is not None and number not in parts["validation"].labels:
-        raise TaskError(f"{folders['validation']}: has no image of data.positive {positive!r}: it can't be judged")
+        raise TaskError(
+            f"{folders['validation']}: has no image of data.positive {positive!r}: it can't be "
+            "judged"
+        )
 
     def split(name: str) -> TensorSplit:
         images_N3HW = packed(
@@ -85,7 +98,9 @@ def folder_images(path: Path, side: int, positive: str | None, seed: int, weight
             lambda file: read_image(file, side, side),
             how=how_read(side, side),
         )
-        return labelled(images_N3HW, torch.tensor(parts[name].labels), number, weighted and name == "train")
+        return labelled(
+            images_N3HW, torch.tensor(parts[name].labels), number, weighted and name == "train"
+        )
 
     return ImageSplits(
         train=split("train"),
@@ -105,7 +120,9 @@ def split_folders(path: Path, left_out: LeftOut) -> dict[str, Path]:
     if not (path / "train").is_dir():
         return {}
     found = {name: [path / spelling for spelling in names] for name, names in SPLIT_FOLDERS.items()}
-    there = {name: [folder for folder in folders if folder.is_dir()] for name, folders in found.items()}
+    there = {
+        name: [folder for folder in folders if folder.is_dir()] for name, folders in found.items()
+    }
     if len(there["validation"]) > 1:
         raise TaskError(f"{path}: has both val and validation; remove one")
     return {name: folders[0] for name, folders in there.items() if folders}
@@ -115,7 +132,10 @@ def class_names(folder: Path, left_out: LeftOut) -> tuple[str, ...]:
     """The names of a folder's visible folders, sorted; images beside them are noted."""
     files, folders = files_and_folders(folder, left_out)
     if not folders:
-        raise TaskError(f"{folder}: has no class folders; images belong into train/<class>/ or <class>/ of data.path")
+        raise TaskError(
+            f"{folder}: has no class folders; images belong into train/<class>/ or <class>/ of "
+            "data.path"
+        )
     for image in filter(is_image, files):
         left_out.add(image, "stray image")
     return tuple(inner.name for inner in folders)
@@ -163,9 +183,13 @@ def completed(
     return parts | {"train": kept}
 
 
-def labelled(images_N3HW: Tensor, labels_N: Tensor, positive: int | None, weighted: bool = False) -> TensorSplit:
+def labelled(
+    images_N3HW: Tensor, labels_N: Tensor, positive: int | None, weighted: bool = False
+) -> TensorSplit:
     """A split of images and their classes, drawn by class weights if that is wanted."""
-    positive_N = torch.zeros_like(labels_N, dtype=torch.bool) if positive is None else labels_N == positive
+    positive_N = (
+        torch.zeros_like(labels_N, dtype=torch.bool) if positive is None else labels_N == positive
+    )
     return TensorSplit(
         tensors={"images": images_N3HW, "labels": labels_N, "positive": positive_N},
         weights_N=balanced_weights(labels_N) if weighted else None,

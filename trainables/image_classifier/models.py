@@ -1,4 +1,7 @@
-"""Image classifiers: timm's by name, and plain networks; their weights to begin with; their layers by depth."""
+"""Image classifiers: timm's by name, and plain networks; their weights to begin with.
+
+Their layers by depth.
+"""
 
 import difflib
 import sys
@@ -51,7 +54,8 @@ class PlainNetwork(nn.Module):
         self.stages = nn.ModuleList()
         for depth in depths:
             stage = [
-                Conv2dNormActivation(*widths.pop(0), norm_layer=nn.BatchNorm2d if norm else None) for _ in range(depth)
+                Conv2dNormActivation(*widths.pop(0), norm_layer=nn.BatchNorm2d if norm else None)
+                for _ in range(depth)
             ]
             self.stages.append(nn.Sequential(*stage, nn.MaxPool2d(2)))
         self.pool = nn.AdaptiveAvgPool2d(1) if pool else nn.Identity()
@@ -77,7 +81,10 @@ class PlainNetwork(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """How layers are numbered by depth, as timm's models say it."""
-        return {"stages": r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)", "hidden": r"^hidden\.(\d+)"}
+        return {
+            "stages": r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)",
+            "hidden": r"^hidden\.(\d+)",
+        }
 
 
 @lru_cache
@@ -95,13 +102,16 @@ def name_problem(name: str) -> str | None:
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
     if dot and tag not in tags:
         return (
-            f"name must end with a tag of {architecture}'s weights ({', '.join(tags) or 'it has none'}), got {name!r}"
+            f"name must end with a tag of {architecture}'s weights "
+            f"({', '.join(tags) or 'it has none'}), got {name!r}"
         )
     return None
 
 
 def timm_model(name: str, *, classes: int, side: int, pretrained: bool, **more: Any) -> nn.Module:
-    """A model of timm's, for images of `side` x `side` pixels; arguments that are None are left to timm.
+    """A model of timm's, for images of `side` x `side` pixels.
+
+    Arguments that are None are left to timm.
 
     Raises:
         TaskError: when it does not take these arguments, or its pretrained weights can't be had.
@@ -111,7 +121,9 @@ def timm_model(name: str, *, classes: int, side: int, pretrained: bool, **more: 
     known = timm.get_pretrained_cfg(name)
     size = side if known is not None and known.fixed_input_size else None
     try:
-        model = timm.create_model(name, pretrained=pretrained, num_classes=classes, img_size=size, **more)
+        model = timm.create_model(
+            name, pretrained=pretrained, num_classes=classes, img_size=size, **more
+        )
     except (OSError, RuntimeError) as error:
         if not pretrained:
             raise
@@ -134,7 +146,8 @@ def check_side(model: nn.Module, name: str, side: int) -> None:
         model.eval()(image_13HW)
     except RuntimeError as error:
         raise TaskError(
-            f"data.side: {side} pixels are too few for {name}; a smaller model.patch_size may help ({error})"
+            f"data.side: {side} pixels are too few for {name}; a smaller model.patch_size may "
+            f"help ({error})"
         ) from error
 
 
@@ -147,19 +160,25 @@ def no_weights(name: str, error: Exception) -> str:
     source = known and (known.hf_hub_id or known.url)
     if not source:
         tags = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}*")[:SHOWN_NAMES])
-        return f"model.weights pretrained: timm knows no weights of {name}{f'; it does of {tags}' if tags else ''}"
+        return (
+            "model.weights pretrained: timm knows no weights of "
+            f"{name}{f'; it does of {tags}' if tags else ''}"
+        )
     return (
-        f"model.weights pretrained: {source} is not in the cache of Hugging Face ({constants.HF_HUB_CACHE}) and can't "
-        f"be downloaded ({str(error).splitlines()[0]}); run `hf download {source}` where there is a network and copy "
-        "the cache here, or name a file of your own as model.weights_file, or set model.weights to none"
+        f"model.weights pretrained: {source} is not in the cache of Hugging Face "
+        f"({constants.HF_HUB_CACHE}) and can't "
+        f"be downloaded ({str(error).splitlines()[0]}); run `hf download {source}` where there is "
+        "a network and copy "
+        "the cache here, or name a file of your own as model.weights_file, or set model.weights "
+        "to none"
     )
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load a state dict (`.safetensors`, or PyTorch's own without unpickling code) into a model.
 
-    The original ConvNeXt files are read, timm's, and what a trial keeps as its best. A classifier of another size, or
-    none at all, leaves the model's own as it is; everything else must fit.
+    The original ConvNeXt files are read, timm's, and what a trial keeps as its best. A classifier
+    of another size, or none at all, leaves the model's own as it is; everything else must fit.
 
     Raises:
         TaskError: when the file can't be read, or is of another model.
@@ -195,7 +214,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = load_state_dict(str(path), device="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TaskError(f"{path}: no such file") from error
-    except (OSError, RuntimeError, ValueError, TypeError, AttributeError, EOFError, SafetensorError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        SafetensorError,
+    ) as error:
         raise TaskError(f"{path}: can't be read as weights: {error}") from error
     if not all(isinstance(value, Tensor) for value in state.values()):
         raise TaskError(f"{path}: holds no state dict (names of tensors) but {_some(state)}")
@@ -207,7 +234,11 @@ def fitted(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
         return rename(state, model) if rename else state
-    except (KeyError, AttributeError, RuntimeError):  # of another model: what doesn't fit is told by name
+    except (
+        KeyError,
+        AttributeError,
+        RuntimeError,
+    ):  # of another model: what doesn't fit is told by name
         return state
 
 
@@ -221,14 +252,17 @@ def classifier_parameters(model: Any) -> list[nn.Parameter]:
 def layers_by_depth(model: Any) -> list[list[nn.Parameter]]:
     """All parameters but the classifier's, by timm's own groups: the stem, each block.
 
-    What stands between the last block and the classifier goes with the last block, so that blocks have the rates that
-    timm's `param_groups_layer_decay` gives them.
+    What stands between the last block and the classifier goes with the last block, so that blocks
+    have the rates that timm's `param_groups_layer_decay` gives them.
     """
     from timm.models import group_parameters
 
     groups = group_parameters(model, model.group_matcher(coarse=False), return_values=True)
     head_ids = {id(parameter) for parameter in classifier_parameters(model)}
-    layers = [[parameter for parameter in groups[i] if id(parameter) not in head_ids] for i in sorted(groups)]
+    layers = [
+        [parameter for parameter in groups[i] if id(parameter) not in head_ids]
+        for i in sorted(groups)
+    ]
     *below, last = layers
     between = below.pop() + last if below else last
     return [*below, between] if between else below
@@ -237,4 +271,6 @@ def layers_by_depth(model: Any) -> list[list[nn.Parameter]]:
 def _some(names: Any) -> str:
     """The first few names, and how many there are."""
     first = sorted(map(str, names))[:SHOWN_NAMES]
-    return ", ".join(first) + (f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else "")
+    return ", ".join(first) + (
+        f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    )

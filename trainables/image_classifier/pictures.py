@@ -20,7 +20,9 @@ CELL_INCHES = 1.6
 
 
 def image_grid(batch: Batch, probabilities_BC: Tensor, classes: Sequence[str]) -> "Figure":
-    """Each image under its true class, what it was taken for and how surely; wrong ones in red, with a frame.
+    """Each image under its true class, what it was taken for and how surely.
+
+    Wrong ones in red, with a frame.
 
     Args:
         batch: With `images` [B, 3, H, W] (bytes) and `labels` [B].
@@ -30,9 +32,14 @@ def image_grid(batch: Batch, probabilities_BC: Tensor, classes: Sequence[str]) -
     from matplotlib.figure import Figure
 
     rows = math.ceil(len(batch["labels"]) / COLUMNS)
-    figure = Figure(figsize=(COLUMNS * CELL_INCHES, rows * CELL_INCHES * 1.25), layout="constrained")
+    figure = Figure(
+        figsize=(COLUMNS * CELL_INCHES, rows * CELL_INCHES * 1.25), layout="constrained"
+    )
     for place, (image, label, probabilities) in enumerate(
-        zip(batch["images"].cpu(), batch["labels"].tolist(), probabilities_BC.tolist(), strict=True), start=1
+        zip(
+            batch["images"].cpu(), batch["labels"].tolist(), probabilities_BC.tolist(), strict=True
+        ),
+        start=1,
     ):
         axes = figure.add_subplot(rows, COLUMNS, place)
         axes.imshow(image.permute(1, 2, 0).numpy())

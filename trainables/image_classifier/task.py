@@ -47,13 +47,17 @@ class DataConfig(AugmentConfig):
     """Where the images come from, how they are served, and how training images are varied."""
 
     path: Path | None = None
-    """A folder: train/<class>/*.png with val/ and test/ beside it, or <class>/*.png; none = the embedded digits."""
+    """A folder: train/<class>/*.png with val/ and test/ beside it, or <class>/*.png; none = the
+    embedded digits."""
     embedded: Embedded = "one_against_rest"
-    """Without a path: eights against all other digits on coloured grounds, or the ten digits in white on black."""
+    """Without a path: eights against all other digits on coloured grounds, or the ten digits in
+    white on black."""
     side: int = 32
-    """Height and width in pixels to which every image is resized; 224 suits most pretrained weights."""
+    """Height and width in pixels to which every image is resized; 224 suits most pretrained
+    weights."""
     positive: str | None = None
-    """The one class that is looked for: average precision and F1 are its own, pasting needs it; none = macro means."""
+    """The one class that is looked for: average precision and F1 are its own, pasting needs it;
+    none = macro means."""
     batch_size: int = 32
     """Images in a batch."""
     weighted_sampler: bool = False
@@ -63,7 +67,9 @@ class DataConfig(AugmentConfig):
         AugmentConfig.__post_init__(self)
         require(self.side >= 8, "side must be at least 8", side=self.side)
         require(self.batch_size >= 1, "batch_size must be at least 1", batch_size=self.batch_size)
-        known = self.positive is not None or (self.path is None and self.embedded == "one_against_rest")
+        known = self.positive is not None or (
+            self.path is None and self.embedded == "one_against_rest"
+        )
         require(
             known or self.paste_probability + self.decoy_probability == 0,
             "pasting needs the name of the positive class in data.positive",
@@ -81,21 +87,28 @@ class ModelConfig:
     """Which network, what it begins with, and how it is regularized."""
 
     name: str = "convnext_tiny"
-    """A model of timm's, if wanted with its weights' tag (convnext_tiny.fb_in22k); or plain, made of what follows."""
+    """A model of timm's, if wanted with its weights' tag (convnext_tiny.fb_in22k); or plain, made
+    of what follows."""
     weights: Literal["none", "pretrained", "file"] = "none"
-    """What training begins with: random weights, timm's from the cache of Hugging Face or the net, or weights_file."""
+    """What training begins with: random weights, timm's from the cache of Hugging Face or the net,
+    or weights_file."""
     weights_file: Path | None = None
-    """A state dict (.safetensors or .pt) of the same model; a classifier of another size is left out."""
+    """A state dict (.safetensors or .pt) of the same model; a classifier of another size is left
+    out."""
     drop_path_rate: float = 0.0
-    """Stochastic depth: how often the last block is skipped, the first never, those between in proportion."""
+    """Stochastic depth: how often the last block is skipped, the first never, those between in
+    proportion."""
     drop_rate: float = 0.0
     """Dropout before the classifier; in plain, after each fully connected layer."""
     dims: tuple[int, ...] = ()
-    """Other widths of a ConvNeXt's four stages; in plain, the width of each 3x3 convolution; none = the model's own."""
+    """Other widths of a ConvNeXt's four stages; in plain, the width of each 3x3 convolution; none =
+    the model's own."""
     depths: tuple[int, ...] = ()
-    """Other numbers of blocks of a ConvNeXt's four stages; in plain, the convolutions before each 2x2 pooling."""
+    """Other numbers of blocks of a ConvNeXt's four stages; in plain, the convolutions before each
+    2x2 pooling."""
     patch_size: int = 0
-    """Another size of the patches that the first layer makes, for small images; 0 = the model's own."""
+    """Another size of the patches that the first layer makes, for small images; 0 = the model's
+    own."""
     hidden: tuple[int, ...] = ()
     """Plain only: widths of the fully connected layers before the classifier."""
     norm: bool = False
@@ -108,11 +121,17 @@ class ModelConfig:
         if problem:
             raise ValueError(problem)
         for name in ("drop_path_rate", "drop_rate"):
-            require(0 <= getattr(self, name) < 1, f"{name} must be in [0, 1)", **{name: getattr(self, name)})
+            require(
+                0 <= getattr(self, name) < 1,
+                f"{name} must be in [0, 1)",
+                **{name: getattr(self, name)},
+            )
         require(self.patch_size >= 0, "patch_size must not be negative", patch_size=self.patch_size)
         for name in ("dims", "depths", "hidden"):
             require(
-                min(getattr(self, name), default=1) >= 1, f"{name} must be at least 1", **{name: getattr(self, name)}
+                min(getattr(self, name), default=1) >= 1,
+                f"{name} must be at least 1",
+                **{name: getattr(self, name)},
             )
         require(
             (self.weights == "file") == (self.weights_file is not None),
@@ -126,8 +145,14 @@ class ModelConfig:
             self._check_timm()
 
     def _check_plain(self) -> None:
-        require(self.weights != "pretrained", "plain has no pretrained weights", weights=self.weights)
-        require(self.drop_path_rate == 0, "plain has no paths to drop", drop_path_rate=self.drop_path_rate)
+        require(
+            self.weights != "pretrained", "plain has no pretrained weights", weights=self.weights
+        )
+        require(
+            self.drop_path_rate == 0,
+            "plain has no paths to drop",
+            drop_path_rate=self.drop_path_rate,
+        )
         require(self.patch_size == 0, "plain has no patches", patch_size=self.patch_size)
         require(
             sum(self.depths) == len(self.dims),
@@ -137,10 +162,15 @@ class ModelConfig:
         )
 
     def _check_timm(self) -> None:
-        require(not (self.hidden or self.norm or self.pool), "hidden, norm and pool are plain's", name=self.name)
+        require(
+            not (self.hidden or self.norm or self.pool),
+            "hidden, norm and pool are plain's",
+            name=self.name,
+        )
         sizes = {"dims": self.dims, "depths": self.depths}
         require(
-            not self.name.startswith("convnext") or all(len(size) in (0, CONVNEXT_STAGES) for size in sizes.values()),
+            not self.name.startswith("convnext")
+            or all(len(size) in (0, CONVNEXT_STAGES) for size in sizes.values()),
             "dims and depths of a ConvNeXt are those of its four stages",
             **sizes,
         )
@@ -164,7 +194,9 @@ class LossConfig:
     def __post_init__(self) -> None:
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing must be in [0, 1)", label_smoothing=smoothing)
-        require(self.focal_gamma >= 0, "focal_gamma must not be negative", focal_gamma=self.focal_gamma)
+        require(
+            self.focal_gamma >= 0, "focal_gamma must not be negative", focal_gamma=self.focal_gamma
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,15 +247,17 @@ def build_model(config: ModelConfig, *, classes: int, side: int) -> nn.Module:
 class ImageClassifier(Task):
     """Images in classes, of which one may be looked for among the others.
 
-    The objective is the average precision on the validation split, computed from the scores alone: how well the
-    positives stand before the rest, whatever the threshold, however rare they are. No setting of the loss and no
-    augmentation can move it.
+    The objective is the average precision on the validation split, computed from the scores alone:
+    how well the
+    positives stand before the rest, whatever the threshold, however rare they are. No setting of
+    the loss and no augmentation can move it.
     """
 
     Config = ImageClassifierConfig
     objective = Objective(name="average_precision", direction="maximize")
     other_objectives = tuple(
-        Objective(name=name, direction="maximize") for name in ("accuracy", "balanced_accuracy", "f1")
+        Objective(name=name, direction="maximize")
+        for name in ("accuracy", "balanced_accuracy", "f1")
     )
     beside = ("accuracy", "f1")
 
@@ -237,7 +271,9 @@ class ImageClassifier(Task):
 
     def model(self, config: ImageClassifierConfig, splits: Splits) -> nn.Module:
         """The network, channels last in memory, with the weights it begins with."""
-        model = build_model(config.model, classes=len(cast(ImageSplits, splits).classes), side=config.data.side)
+        model = build_model(
+            config.model, classes=len(cast(ImageSplits, splits).classes), side=config.data.side
+        )
         if config.model.weights_file:
             load_weights(model, config.model.weights_file)
         return model.to(memory_format=torch.channels_last)
@@ -254,7 +290,9 @@ class ImageClassifier(Task):
         """Whatever `data` asks for."""
         return augmented(config.data, batch)
 
-    def loss(self, config: ImageClassifierConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, config: ImageClassifierConfig, model: nn.Module, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
         """The cross-entropy, and the logits [B, C]."""
         logits_BC, shape = model(normalized(batch["images"])), config.loss
         more = {"gamma": shape.focal_gamma, "label_smoothing": shape.label_smoothing}

@@ -1,6 +1,7 @@
 """A network that factorizes an image's features: X [tokens, width] ~ A [tokens, rank] B [rank, width].
 
-Shapes: B batch, T tokens (a square map), W width of the features, R rank, D inner width, S side of the map.
+Shapes: B batch, T tokens (a square map), W width of the features, R rank, D inner width, S side of
+the map.
 """
 
 import math
@@ -34,16 +35,20 @@ class Factors:
 
 
 class Factorizer(nn.Module):
-    """Tokens are embedded and mixed; learned queries, one for each row of B, attend to them; B's rows follow.
+    """Tokens are embedded and mixed; learned queries, one for each row of B, attend to them.
 
-    The basis is `generated` by a linear layer from the queries, or its rows are combinations of the image's own
-    `tokens`, weighted by the products of queries and keys. Such weights may be negative and, where the keys are
-    linear in the tokens, Q K^T X = M X^T X with a learned M: one step of subspace iteration from learned directions.
+    B's rows follow.
 
-    A power step multiplies the basis by X^T X (Halko, Martinsson and Tropp 2011, https://arxiv.org/abs/0909.4061,
-    algorithm 4.4). With orthonormal rows the best coefficients are the projection X B^T. Every image is scaled to
-    unit mean square first and its coefficients are scaled back, so the factors follow the features' unit. Tokens have
-    no position of their own: only `conv` sees who is whose neighbour.
+    The basis is `generated` by a linear layer from the queries, or its rows are combinations of the
+    image's own `tokens`, weighted by the products of queries and keys. Such weights may be negative
+    and, where the keys are linear in the tokens, Q K^T X = M X^T X with a learned M: one step of
+    subspace iteration from learned directions.
+
+    A power step multiplies the basis by X^T X (Halko, Martinsson and Tropp 2011,
+    https://arxiv.org/abs/0909.4061, algorithm 4.4). With orthonormal rows the best coefficients are
+    the projection X B^T. Every image is scaled to unit mean square first and its coefficients are
+    scaled back, so the factors follow the features' unit. Tokens have no position of their own:
+    only `conv` sees who is whose neighbour.
 
     Args:
         features_width: W of the features.
@@ -52,9 +57,11 @@ class Factorizer(nn.Module):
         layers: Blocks that the tokens pass.
         heads: Of every attention.
         mixing: What a block mixes tokens by.
-        query_layers: Layers in which the queries attend to the tokens; 0 = the same queries for every image.
+        query_layers: Layers in which the queries attend to the tokens; 0 = the same queries for
+            every image.
         basis: Where the rows of B come from.
-        coefficients: Where A comes from: the network, the projection X B^T, or that with a learned correction.
+        coefficients: Where A comes from: the network, the projection X B^T, or that with a learned
+            correction.
         orthogonalize: How rows become orthonormal; "penalty" leaves that to the loss.
         power_steps: Multiplications by X^T X, each orthogonalized.
     """
@@ -75,14 +82,20 @@ class Factorizer(nn.Module):
         power_steps: int,
     ):
         super().__init__()
-        self.coefficients, self.orthogonalize, self.power_steps = coefficients, orthogonalize, power_steps
+        self.coefficients, self.orthogonalize, self.power_steps = (
+            coefficients,
+            orthogonalize,
+            power_steps,
+        )
         self.embed = nn.Linear(features_width, width)
         self.blocks = nn.ModuleList([Block(width, heads, mixing) for _ in range(layers)])
         self.queries_RD = nn.Parameter(torch.randn(rank, width))
         self.query_layers = nn.ModuleList([query_layer(width, heads) for _ in range(query_layers)])
         self.key = nn.Linear(width, width, bias=False) if basis == "tokens" else None
         self.generate = nn.Linear(width, features_width) if basis == "generated" else None
-        if self.generate is not None:  # rows begin with about unit length, whatever the sizes: the penalty asks for it
+        if (
+            self.generate is not None
+        ):  # rows begin with about unit length, whatever the sizes: the penalty asks for it
             nn.init.normal_(self.generate.weight, std=(width * features_width) ** -0.5)
             nn.init.zeros_(self.generate.bias)
         self.coefficient = nn.Linear(width, rank) if coefficients != "projection" else None
@@ -100,9 +113,13 @@ class Factorizer(nn.Module):
         queries_BRD = self.queries_RD.expand(len(unit_BTW), -1, -1)
         for layer in self.query_layers:
             queries_BRD = layer(queries_BRD, states_BTD)
-        with torch.autocast(features_BTW.device.type, enabled=False):  # bfloat16 is too coarse to orthogonalize in
+        with torch.autocast(
+            features_BTW.device.type, enabled=False
+        ):  # bfloat16 is too coarse to orthogonalize in
             states_BTD, queries_BRD = states_BTD.float(), queries_BRD.float()
-            basis_BRW = self.power_iterated(self.raw_basis(queries_BRD, states_BTD, unit_BTW), unit_BTW)
+            basis_BRW = self.power_iterated(
+                self.raw_basis(queries_BRD, states_BTD, unit_BTW), unit_BTW
+            )
             coefficients_BTR = self.coefficients_of(basis_BRW, states_BTD, unit_BTW)
         return Factors(coefficients_BTR=coefficients_BTR * scale_B11, basis_BRW=basis_BRW)
 
@@ -173,7 +190,10 @@ class SelfAttention(nn.Module):
 
 
 class MapConvolution(nn.Module):
-    """Every token gathers from its 5 x 5 neighbours on the map, channel by channel; then channels are mixed."""
+    """Every token gathers from its 5 x 5 neighbours on the map, channel by channel.
+
+    Then channels are mixed.
+    """
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -187,13 +207,22 @@ class MapConvolution(nn.Module):
         return self.pointwise(F.gelu(gathered_BDSS.flatten(2).mT))
 
 
-MIXINGS: dict[str, type[SelfAttention] | type[MapConvolution]] = {"attention": SelfAttention, "conv": MapConvolution}
+MIXINGS: dict[str, type[SelfAttention] | type[MapConvolution]] = {
+    "attention": SelfAttention,
+    "conv": MapConvolution,
+}
 
 
 def query_layer(width: int, heads: int) -> nn.Module:
     """Queries attend to each other, then to the tokens, then pass an MLP."""
     return nn.TransformerDecoderLayer(
-        width, heads, MLP_RATIO * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        width,
+        heads,
+        MLP_RATIO * width,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
     )
 
 
@@ -209,9 +238,10 @@ def orthogonalized(rows_BRW: Tensor, how: Orthogonalization) -> Tensor:
 def newton_schulz(rows_BRW: Tensor) -> Tensor:
     """The nearest matrix with orthonormal rows, (B B^T)^(-1/2) B, by matrix products alone.
 
-    Each step maps every singular value s to a s + b s^3 + c s^5. The first steps raise small ones fast but end near 1
-    only (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), the last are Newton's and converge to 1.
-    Singular values below about 1e-4 of the rows' norm stay too small.
+    Each step maps every singular value s to a s + b s^3 + c s^5. The first steps raise small ones
+    fast but end near 1 only (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), the
+    last are Newton's and converge to 1. Singular values below about 1e-4 of the rows' norm stay too
+    small.
     """
     rows_BRW = rows_BRW / rows_BRW.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)
     for a, b, c in NEWTON_SCHULZ_STEPS:

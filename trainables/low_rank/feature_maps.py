@@ -25,7 +25,9 @@ def channel_maps(versions: dict[str, Tensor]) -> "Figure":
     """The first channels of the original [T, W] and of its reconstructions, a row each, on the original's scale."""
     from matplotlib.figure import Figure
 
-    maps = {name: token_maps(features_TW)[:SHOWN_CHANNELS] for name, features_TW in versions.items()}
+    maps = {
+        name: token_maps(features_TW)[:SHOWN_CHANNELS] for name, features_TW in versions.items()
+    }
     channels = len(maps["original"])
     figure = Figure(figsize=(1.4 * channels, 1.5 * len(maps)), layout="constrained")
     axes = figure.subplots(len(maps), channels, squeeze=False)
@@ -46,11 +48,16 @@ def error_maps(versions: dict[str, Tensor]) -> "Figure":
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.subplots(1, 2)
     original_TW, names = versions["original"], ("SVD", "network")
-    errors = [(versions[name] - original_TW).square().mean(-1, keepdim=True).sqrt() for name in names]
+    errors = [
+        (versions[name] - original_TW).square().mean(-1, keepdim=True).sqrt() for name in names
+    ]
     highest = max(float(error_T1.max()) for error_T1 in errors)
     for axis, name, error_T1 in zip(axes, names, errors, strict=True):
         image = axis.imshow(token_maps(error_T1)[0], vmin=0, vmax=highest, cmap="magma")
-        axis.set_title(f"{_title(name, versions)}, RMSE {float(error_T1.square().mean().sqrt()):.4g}", fontsize=9)
+        axis.set_title(
+            f"{_title(name, versions)}, RMSE {float(error_T1.square().mean().sqrt()):.4g}",
+            fontsize=9,
+        )
     figure.colorbar(image, ax=axes)
     return figure
 

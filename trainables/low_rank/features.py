@@ -1,6 +1,7 @@
 """Visual features of images, [tokens, width] each: from a cache folder, or of embedded images without a download.
 
-Shapes: N images, T tokens (a square map, row by row), W width, K = min(T, W) ranks, C channels, H height.
+Shapes: N images, T tokens (a square map, row by row), W width, K = min(T, W) ranks, C channels, H
+height.
 """
 
 import math
@@ -36,7 +37,9 @@ def feature_splits(features: Callable[[str], Tensor], warning: str | None = None
 
     def judged(part: str) -> TensorSplit:
         features_NTW = features(part)
-        return TensorSplit(tensors={"features": features_NTW, "svd_cosine_NK": svd_cosines(features_NTW)})
+        return TensorSplit(
+            tensors={"features": features_NTW, "svd_cosine_NK": svd_cosines(features_NTW)}
+        )
 
     return Splits(
         train=TensorSplit(tensors={"features": features("train")}),
@@ -49,9 +52,10 @@ def feature_splits(features: Callable[[str], Tensor], warning: str | None = None
 def svd_cosines(features_NTW: Tensor) -> Tensor:
     """For every image and rank 1 to K: the mean over its tokens of cos(x, x truncated by SVD), [N, K].
 
-    With X = U S V^T the token t has the coordinates c = (U S)_t = (X V)_t, of which a truncation keeps the first r:
-    cos = |c[:r]| / |c|. So one eigendecomposition of the smaller of X X^T and X^T X, in double precision, serves all
-    ranks. It is the optimum of the squared error (Eckart and Young 1936, https://doi.org/10.1007/BF02288367).
+    With X = U S V^T the token t has the coordinates c = (U S)_t = (X V)_t, of which a truncation
+    keeps the first r: cos = |c[:r]| / |c|. So one eigendecomposition of the smaller of X X^T and
+    X^T X, in double precision, serves all ranks. It is the optimum of the squared error (Eckart and
+    Young 1936, https://doi.org/10.1007/BF02288367).
     """
     return torch.stack([_svd_cosines(features_TW.double()) for features_TW in features_NTW])
 
@@ -59,7 +63,11 @@ def svd_cosines(features_NTW: Tensor) -> Tensor:
 def _svd_cosines(features_TW: Tensor) -> Tensor:
     tokens, width = features_TW.shape
     if width <= tokens:
-        squared_TK = (features_TW @ torch.linalg.eigh(features_TW.T @ features_TW).eigenvectors).square().flip(-1)
+        squared_TK = (
+            (features_TW @ torch.linalg.eigh(features_TW.T @ features_TW).eigenvectors)
+            .square()
+            .flip(-1)
+        )
     else:
         squares_K, directions_TK = torch.linalg.eigh(features_TW @ features_TW.T)
         squared_TK = (directions_TK.square() * squares_K.clamp(min=0)).flip(-1)
@@ -73,15 +81,17 @@ def truncated_svd(features_TW: Tensor, rank: int) -> Tensor:
     return ((left_TK[:, :rank] * singular_K[:rank]) @ right_KW[:rank]).to(features_TW.dtype)
 
 
-# Cache folder -------------------------------------------------------------------------------------------------------
+# Cache folder -------------------------------------------------------------------------------------
+# ------------------
 
 
 @lru_cache(maxsize=2)
 def cached_features(folder: Path, seed: int) -> Splits:
     """The features of a folder of `features_<i>.pt`, split by image.
 
-    Each file holds what `torch.save` wrote: a tensor [T, W] or [1, T, W] of float32, float16 or bfloat16, or a dict
-    with one such tensor (or with one named "features"). All have the same shape and type; T is a square number.
+    Each file holds what `torch.save` wrote: a tensor [T, W] or [1, T, W] of float32, float16 or
+    bfloat16, or a dict with one such tensor (or with one named "features"). All have the same shape
+    and type; T is a square number.
 
     Raises:
         TaskError: names the folder with too few files, or each file that can't be used.
@@ -98,7 +108,9 @@ def cached_features(folder: Path, seed: int) -> Splits:
         return as_bits(like(read_features(path), first, files[0].name))
 
     def part(name: str) -> Tensor:
-        return packed([files[row] for row in rows[name]], read, how=f"features {first.dtype}").view(first.dtype)
+        return packed([files[row] for row in rows[name]], read, how=f"features {first.dtype}").view(
+            first.dtype
+        )
 
     return feature_splits(part, left_out.told())
 
@@ -118,7 +130,9 @@ def feature_files(folder: Path, left_out: LeftOut) -> list[Path]:
     numbered = [(re.fullmatch(r"features_(\d+)\.pt", path.name), path) for path in there]
     files = [path for _, path in sorted((int(match[1]), path) for match, path in numbered if match)]
     if len(files) < 3:
-        raise TaskError(f"{folder}: three splits need at least 3 files named features_<i>.pt, got {len(files)}")
+        raise TaskError(
+            f"{folder}: three splits need at least 3 files named features_<i>.pt, got {len(files)}"
+        )
     return files
 
 
@@ -130,14 +144,18 @@ def read_features(path: Path) -> Tensor:
     """
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file raises whatever zip, pickle or torch happen to meet first
+    except (
+        Exception
+    ) as error:  # a broken file raises whatever zip, pickle or torch happen to meet first
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"can't be read by torch.load: {reason[0]}") from error
     tensor = _the_tensor(loaded)
     if tensor.ndim == 3 and len(tensor) == 1:
         tensor = tensor[0]
     if tensor.ndim != 2 or not tensor.numel() or math.isqrt(len(tensor)) ** 2 != len(tensor):
-        raise ValueError(f"features must be [tokens, width], tokens a square number, got {list(tensor.shape)}")
+        raise ValueError(
+            f"features must be [tokens, width], tokens a square number, got {list(tensor.shape)}"
+        )
     if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise ValueError(f"features must be float32, float16 or bfloat16, got {tensor.dtype}")
     if not tensor.isfinite().all():
@@ -149,7 +167,10 @@ def _the_tensor(loaded: Any) -> Tensor:
     if isinstance(loaded, dict):
         tensors = {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
         if len(tensors) > 1 and "features" not in tensors:
-            raise ValueError(f'of several tensors one must be named "features", got {", ".join(map(str, tensors))}')
+            raise ValueError(
+                'of several tensors one must be named "features", got '
+                f"{', '.join(map(str, tensors))}"
+            )
         loaded = tensors.get("features", next(iter(tensors.values()), None))
     if not isinstance(loaded, Tensor) or loaded.layout != torch.strided:
         raise ValueError("holds neither a tensor nor a dict with one")
@@ -166,18 +187,21 @@ def like(features_TW: Tensor, first_TW: Tensor, first_name: str) -> Tensor:
 
 def as_bits(features_TW: Tensor) -> np.ndarray:
     """The same bytes as an array: NumPy has no bfloat16, so 16-bit floats go as whole numbers."""
-    return (features_TW.view(torch.int16) if features_TW.element_size() == 2 else features_TW).numpy()
+    return (
+        features_TW.view(torch.int16) if features_TW.element_size() == 2 else features_TW
+    ).numpy()
 
 
-# Embedded images ----------------------------------------------------------------------------------------------------
+# Embedded images ----------------------------------------------------------------------------------
+# ------------------
 
 
 @lru_cache(maxsize=4)
 def embedded_features(width: int, seed: int) -> Splits:
     """Features [256, width] of scikit-learn's two photographs and of mosaics of its digits.
 
-    Each photograph is cut into regions, and a region belongs to one split; crops overlap only inside a region. Each
-    digit is in one mosaic.
+    Each photograph is cut into regions, and a region belongs to one split; crops overlap only
+    inside a region. Each digit is in one mosaic.
     """
     return feature_splits(partial(_embedded_part, width, seed))
 
@@ -210,23 +234,32 @@ def digit_mosaics(seed: int, part: str) -> Tensor:
     ink_NHH = digit_strokes(DIGIT_SIDE)[0]
     rows = torch.tensor(split_rows(len(ink_NHH), seed)[part])
     per_mosaic, generator = MOSAIC_SIDE**2, torch.Generator().manual_seed(seed)
-    rows = rows[torch.randperm(len(rows), generator=generator)][: len(rows) // per_mosaic * per_mosaic]
-    grid = ink_NHH[rows].reshape(-1, MOSAIC_SIDE, MOSAIC_SIDE, DIGIT_SIDE, DIGIT_SIDE).transpose(2, 3)
+    rows = rows[torch.randperm(len(rows), generator=generator)][
+        : len(rows) // per_mosaic * per_mosaic
+    ]
+    grid = (
+        ink_NHH[rows].reshape(-1, MOSAIC_SIDE, MOSAIC_SIDE, DIGIT_SIDE, DIGIT_SIDE).transpose(2, 3)
+    )
     ink_N1HH = grid.reshape(-1, 1, MOSAIC_SIDE * DIGIT_SIDE, MOSAIC_SIDE * DIGIT_SIDE)
     ground_N311, colour_N311 = 255 * torch.rand(2, len(ink_N1HH), 3, 1, 1, generator=generator)
     return torch.lerp(ground_N311, colour_N311, ink_N1HH).byte()
 
 
 def convolved(images_NCHH: Tensor, width: int) -> Tensor:
-    """Features of images by a fixed, untrained stack of convolutions; a token for every 4 x 4 pixels, [N, T, W].
+    """Features of images by a fixed, untrained stack of convolutions.
 
-    Channels are normalized in pairs within each image. So, as in trained networks, a few directions hold most of the
-    energy and the others a slowly falling rest: a truncated SVD of rank width / 16 has a cosine of about 0.92.
+    A token for every 4 x 4 pixels, [N, T, W].
+
+    Channels are normalized in pairs within each image. So, as in trained networks, a few directions
+    hold most of the energy and the others a slowly falling rest: a truncated SVD of rank width / 16
+    has a cosine of about 0.92.
     """
     generator = torch.Generator().manual_seed(0)
     maps, sizes = normalized(images_NCHH), (3, 32, 64, width)
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-        weight = torch.randn(outputs, inputs, 3, 3, generator=generator) * math.sqrt(2 / (9 * inputs))
+        weight = torch.randn(outputs, inputs, 3, 3, generator=generator) * math.sqrt(
+            2 / (9 * inputs)
+        )
         padded = F.pad(F.relu(maps) if i else maps, (1, 1, 1, 1), mode="reflect")
         maps = F.group_norm(F.conv2d(padded, weight, stride=STRIDES[i]), outputs // 2)
     return maps.flatten(2).transpose(1, 2).contiguous()

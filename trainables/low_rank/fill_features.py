@@ -2,8 +2,8 @@
 
     python -m trainables.low_rank.fill_features IMAGES CACHE [--model Qwen/Qwen2.5-VL-3B-Instruct]
 
-An image of 448 x 448 pixels becomes 16 x 16 = 256 tokens after the tower's merger, of width 2,048 in the 3B model.
-Shapes: N images, C channels, H side of an image, T tokens, W width.
+An image of 448 x 448 pixels becomes 16 x 16 = 256 tokens after the tower's merger, of width 2,048
+in the 3B model. Shapes: N images, C channels, H side of an image, T tokens, W width.
 """
 
 import argparse
@@ -36,11 +36,17 @@ class VisionTower:
         device: Where it computes.
 
     Raises:
-        TaskError: when the weights or the settings of the image processor aren't there, or are another model's.
+        TaskError: when the weights or the settings of the image processor aren't there, or are
+            another model's.
     """
 
     def __init__(self, model: str, device: torch.device):
-        from transformers import AutoConfig, AutoImageProcessor, Qwen2_5_VisionTransformerPretrainedModel, logging
+        from transformers import (
+            AutoConfig,
+            AutoImageProcessor,
+            Qwen2_5_VisionTransformerPretrainedModel,
+            logging,
+        )
 
         logging.set_verbosity_error()  # the language model's weights are left out on purpose
         try:
@@ -55,19 +61,23 @@ class VisionTower:
             )
         except (OSError, ValueError, AttributeError) as error:
             raise TaskError(
-                f"{model}: can't be loaded: {str(error).splitlines()[0]}; get it by `hf download {model}`, or name a "
+                f"{model}: can't be loaded: {str(error).splitlines()[0]}; get it by `hf download "
+                f"{model}`, or name a "
                 "folder that has it by --model"
             ) from error
         if report["missing_keys"]:
             raise TaskError(
-                f"{model}: has no weights of a Qwen2.5-VL vision tower: lacks {min(report['missing_keys'])}"
+                f"{model}: has no weights of a Qwen2.5-VL vision tower: lacks "
+                f"{min(report['missing_keys'])}"
             )
         self.tower: Any = tower.to(device).eval()
 
     @torch.inference_mode()
     def features(self, images_NCHH: Tensor) -> Tensor:
         """Features [N, T, W] of images as bytes, in the weights' type."""
-        inputs = self.processor(images=list(images_NCHH), do_resize=False, return_tensors="pt").to(self.tower.device)
+        inputs = self.processor(images=list(images_NCHH), do_resize=False, return_tensors="pt").to(
+            self.tower.device
+        )
         pixels = inputs["pixel_values"].to(self.tower.dtype)
         merged = self.tower(pixels, grid_thw=inputs["image_grid_thw"]).pooler_output
         return merged.unflatten(0, (len(images_NCHH), -1)).cpu()
@@ -76,13 +86,15 @@ class VisionTower:
 def fill(images: Path, cache: Path, model: str, *, batch_size: int = 8) -> int:
     """Write `features_<i>.pt` for the i-th image by name, those that are there already left as they are.
 
-    `images.json` beside them holds the names of the model and of the images, so that a run goes on only with the same.
+    `images.json` beside them holds the names of the model and of the images, so that a run goes on
+    only with the same.
 
     Returns:
         How many were written.
 
     Raises:
-        TaskError: when there are no images, one can't be read, the model isn't there, or `cache` is of others.
+        TaskError: when there are no images, one can't be read, the model isn't there, or `cache` is
+            of others.
     """
     files = _images(images)
     _remember(cache, {"model": model, "images": [file.name for file in files]})
@@ -91,9 +103,15 @@ def fill(images: Path, cache: Path, model: str, *, batch_size: int = 8) -> int:
     for start in range(0, len(waiting), batch_size):
         rows = waiting[start : start + batch_size]
         assert tower is not None
-        for i, features_TW in zip(rows, tower.features(_read([files[i] for i in rows])), strict=True):
+        for i, features_TW in zip(
+            rows, tower.features(_read([files[i] for i in rows])), strict=True
+        ):
             write_atomically(_target(cache, i), partial(torch.save, features_TW.clone()))
-        print(f"\r{len(files) - len(waiting) + start + len(rows)} of {len(files)} images", end="", flush=True)
+        print(
+            f"\r{len(files) - len(waiting) + start + len(rows)} of {len(files)} images",
+            end="",
+            flush=True,
+        )
     print(f"\r{cache}: features of {len(files)} images")
     return len(waiting)
 
@@ -119,7 +137,9 @@ def _remember(cache: Path, origin: dict[str, Any]) -> None:
     if not written.exists() and any(cache.glob("features_*.pt")):
         raise TaskError(f"{cache}: holds features of unknown origin: choose an empty folder")
     if written.exists() and written.read_text(encoding="utf-8") != text:
-        raise TaskError(f"{cache}: holds features of other images or of another model, see images.json there")
+        raise TaskError(
+            f"{cache}: holds features of other images or of another model, see images.json there"
+        )
     write_atomically(written, lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -142,7 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("images", type=Path, metavar="IMAGES", help="folder with the images")
     parser.add_argument("cache", type=Path, metavar="CACHE", help="folder for features_<i>.pt")
-    parser.add_argument("--model", default=MODEL, help="name of a downloaded model, or its folder (%(default)s)")
+    parser.add_argument(
+        "--model", default=MODEL, help="name of a downloaded model, or its folder (%(default)s)"
+    )
     chosen = parser.parse_args(arguments)
     try:
         with outliving_terminal():

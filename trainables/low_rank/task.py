@@ -14,9 +14,21 @@ from torch import Tensor, nn
 
 from search_spaces.space import Objective
 from trainables.config import TaskError, require
-from trainables.low_rank.factorizer import Basis, Coefficients, Factorizer, Factors, Mixing, Orthogonalization
+from trainables.low_rank.factorizer import (
+    Basis,
+    Coefficients,
+    Factorizer,
+    Factors,
+    Mixing,
+    Orthogonalization,
+)
 from trainables.low_rank.feature_maps import channel_maps, error_maps
-from trainables.low_rank.features import EMBEDDED_TOKENS, cached_features, embedded_features, truncated_svd
+from trainables.low_rank.features import (
+    EMBEDDED_TOKENS,
+    cached_features,
+    embedded_features,
+    truncated_svd,
+)
 from trainables.parts.data import Batch, Splits
 from trainables.parts.optim import OptimConfig, SchedulerName
 from trainables.parts.tally import Mean
@@ -38,7 +50,11 @@ class DataConfig:
     """Images in a batch."""
 
     def __post_init__(self) -> None:
-        require(self.width >= 2 and self.width % 2 == 0, "width must be even and positive", width=self.width)
+        require(
+            self.width >= 2 and self.width % 2 == 0,
+            "width must be even and positive",
+            width=self.width,
+        )
         require(self.batch_size >= 1, "batch_size must be at least 1", batch_size=self.batch_size)
 
 
@@ -57,23 +73,43 @@ class ModelConfig:
     mixing: Mixing = "attention"
     """What a block mixes tokens by: nothing, a 5 x 5 convolution of their map, attention."""
     query_layers: int = 1
-    """Layers in which the learned queries, one for each row of B, attend to the tokens; 0 = alike for all images."""
+    """Layers in which the learned queries, one for each row of B, attend to the tokens; 0 = alike
+    for all images."""
     basis: Basis = "generated"
-    """The rows of B are a linear function of the queries, or combinations of the image's own tokens."""
+    """The rows of B are a linear function of the queries, or combinations of the image's own
+    tokens."""
     coefficients: Coefficients = "network"
     """A comes from the network, is the projection X B^T, or is that with a learned correction."""
     orthogonalize: Orthogonalization = "penalty"
     """B's rows become orthonormal by the loss's penalty alone, by QR, or by Newton-Schulz steps."""
     power_steps: int = 0
-    """Multiplications of B by X^T X, each orthogonalized, which bring it nearer to the SVD; at most 2."""
+    """Multiplications of B by X^T X, each orthogonalized, which bring it nearer to the SVD; at most
+    2."""
 
     def __post_init__(self) -> None:
         for name in ("rank", "width", "heads"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1", **{name: getattr(self, name)})
+            require(
+                getattr(self, name) >= 1,
+                f"{name} must be at least 1",
+                **{name: getattr(self, name)},
+            )
         for name in ("layers", "query_layers"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative", **{name: getattr(self, name)})
-        require(self.width % self.heads == 0, "heads must divide width", width=self.width, heads=self.heads)
-        require(0 <= self.power_steps <= 2, "power_steps must be from 0 to 2", power_steps=self.power_steps)
+            require(
+                getattr(self, name) >= 0,
+                f"{name} must not be negative",
+                **{name: getattr(self, name)},
+            )
+        require(
+            self.width % self.heads == 0,
+            "heads must divide width",
+            width=self.width,
+            heads=self.heads,
+        )
+        require(
+            0 <= self.power_steps <= 2,
+            "power_steps must be from 0 to 2",
+            power_steps=self.power_steps,
+        )
         require(
             self.power_steps == 0 or self.orthogonalize != "penalty",
             "power_steps need orthogonalize qr or newton_schulz",
@@ -93,7 +129,11 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         for name in ("lambda_B", "lambda_ortho"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative", **{name: getattr(self, name)})
+            require(
+                getattr(self, name) >= 0,
+                f"{name} must not be negative",
+                **{name: getattr(self, name)},
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,14 +184,17 @@ def row_length_penalty(basis_BRW: Tensor) -> Tensor:
 def orthogonality_penalty(basis_BRW: Tensor) -> Tensor:
     """|B B^T - I|^2 / rank, the mean over the batch; 0 for orthonormal rows."""
     gram_BRR = basis_BRW @ basis_BRW.mT
-    return (gram_BRR - torch.eye(gram_BRR.shape[-1], device=gram_BRR.device)).square().sum(-1).mean()
+    return (
+        (gram_BRR - torch.eye(gram_BRR.shape[-1], device=gram_BRR.device)).square().sum(-1).mean()
+    )
 
 
 class ReconstructionTally:
     """Cosines and squared errors of reconstructions, beside the truncated SVD's.
 
-    Every image counts the same, by the mean over its tokens. As all have the same number of tokens, this is also the
-    mean over all tokens; and images are what vary, so `details` has the standard deviation over images.
+    Every image counts the same, by the mean over its tokens. As all have the same number of tokens,
+    this is also the mean over all tokens; and images are what vary, so `details` has the standard
+    deviation over images.
 
     Attributes:
         rank: Of the factorization; the same for all that is counted.
@@ -163,9 +206,16 @@ class ReconstructionTally:
 
     def __init__(self, rank: int):
         self.rank = rank
-        self.cosine, self.svd_cosine, self.squared_cosine, self.squared_error = Mean(), Mean(), Mean(), Mean()
+        self.cosine, self.svd_cosine, self.squared_cosine, self.squared_error = (
+            Mean(),
+            Mean(),
+            Mean(),
+            Mean(),
+        )
 
-    def update(self, features_BTW: Tensor, reconstruction_BTW: Tensor, svd_cosine_B: Tensor) -> None:
+    def update(
+        self, features_BTW: Tensor, reconstruction_BTW: Tensor, svd_cosine_B: Tensor
+    ) -> None:
         """Count one batch."""
         cosine_B = F.cosine_similarity(features_BTW, reconstruction_BTW, dim=-1).double().mean(1)
         images = len(cosine_B)
@@ -201,8 +251,10 @@ class ReconstructionTally:
 class LowRank(Task):
     """Features X factorized as A B.
 
-    The objective is the mean cosine similarity of validation tokens and their reconstructions: no loss weight that is
-    searched can move it. What the truncated SVD of the same rank reaches, and the gap to it, stand beside.
+    The objective is the mean cosine similarity of validation tokens and their reconstructions: no
+    loss weight that is
+    searched can move it. What the truncated SVD of the same rank reaches, and the gap to it, stand
+    beside.
     """
 
     Config = LowRankConfig
@@ -216,14 +268,18 @@ class LowRank(Task):
     def data(self, config: LowRankConfig, seed: int) -> Splits:
         """The cache folder's features, or those of the embedded images."""
         data = config.data
-        return cached_features(data.path, seed) if data.path else embedded_features(data.width, seed)
+        return (
+            cached_features(data.path, seed) if data.path else embedded_features(data.width, seed)
+        )
 
     def model(self, config: LowRankConfig, splits: Splits) -> Factorizer:
         """A factorizer of features as wide as the data's."""
         model = config.model
         _, tokens, width = splits.train.tensors["features"].shape
         if model.rank > min(tokens, width):
-            raise TaskError(f"model.rank must be at most the features' tokens ({tokens}) and width ({width})")
+            raise TaskError(
+                f"model.rank must be at most the features' tokens ({tokens}) and width ({width})"
+            )
         return Factorizer(
             features_width=width,
             rank=model.rank,
@@ -247,11 +303,18 @@ class LowRank(Task):
         return cast(Factorizer, model).layer_parameters()
 
     def loss(self, config: LowRankConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Outputs]:
-        """The mean squared error and the two penalties of B; features and reconstructions [B, T, W]."""
+        """The mean squared error and the two penalties of B.
+
+        Features and reconstructions [B, T, W].
+        """
         features_BTW, weights = batch["features"].float(), config.loss
         factors: Factors = model(features_BTW)
-        with torch.autocast(features_BTW.device.type, enabled=False):  # the gap to the SVD is small: count it exactly
-            outputs = Outputs(features_BTW=features_BTW, reconstruction_BTW=factors.reconstruction())
+        with torch.autocast(
+            features_BTW.device.type, enabled=False
+        ):  # the gap to the SVD is small: count it exactly
+            outputs = Outputs(
+                features_BTW=features_BTW, reconstruction_BTW=factors.reconstruction()
+            )
             loss = (
                 F.mse_loss(outputs.reconstruction_BTW, features_BTW)
                 + weights.lambda_B * row_length_penalty(factors.basis_BRW)
@@ -265,7 +328,11 @@ class LowRank(Task):
 
     def count(self, tally: ReconstructionTally, outputs: Outputs, batch: Batch) -> None:
         """Count a batch's reconstructions."""
-        tally.update(outputs.features_BTW, outputs.reconstruction_BTW, batch["svd_cosine_NK"][:, tally.rank - 1])
+        tally.update(
+            outputs.features_BTW,
+            outputs.reconstruction_BTW,
+            batch["svd_cosine_NK"][:, tally.rank - 1],
+        )
 
     @torch.no_grad()
     def pictures(
@@ -277,7 +344,11 @@ class LowRank(Task):
             features_TW = splits.validation.tensors["features"][row].to(device).float()
             network_TW = model.eval()(features_TW[None]).reconstruction()[0]
             svd_TW = truncated_svd(features_TW, config.model.rank)
-            versions = {"original": features_TW.cpu(), "SVD": svd_TW.cpu(), "network": network_TW.cpu()}
+            versions = {
+                "original": features_TW.cpu(),
+                "SVD": svd_TW.cpu(),
+                "network": network_TW.cpu(),
+            }
             figures[f"channels_{row}"] = channel_maps(versions)
             figures[f"errors_{row}"] = error_maps(versions)
         return figures

@@ -23,8 +23,10 @@ class TensorSplit:
 
     Attributes:
         tensors: By name; all have N rows.
-        lengths_N: For right-padded sequences: each row's real length (on the CPU). A batch is then cut to its longest.
-        weights_N: For weighted sampling: how likely each row is drawn (on the CPU); None = each row once per epoch.
+        lengths_N: For right-padded sequences: each row's real length (on the CPU). A batch is then
+            cut to its longest.
+        weights_N: For weighted sampling: how likely each row is drawn (on the CPU); None = each row
+            once per epoch.
     """
 
     tensors: dict[str, Tensor]
@@ -39,12 +41,16 @@ class TensorSplit:
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
         return type(self)(tensors=tensors, lengths_N=self.lengths_N, weights_N=self.weights_N)
 
-    def batches(self, batch_size: int, *, shuffle: torch.Generator | None = None) -> Iterator[Batch]:
+    def batches(
+        self, batch_size: int, *, shuffle: torch.Generator | None = None
+    ) -> Iterator[Batch]:
         """All rows in batches (the last may be smaller): in order, or shuffled by a generator of the CPU."""
         for rows in self.batch_rows(batch_size, shuffle=shuffle):
             yield self.take(rows)
 
-    def batch_rows(self, batch_size: int, *, shuffle: torch.Generator | None = None) -> tuple[Tensor, ...]:
+    def batch_rows(
+        self, batch_size: int, *, shuffle: torch.Generator | None = None
+    ) -> tuple[Tensor, ...]:
         """The row numbers of those batches."""
         return self._order(shuffle).split(batch_size)
 
@@ -89,8 +95,8 @@ class Splits:
 def stratified_split(labels: Sequence[int], seed: int, names: Sequence[str] | None = None) -> Rows:
     """Row numbers of train, validation and test (80 / 10 / 10), each with its share of every class.
 
-    Every class is in all three. Where shares of the whole would leave one out of a split, as happens
-    to small ones, each class is cut 80 / 10 / 10 by itself.
+    Every class is in all three. Where shares of the whole would leave one out of a split, as
+    happens to small ones, each class is cut 80 / 10 / 10 by itself.
 
     Args:
         labels: Each row's class.
@@ -141,7 +147,10 @@ def _split_each_class(labels_N: np.ndarray, seed: int) -> Rows:
 
 
 def split_rows(count: int, seed: int) -> dict[str, list[int]]:
-    """Row numbers of train, validation and test, about 80 / 10 / 10, at random; of three or more."""
+    """Row numbers of train, validation and test, about 80 / 10 / 10, at random.
+
+    Of three or more.
+    """
     rows = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     tenth = max(1, round(count / 10))
     validation, test, train = rows.split([tenth, tenth, count - 2 * tenth])

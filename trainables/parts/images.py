@@ -1,6 +1,7 @@
 """Images: read from folders, composed of embedded digits, and prepared for a network.
 
-Shapes: B batch, C channels, H height, W width. Images are kept as bytes [N, 3, H, W] and normalized on the device.
+Shapes: B batch, C channels, H height, W width. Images are kept as bytes [N, 3, H, W] and normalized
+on the device.
 """
 
 from functools import lru_cache
@@ -26,7 +27,10 @@ IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tif
 
 
 def image_files(folder: Path, left_out: LeftOut) -> list[Path]:
-    """The images directly in a folder, by name; folders in it are noted, as they may hold images."""
+    """The images directly in a folder, by name.
+
+    Folders in it are noted, as they may hold images.
+    """
     files, folders = files_and_folders(folder, left_out)
     for inner in folders:
         left_out.add(inner, "sub-folder")
@@ -85,7 +89,10 @@ def in_bytes(image: Image.Image) -> Image.Image:
 
 def normalized(images_BCHW: Tensor) -> Tensor:
     """Bytes 0-255 to floats with ImageNet's mean and standard deviation, channels last in memory."""
-    mean, std = (torch.tensor(v, device=images_BCHW.device)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (
+        torch.tensor(v, device=images_BCHW.device)[:, None, None]
+        for v in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     return ((images_BCHW.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 

@@ -9,14 +9,18 @@ def focal_cross_entropy(
 ) -> Tensor:
     """Mean of (1 - p_t)^gamma x cross-entropy; gamma 0 is plain cross-entropy.
 
-    Source: Lin et al. 2017, Focal Loss for Dense Object Detection, https://arxiv.org/abs/1708.02002 (eq. 4, without
-    alpha). With label smoothing only the cross-entropy's target is smoothed; p_t stays the true class's probability.
+    Source: Lin et al. 2017, Focal Loss for Dense Object Detection, https://arxiv.org/abs/1708.02002
+    (eq. 4, without
+    alpha). With label smoothing only the cross-entropy's target is smoothed; p_t stays the true
+    class's probability.
     """
     if gamma == 0:
         return F.cross_entropy(logits_BC, labels_B, label_smoothing=label_smoothing)
     loss_B = F.cross_entropy(logits_BC, labels_B, label_smoothing=label_smoothing, reduction="none")
     true_probability_B = logits_BC.softmax(-1).gather(-1, labels_B[:, None]).squeeze(-1)
-    error_B = (1 - true_probability_B).clamp(min=1e-7)  # at 0 its power has no finite gradient for gamma < 1
+    error_B = (1 - true_probability_B).clamp(
+        min=1e-7
+    )  # at 0 its power has no finite gradient for gamma < 1
     return (error_B**gamma * loss_B).mean()
 
 

@@ -12,7 +12,9 @@ from torch.optim.swa_utils import AveragedModel
 from trainables.config import require
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
-SchedulerName = Literal["constant", "warmup_cosine", "cosine", "cosine_restarts", "one_cycle", "plateau"]
+SchedulerName = Literal[
+    "constant", "warmup_cosine", "cosine", "cosine_restarts", "one_cycle", "plateau"
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +34,13 @@ class OptimConfig:
     scheduler: SchedulerName = "warmup_cosine"
     """Shape of the learning rate over the run."""
     warmup_ratio: float = 0.2
-    """Share of all steps spent warming up (at least 10 steps); used by warmup_cosine and one_cycle."""
+    """Share of all steps spent warming up (at least 10 steps); used by warmup_cosine and
+    one_cycle."""
     restart_epochs: int = 20
     """Length of one cosine, in epochs; used by cosine_restarts."""
     plateau_epochs: int = 5
-    """Epochs without a better objective that plateau waits for before it lowers the learning rate."""
+    """Epochs without a better objective that plateau waits for before it lowers the learning
+    rate."""
     plateau_factor: float = 0.1
     """What plateau multiplies the learning rate by."""
     patience_epochs: int = 0
@@ -48,7 +52,8 @@ class OptimConfig:
     freeze_epochs: int = 0
     """First epochs in which only the head is trained."""
     ema_decay: float = 0.0
-    """What is evaluated and kept is a moving average of the weights with this decay a step; 0 = the weights."""
+    """What is evaluated and kept is a moving average of the weights with this decay a step; 0 = the
+    weights."""
     amp: bool = True
     """bfloat16 autocast on GPUs that have it; never on the CPU."""
     compile: bool = False
@@ -56,22 +61,61 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         require(self.lr > 0, "lr must be positive", lr=self.lr)
-        require(self.head_lr_mult > 0, "head_lr_mult must be positive", head_lr_mult=self.head_lr_mult)
-        require(0 < self.layer_decay <= 1, "layer_decay must be in (0, 1]", layer_decay=self.layer_decay)
-        require(self.weight_decay >= 0, "weight_decay must not be negative", weight_decay=self.weight_decay)
-        require(0 <= self.warmup_ratio < 1, "warmup_ratio must be in [0, 1)", warmup_ratio=self.warmup_ratio)
-        require(self.restart_epochs >= 1, "restart_epochs must be at least 1", restart_epochs=self.restart_epochs)
-        require(self.plateau_epochs >= 0, "plateau_epochs must not be negative", plateau_epochs=self.plateau_epochs)
-        require(0 < self.plateau_factor < 1, "plateau_factor must be in (0, 1)", plateau_factor=self.plateau_factor)
-        require(self.patience_epochs >= 0, "patience_epochs must not be negative", patience_epochs=self.patience_epochs)
+        require(
+            self.head_lr_mult > 0, "head_lr_mult must be positive", head_lr_mult=self.head_lr_mult
+        )
+        require(
+            0 < self.layer_decay <= 1, "layer_decay must be in (0, 1]", layer_decay=self.layer_decay
+        )
+        require(
+            self.weight_decay >= 0,
+            "weight_decay must not be negative",
+            weight_decay=self.weight_decay,
+        )
+        require(
+            0 <= self.warmup_ratio < 1,
+            "warmup_ratio must be in [0, 1)",
+            warmup_ratio=self.warmup_ratio,
+        )
+        require(
+            self.restart_epochs >= 1,
+            "restart_epochs must be at least 1",
+            restart_epochs=self.restart_epochs,
+        )
+        require(
+            self.plateau_epochs >= 0,
+            "plateau_epochs must not be negative",
+            plateau_epochs=self.plateau_epochs,
+        )
+        require(
+            0 < self.plateau_factor < 1,
+            "plateau_factor must be in (0, 1)",
+            plateau_factor=self.plateau_factor,
+        )
+        require(
+            self.patience_epochs >= 0,
+            "patience_epochs must not be negative",
+            patience_epochs=self.patience_epochs,
+        )
         require(self.clip_norm >= 0, "clip_norm must not be negative", clip_norm=self.clip_norm)
-        require(self.accumulation >= 1, "accumulation must be at least 1", accumulation=self.accumulation)
-        require(self.freeze_epochs >= 0, "freeze_epochs must not be negative", freeze_epochs=self.freeze_epochs)
+        require(
+            self.accumulation >= 1,
+            "accumulation must be at least 1",
+            accumulation=self.accumulation,
+        )
+        require(
+            self.freeze_epochs >= 0,
+            "freeze_epochs must not be negative",
+            freeze_epochs=self.freeze_epochs,
+        )
         require(0 <= self.ema_decay < 1, "ema_decay must be in [0, 1)", ema_decay=self.ema_decay)
 
 
 def warmup_cosine(step: int, *, total: int, warmup: int) -> float:
-    """Linear rise over `warmup` steps, then half a cosine to 0 at step `total`; a factor of the peak rate."""
+    """Linear rise over `warmup` steps, then half a cosine to 0 at step `total`.
+
+    A factor of the peak rate.
+    """
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
@@ -82,11 +126,15 @@ def cosine_restarts(step: int, *, period: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step % period) / period))
 
 
-def one_cycle(step: int, *, total: int, warmup: int, start: float = 1 / 25, end: float = 1e-3) -> float:
+def one_cycle(
+    step: int, *, total: int, warmup: int, start: float = 1 / 25, end: float = 1e-3
+) -> float:
     """A cosine rise from `start` to 1 over `warmup` steps, then a cosine fall to `end` (https://arxiv.org/abs/1708.07120)."""
     if step < warmup:
         return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * step / warmup))
-    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+    return end + (1 - end) * 0.5 * (
+        1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup)))
+    )
 
 
 def plateau(scores: Iterable[float], *, patience: int, factor: float) -> float:
@@ -105,7 +153,12 @@ def epochs_since_best(scores: Sequence[float]) -> int:
 
 
 def lr_factor(
-    optim: OptimConfig, step: int, *, steps_per_epoch: int, max_epochs: int, scores: Sequence[float] = ()
+    optim: OptimConfig,
+    step: int,
+    *,
+    steps_per_epoch: int,
+    max_epochs: int,
+    scores: Sequence[float] = (),
 ) -> float:
     """The factor of the peak rate at `step` (0-based) of a run of `max_epochs` epochs.
 
@@ -141,10 +194,13 @@ def parameter_groups(
         model: What is trained.
         optim: The settings.
         head: The parameters at `lr x head_lr_mult`.
-        layers: The others by depth, the input's first; the last of them is one step of `layer_decay` below `lr`.
+        layers: The others by depth, the input's first; the last of them is one step of
+            `layer_decay` below `lr`.
     """
     depths = enumerate(layers)
-    scales = {id(p): optim.layer_decay ** (len(layers) - depth) for depth, layer in depths for p in layer}
+    scales = {
+        id(p): optim.layer_decay ** (len(layers) - depth) for depth, layer in depths for p in layer
+    }
     scales |= {id(parameter): optim.head_lr_mult for parameter in head}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
@@ -152,7 +208,11 @@ def parameter_groups(
             decayed = optim.decay_norms or parameter.ndim > 1
             groups.setdefault((scales.get(id(parameter), 1.0), decayed), []).append(parameter)
     return [
-        {"params": parameters, "lr": optim.lr * scale, "weight_decay": optim.weight_decay if decayed else 0.0}
+        {
+            "params": parameters,
+            "lr": optim.lr * scale,
+            "weight_decay": optim.weight_decay if decayed else 0.0,
+        }
         for (scale, decayed), parameters in groups.items()
     ]
 
@@ -168,8 +228,8 @@ def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """A copy of the model that follows its weights and buffers; `update_parameters(model)` after each step.
 
-    The decay begins low, min(decay, (1 + steps) / (10 + steps)), so that the first weights are soon forgotten
-    (as in TensorFlow's ExponentialMovingAverage and timm's ModelEmaV3).
+    The decay begins low, min(decay, (1 + steps) / (10 + steps)), so that the first weights are soon
+    forgotten (as in TensorFlow's ExponentialMovingAverage and timm's ModelEmaV3).
     """
 
     @torch.no_grad()

@@ -22,7 +22,9 @@ WAITING_READERS = 4  # More than there are CPUs: a disk keeps some waiting.
 
 
 def cache_folder() -> Path:
-    """Where packed data lie: `$RUNGS_CACHE`, else `rungs` in the user's cache folder. It may be deleted at any time.
+    """Where packed data lie: `$RUNGS_CACHE`, else `rungs` in the user's cache folder.
+
+    It may be deleted at any time.
 
     A user without a folder for caches has one among the temporary files.
 
@@ -46,7 +48,8 @@ def _temporary_cache() -> Path:
         folder.mkdir(mode=0o700)
     if not is_writable(folder) or folder.lstat().st_uid != os.getuid():
         raise TaskError(
-            f"neither ~/.cache nor {folder} can be written by this user alone: set RUNGS_CACHE to a folder",
+            f"neither ~/.cache nor {folder} can be written by this user alone: set RUNGS_CACHE to "
+            "a folder",
         )
     return folder
 
@@ -54,19 +57,23 @@ def _temporary_cache() -> Path:
 def packed(files: Sequence[Path], read: Callable[[Path], np.ndarray], *, how: str) -> Tensor:
     """One row for each file, all of one shape and type, as a tensor mapped from a file: [N, ...].
 
-    The files are read by several threads the first time; after that, as long as their names, sizes and times stay
-    the same, the packed file is mapped, and the operating system shares its pages among the processes.
+    The files are read by several threads the first time; after that, as long as their names, sizes
+    and times stay the same, the packed file is mapped, and the operating system shares its pages
+    among the processes.
 
     Args:
         files: One for each row.
         read: Gives a file's row; raises `ValueError` or `OSError` for a file that can't be used.
-        how: What decides how `read` reads (its settings, say), so that other settings give another packed file.
+        how: What decides how `read` reads (its settings, say), so that other settings give another
+            packed file.
 
     Raises:
         TaskError: names each file that can't be used, or whose shape differs from the first one's.
     """
     target = packed_file(files, lambda path: _pack(files, read, path), how=how, ending=".npy")
-    rows: np.ndarray = np.load(target, mmap_mode="c")  # copy-on-write: PyTorch wants arrays that may be written
+    rows: np.ndarray = np.load(
+        target, mmap_mode="c"
+    )  # copy-on-write: PyTorch wants arrays that may be written
     return torch.from_numpy(rows)
 
 
@@ -108,7 +115,11 @@ def _fingerprint(files: Sequence[Path], how: str) -> str:
     digest = hashlib.sha256(how.encode())
     for path in files:
         stat = path.stat()
-        digest.update(f"\n{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+        digest.update(
+            f"\n{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode(
+                "utf-8", "surrogateescape"
+            )
+        )
     return digest.hexdigest()[:32]
 
 
@@ -116,7 +127,9 @@ def _pack(files: Sequence[Path], read: Callable[[Path], np.ndarray], target: Pat
     first = _read_checked(files[0], read)
     if isinstance(first, str):
         raise TaskError(first)
-    out = np.lib.format.open_memmap(target, mode="w+", dtype=first.dtype, shape=(len(files), *first.shape))
+    out = np.lib.format.open_memmap(
+        target, mode="w+", dtype=first.dtype, shape=(len(files), *first.shape)
+    )
 
     def fill(row: int) -> str | None:
         found = _read_checked(files[row], read)
@@ -124,7 +137,8 @@ def _pack(files: Sequence[Path], read: Callable[[Path], np.ndarray], target: Pat
             return found
         if found.shape != first.shape or found.dtype != first.dtype:
             return (
-                f"{files[row]}: all must have the shape of {files[0].name}, {first.shape} {first.dtype}, "
+                f"{files[row]}: all must have the shape of {files[0].name}, {first.shape} "
+                f"{first.dtype}, "
                 f"got {found.shape} {found.dtype}"
             )
         out[row] = found
@@ -135,7 +149,9 @@ def _pack(files: Sequence[Path], read: Callable[[Path], np.ndarray], target: Pat
     out.flush()
     if problems:
         more = len(problems) - SHOWN_PROBLEMS
-        raise TaskError(*problems[:SHOWN_PROBLEMS], *([f"and {more} more files"] if more > 0 else []))
+        raise TaskError(
+            *problems[:SHOWN_PROBLEMS], *([f"and {more} more files"] if more > 0 else [])
+        )
 
 
 def _read_checked(path: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray | str:

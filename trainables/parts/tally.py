@@ -83,8 +83,8 @@ class RankingTally(ClassificationTally):
     """A confusion matrix and every row's scores: adds average precision and F1 to the accuracies.
 
     Attributes:
-        positive: The class that both are of; None = their macro mean over the classes that occur, each against the
-            rest.
+        positive: The class that both are of; None = their macro mean over the classes that occur,
+            each against the rest.
         scores: Each batch's class probabilities [B, C].
         labels: Each batch's true classes [B].
     """
@@ -98,7 +98,9 @@ class RankingTally(ClassificationTally):
     def update(self, logits_BC: Tensor, labels_B: Tensor) -> None:
         """Count one batch."""
         super().update(logits_BC, labels_B)
-        scores_BC = logits_BC.detach().cpu().double().softmax(-1)  # in 32 bits, all that is certain would be tied
+        scores_BC = (
+            logits_BC.detach().cpu().double().softmax(-1)
+        )  # in 32 bits, all that is certain would be tied
         self.scores.append(scores_BC)
         self.labels.append(labels_B.cpu())
 

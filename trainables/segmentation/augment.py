@@ -1,4 +1,6 @@
-"""Images and their labels varied together: the same flip, turn and crop for both; colors and blur for the image alone.
+"""Images and their labels varied together: the same flip, turn and crop for both.
+
+Colors and blur for the image alone.
 
 Shapes: B batch, H height, W width.
 """
@@ -20,7 +22,10 @@ CROP_ASPECT = (3 / 4, 4 / 3)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentConfig:
-    """How training images are varied. The defaults are recipe 1; recipe 2 adds color 0.4 and crop 0.5."""
+    """How training images are varied.
+
+    The defaults are recipe 1; recipe 2 adds color 0.4 and crop 0.5.
+    """
 
     flip: float = 0.5
     """Probability that an image is mirrored."""
@@ -31,15 +36,23 @@ class AugmentConfig:
     blur_pixels: float = 2.0
     """Largest standard deviation of that Gaussian, in pixels."""
     color: float = 0.0
-    """Brightness, contrast and saturation change by up to this share, the hue by a quarter of it turns; 0 = not."""
+    """Brightness, contrast and saturation change by up to this share, the hue by a quarter of it
+    turns; 0 = not."""
     crop: float = 1.0
-    """Smallest share of the area that a random crop keeps, resized to the full size; 1 = no crop."""
+    """Smallest share of the area that a random crop keeps, resized to the full size; 1 = no
+    crop."""
 
     def __post_init__(self) -> None:
         for name in ("flip", "blur", "color"):
-            require(0 <= getattr(self, name) <= 1, f"{name} must be in [0, 1]", **{name: getattr(self, name)})
+            require(
+                0 <= getattr(self, name) <= 1,
+                f"{name} must be in [0, 1]",
+                **{name: getattr(self, name)},
+            )
         degrees = self.rotation_degrees
-        require(0 <= degrees <= 180, "rotation_degrees must be in [0, 180]", rotation_degrees=degrees)
+        require(
+            0 <= degrees <= 180, "rotation_degrees must be in [0, 180]", rotation_degrees=degrees
+        )
         require(self.blur_pixels > 0, "blur_pixels must be positive", blur_pixels=self.blur_pixels)
         require(0 < self.crop <= 1, "crop must be in (0, 1]", crop=self.crop)
 
@@ -47,7 +60,8 @@ class AugmentConfig:
 class AlignedResizedCrop(v2.RandomResizedCrop):
     """A random resized crop whose labels are the nearest pixels by their centers.
 
-    The plain one takes labels by their corners, up to half a pixel away from where the image's interpolation looks.
+    The plain one takes labels by their corners, up to half a pixel away from where the image's
+    interpolation looks.
     """
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -56,7 +70,9 @@ class AlignedResizedCrop(v2.RandomResizedCrop):
             return super().transform(inpt, params)
         label_1HW, size = inpt.as_subclass(Tensor)[None], list(self.size)
         nearest = InterpolationMode.NEAREST_EXACT
-        cropped_1HW = v2.functional.resized_crop_image(label_1HW, **params, size=size, interpolation=nearest)
+        cropped_1HW = v2.functional.resized_crop_image(
+            label_1HW, **params, size=size, interpolation=nearest
+        )
         return tv_tensors.wrap(cropped_1HW[0], like=inpt)
 
 
@@ -65,15 +81,21 @@ def transforms(augment: AugmentConfig, height: int, width: int) -> v2.Compose:
     """What is done to one image and its label, in this order; what has no strength is left out."""
     steps: list[v2.Transform] = []
     if augment.crop < 1:
-        steps.append(AlignedResizedCrop((height, width), scale=(augment.crop, 1.0), ratio=CROP_ASPECT))
+        steps.append(
+            AlignedResizedCrop((height, width), scale=(augment.crop, 1.0), ratio=CROP_ASPECT)
+        )
     if augment.flip > 0:
         steps.append(v2.RandomHorizontalFlip(augment.flip))
     if augment.rotation_degrees > 0:
         fill: Any = {tv_tensors.Image: 0, tv_tensors.Mask: IGNORED}
-        steps.append(v2.RandomRotation(augment.rotation_degrees, InterpolationMode.BILINEAR, fill=fill))
+        steps.append(
+            v2.RandomRotation(augment.rotation_degrees, InterpolationMode.BILINEAR, fill=fill)
+        )
     if augment.color > 0:
         color = augment.color
-        steps.append(v2.ColorJitter(brightness=color, contrast=color, saturation=color, hue=color / 4))
+        steps.append(
+            v2.ColorJitter(brightness=color, contrast=color, saturation=color, hue=color / 4)
+        )
     if augment.blur > 0:
         kernel = 2 * min(round(3 * augment.blur_pixels), (min(height, width) - 1) // 2) + 1
         blur = v2.GaussianBlur(kernel, sigma=(0.1, max(0.1, augment.blur_pixels)))
@@ -81,7 +103,9 @@ def transforms(augment: AugmentConfig, height: int, width: int) -> v2.Compose:
     return v2.Compose([*steps, v2.Identity()])
 
 
-def augmented(augment: AugmentConfig, images_B3HW: Tensor, labels_BHW: Tensor) -> tuple[Tensor, Tensor]:
+def augmented(
+    augment: AugmentConfig, images_B3HW: Tensor, labels_BHW: Tensor
+) -> tuple[Tensor, Tensor]:
     """Each image varied on its own, together with its label.
 
     Raises:
@@ -99,5 +123,7 @@ def augmented(augment: AugmentConfig, images_B3HW: Tensor, labels_BHW: Tensor) -
             image=tuple(image.shape),
             label=tuple(label.shape),
         )
-    images, labels = ([part.as_subclass(torch.Tensor) for part in parts] for parts in zip(*pairs, strict=True))
+    images, labels = (
+        [part.as_subclass(torch.Tensor) for part in parts] for parts in zip(*pairs, strict=True)
+    )
     return torch.stack(images), torch.stack(labels)

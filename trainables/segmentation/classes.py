@@ -46,7 +46,8 @@ class LabelReader:
 
     Attributes:
         classes: What the train ids mean.
-        train_ids: By grey value: a train id, or `IGNORED`; -1 for a value that `source` doesn't list.
+        train_ids: By grey value: a train id, or `IGNORED`; -1 for a value that `source` doesn't
+            list.
         source: The file that says so.
     """
 
@@ -58,12 +59,16 @@ class LabelReader:
         """A label file as train ids [H, W], resized by taking the nearest pixel.
 
         Raises:
-            ValueError: when it can't be read, has another size than its image, or a grey value that is not listed.
+            ValueError: when it can't be read, has another size than its image, or a grey value that
+                is not listed.
         """
         grey_HW = read_grey(path)
         expected = upright_size(image)
         if grey_HW.shape != expected:
-            raise ValueError(f"has {_size(grey_HW.shape)} pixels, but its image {image.name} has {_size(expected)}")
+            raise ValueError(
+                f"has {_size(grey_HW.shape)} pixels, but its image {image.name} has "
+                f"{_size(expected)}"
+            )
         outside = grey_HW[(grey_HW < 0) | (grey_HW >= GREY_VALUES)]
         if outside.size:
             raise ValueError(f"grey values must be from 0 to {GREY_VALUES - 1}, got {outside[0]}")
@@ -71,9 +76,12 @@ class LabelReader:
         if (ids_HW < 0).any():
             row, column = np.argwhere(ids_HW < 0)[0]
             raise ValueError(
-                f"the grey value {grey_HW[row, column]} (row {row}, column {column}) is not in {self.source.name}"
+                f"the grey value {grey_HW[row, column]} (row {row}, column {column}) is not in "
+                f"{self.source.name}"
             )
-        nearest = Image.fromarray(ids_HW.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+        nearest = Image.fromarray(ids_HW.astype(np.uint8)).resize(
+            (width, height), Image.Resampling.NEAREST
+        )
         return np.asarray(nearest)
 
 
@@ -87,7 +95,9 @@ def read_grey(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             image.load()
             if len(image.getbands()) != 1 or image.mode == "F":
-                raise ValueError(f"a label must have one channel of whole numbers, got mode {image.mode}")
+                raise ValueError(
+                    f"a label must have one channel of whole numbers, got mode {image.mode}"
+                )
             return np.asarray(ImageOps.exif_transpose(image)).astype(np.int64)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"can't be read as an image: {error}") from error
@@ -119,7 +129,10 @@ def read_classes(folder: Path) -> LabelReader:
     """
     files = [file for name in ("classes.yaml", "classes.json") if (file := folder / name).exists()]
     if len(files) != 1:
-        raise TaskError(f"{folder}: must hold one of classes.yaml and classes.json, got {'both' if files else 'none'}")
+        raise TaskError(
+            f"{folder}: must hold one of classes.yaml and classes.json, got "
+            f"{'both' if files else 'none'}"
+        )
     try:
         content = _read_mapping(files[0])
         entries, ignored = _entries(content), _grey_values(content.get("ignored", []), "ignored")
@@ -155,20 +168,32 @@ def _entries(content: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or not 2 <= len(entries) < IGNORED:
         raise ValueError(f"classes must list from 2 to {IGNORED - 1} classes")
     for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not {"name", "grey"} <= entry.keys() <= {"name", "grey", "color"}:
-            raise ValueError(f"class {number} must have name, grey and perhaps color, got {entry!r}")
+        if not isinstance(entry, dict) or not {"name", "grey"} <= entry.keys() <= {
+            "name",
+            "grey",
+            "color",
+        }:
+            raise ValueError(
+                f"class {number} must have name, grey and perhaps color, got {entry!r}"
+            )
     return entries
 
 
 def _grey_values(values: Any, what: str) -> list[int]:
-    if not isinstance(values, list) or not all(type(v) is int and 0 <= v < GREY_VALUES for v in values):
-        raise ValueError(f"{what} must be a list of grey values from 0 to {GREY_VALUES - 1}, got {values!r}")
+    if not isinstance(values, list) or not all(
+        type(v) is int and 0 <= v < GREY_VALUES for v in values
+    ):
+        raise ValueError(
+            f"{what} must be a list of grey values from 0 to {GREY_VALUES - 1}, got {values!r}"
+        )
     return values
 
 
 def _train_ids(entries: list[dict[str, Any]], ignored: list[int]) -> tuple[int, ...]:
     train_ids = [-1] * GREY_VALUES
-    rows = [(_grey_values(entry["grey"], f"grey of class {i}"), i) for i, entry in enumerate(entries)]
+    rows = [
+        (_grey_values(entry["grey"], f"grey of class {i}"), i) for i, entry in enumerate(entries)
+    ]
     for values, train_id in [*rows, (ignored, IGNORED)]:
         for value in values:
             if train_ids[value] != -1:
@@ -189,13 +214,19 @@ def _colors(entries: list[dict[str, Any]]) -> tuple[tuple[int, int, int], ...]:
     for color in given:
         if color is not None and (len(_grey_values(color, "color")) != 3):
             raise ValueError(f"color must be red, green and blue, got {color!r}")
-    return tuple(default if color is None else tuple(color) for color, default in zip(given, palette(), strict=False))
+    return tuple(
+        default if color is None else tuple(color)
+        for color, default in zip(given, palette(), strict=False)
+    )
 
 
 def palette() -> list[tuple[int, int, int]]:
     """Colors that differ, for 256 train ids (the scheme of Pascal VOC: the id's bits are spread over the channels)."""
     colors = []
     for train_id in range(GREY_VALUES):
-        channels = [sum((train_id >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]
+        channels = [
+            sum((train_id >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3))
+            for channel in range(3)
+        ]
         colors.append((channels[0], channels[1], channels[2]))
     return colors

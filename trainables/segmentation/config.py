@@ -18,7 +18,14 @@ TRAINABLE_LEVELS: dict[str, tuple[Level, ...]] = {
     "unet": ("head", "decoder", "all"),
     "mask2former": ("head", "decoder", "pixel_decoder", "last_stage", "all"),
 }
-MASK2FORMER_SIZES = ("swin_width", "window", "queries", "hidden_width", "pixel_layers", "decoder_layers")
+MASK2FORMER_SIZES = (
+    "swin_width",
+    "window",
+    "queries",
+    "hidden_width",
+    "pixel_layers",
+    "decoder_layers",
+)
 SIZES = ("width", "head_width", "unet_levels", *MASK2FORMER_SIZES)
 SWIN_LISTS = ("swin_depths", "swin_heads")
 SWIN_STAGES = 4
@@ -30,7 +37,8 @@ class DataConfig:
     """Where the images come from, and how they are served."""
 
     path: Path | None = None
-    """A folder of sequences as segmentation_data.py describes; none = embedded scenes of handwriting on textures."""
+    """A folder of sequences as segmentation_data.py describes; none = embedded scenes of
+    handwriting on textures."""
     side: int = 64
     """Height of the images in pixels, and their width unless that is given."""
     width: int | None = None
@@ -59,18 +67,24 @@ class ModelConfig:
     architecture: Architecture = "deeplabv3"
     """DeepLabV3 or FCN on a ResNet, a plain U-Net, or Mask2Former on a Swin transformer."""
     weights: Literal["none", "pretrained"] = "none"
-    """Random weights, or the published ones (COCO) with a new head, from the library's cache or the net."""
+    """Random weights, or the published ones (COCO) with a new head, from the library's cache or the
+    net."""
     weights_path: Path | None = None
     """A file of weights to begin with, or a folder with a Mask2Former that transformers saved."""
     trained: Level = "all"
-    """The head alone; also the decoder (mask2former: the transformer's; deeplabv3: the atrous pyramid; unet: the way
-    up); also the pixel decoder; also the backbone's last stage; or all. What isn't trained stays frozen for good."""
+    """The head alone; also the decoder (mask2former: the transformer's; deeplabv3: the atrous
+    pyramid; unet: the way up); also the pixel decoder; also the backbone's last stage; or all. What
+    isn't trained stays frozen for good."""
     dropout: float | None = None
-    """Before the last convolution; mask2former: in both decoders. None = as published: 0.5 in deeplabv3, 0.1 in fcn."""
+    """Before the last convolution; mask2former: in both decoders.
+
+    None = as published: 0.5 in deeplabv3, 0.1 in fcn.
+    """
     backbone: Backbone = "resnet101"
     """The ResNet of deeplabv3 and fcn; the two small ones have one or two blocks in each stage."""
     width: int = 64
-    """Channels of the first stage of unet, or inside the first bottlenecks of a ResNet; 64 = as published."""
+    """Channels of the first stage of unet, or inside the first bottlenecks of a ResNet; 64 = as
+    published."""
     output_stride: Literal[4, 8, 16, 32] = 8
     """Image pixels, along a side, to one feature of a ResNet's last stage."""
     atrous_rates: tuple[int, ...] = (12, 24, 36)
@@ -100,8 +114,16 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in SIZES:
-            require(getattr(self, name) >= 1, f"{name} must be at least 1", **{name: getattr(self, name)})
-        require(self.dropout is None or 0 <= self.dropout < 1, "dropout must be in [0, 1)", dropout=self.dropout)
+            require(
+                getattr(self, name) >= 1,
+                f"{name} must be at least 1",
+                **{name: getattr(self, name)},
+            )
+        require(
+            self.dropout is None or 0 <= self.dropout < 1,
+            "dropout must be in [0, 1)",
+            dropout=self.dropout,
+        )
         require(0 <= self.drop_path < 1, "drop_path must be in [0, 1)", drop_path=self.drop_path)
         levels = TRAINABLE_LEVELS[self.architecture]
         rule = f"trained must be one of {', '.join(levels)} for {self.architecture}"
@@ -114,14 +136,18 @@ class ModelConfig:
 
     def _check_resnet(self) -> None:
         rates = self.atrous_rates
-        require(bool(rates) and min(rates) >= 1, "atrous_rates must be at least 1", atrous_rates=rates)
+        require(
+            bool(rates) and min(rates) >= 1, "atrous_rates must be at least 1", atrous_rates=rates
+        )
 
     def _check_mask2former(self) -> None:
         for name in SWIN_LISTS:
             values = getattr(self, name)
             rule = f"{name} must be {SWIN_STAGES} numbers from 1"
             require(len(values) == SWIN_STAGES and min(values) >= 1, rule, **{name: values})
-        divided = all(self.swin_width * 2**stage % heads == 0 for stage, heads in enumerate(self.swin_heads))
+        divided = all(
+            self.swin_width * 2**stage % heads == 0 for stage, heads in enumerate(self.swin_heads)
+        )
         rule = "swin_heads must divide swin_width x 1, 2, 4, 8"
         require(divided, rule, swin_heads=self.swin_heads, swin_width=self.swin_width)
         rule = "hidden_width must be a multiple of 32"
@@ -137,12 +163,22 @@ class ModelConfig:
         else:
             names = ("width", "head_width")
             exists = (self.architecture, self.backbone) in TORCHVISION
-            rule = f"weights pretrained needs {', '.join(map(' '.join, TORCHVISION))} or mask2former"
+            rule = (
+                f"weights pretrained needs {', '.join(map(' '.join, TORCHVISION))} or mask2former"
+            )
             require(exists, rule, architecture=self.architecture, backbone=self.backbone)
         published = {f.name: f.default for f in dataclasses.fields(self) if f.name in names}
-        other = {name: getattr(self, name) for name in published if getattr(self, name) != published[name]}
+        other = {
+            name: getattr(self, name)
+            for name in published
+            if getattr(self, name) != published[name]
+        }
         full = ", ".join(f"{name} {published[name]}" for name in other)
-        require(not other, f"weights pretrained needs {self.architecture} at its full size: {full}", **other)
+        require(
+            not other,
+            f"weights pretrained needs {self.architecture} at its full size: {full}",
+            **other,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,13 +190,18 @@ class LossConfig:
     dice_weight: float = 0.5
     """Of the Dice loss."""
     dice_fraction: float | None = None
-    """Share of the Dice loss, 1 minus it that of the focal loss, in place of the two weights; 2:1 is 1/3."""
+    """Share of the Dice loss, 1 minus it that of the focal loss, in place of the two weights; 2:1
+    is 1/3."""
     focal_gamma: float = 2.0
     """Focusing exponent of the focal loss; 0 = plain cross-entropy."""
 
     def __post_init__(self) -> None:
         for name in ("focal_weight", "dice_weight", "focal_gamma"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative", **{name: getattr(self, name)})
+            require(
+                getattr(self, name) >= 0,
+                f"{name} must not be negative",
+                **{name: getattr(self, name)},
+            )
         total = self.focal_weight + self.dice_weight
         require(total > 0, "focal_weight and dice_weight must not both be 0", total=total)
         if self.dice_fraction is not None:
@@ -168,7 +209,8 @@ class LossConfig:
             require(0 <= fraction <= 1, "dice_fraction must be in [0, 1]", dice_fraction=fraction)
             require(
                 (self.focal_weight, self.dice_weight) == (1.0, 0.5),
-                "dice_fraction takes the place of focal_weight and dice_weight: give either it or them",
+                "dice_fraction takes the place of focal_weight and dice_weight: give either it or "
+                "them",
                 dice_fraction=fraction,
                 focal_weight=self.focal_weight,
                 dice_weight=self.dice_weight,
@@ -196,10 +238,19 @@ class SegmentationConfig:
         size, model = self.data.size, self.model
         if model.architecture == "unet":
             step = 2**model.unet_levels
-            rule = f"unet with unet_levels {model.unet_levels} needs height and width that are multiples of {step}, "
+            rule = (
+                f"unet with unet_levels {model.unet_levels} needs height and width that are "
+                f"multiples of {step}, "
+            )
             rule += f"and at least {2 * step}"
-            require(all(side % step == 0 and side >= 2 * step for side in size), rule, height_and_width=size)
+            require(
+                all(side % step == 0 and side >= 2 * step for side in size),
+                rule,
+                height_and_width=size,
+            )
             return
-        least = MIN_MASK2FORMER_SIDE if model.architecture == "mask2former" else 2 * model.output_stride
+        least = (
+            MIN_MASK2FORMER_SIDE if model.architecture == "mask2former" else 2 * model.output_stride
+        )
         rule = f"{model.architecture} needs height and width of at least {least}"
         require(min(size) >= least, rule, height_and_width=size)

@@ -9,10 +9,11 @@ data.path/
   splits/train.csv validation.csv test.csv    which image is in which split
 ```
 
-A file's name holds the UNIX time of its recording: ten digits, and behind them (or behind `.`, `_` or `-`) those of its
-decimal fraction. Labels are PNG or TIFF files of one channel, or with a palette, whose values
-`classes.yaml` lists: 0 to 255, in as many bits as you like. `splits` is written the first time
-(into the cache folder, if the data's folder can't be written) and used from then on.
+A file's name holds the UNIX time of its recording: ten digits, and behind them (or behind `.`, `_`
+or `-`) those of its decimal fraction. Labels are PNG or TIFF files of one channel, or with a
+palette, whose values `classes.yaml` lists: 0 to 255, in as many bits as you like. `splits` is
+written the first time (into the cache folder, if the data's folder can't be written) and used from
+then on.
 
 Shapes: N images, H height, W width.
 """
@@ -85,10 +86,14 @@ def recorded_sequences(path: Path, height: int, width: int) -> SegmentationSplit
     )
 
 
-def _packed_frames(frames: Sequence[Frame], reader: LabelReader, height: int, width: int) -> dict[str, Tensor]:
+def _packed_frames(
+    frames: Sequence[Frame], reader: LabelReader, height: int, width: int
+) -> dict[str, Tensor]:
     images, labels = [frame.image for frame in frames], [frame.label for frame in frames]
     image_of = dict(zip(labels, images, strict=True))
-    stats = [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, images)]  # labels are checked against images
+    stats = [
+        (stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, images)
+    ]  # labels are checked against images
     return {
         "images": packed(
             images,
@@ -107,7 +112,8 @@ def find_frames(path: Path, left_out: LeftOut) -> list[Frame]:
     """Every image with its label and time, in time order; what else lies there is noted.
 
     Raises:
-        TaskError: names each image without a label or a time, each label without an image, or that there are none.
+        TaskError: names each image without a label or a time, each label without an image, or that
+            there are none.
     """
     if not path.is_dir():
         raise TaskError(f"{path}: must be a folder of sequences, each with images/ and labels/")
@@ -117,10 +123,15 @@ def find_frames(path: Path, left_out: LeftOut) -> list[Frame]:
     problems: list[str] = []
     frames = [frame for folder in folders for frame in _sequence(folder, left_out, problems)]
     if not frames and not problems:
-        raise TaskError(f"{path}: there is no image in the images/ of {', '.join(folder.name for folder in folders)}")
+        raise TaskError(
+            f"{path}: there is no image in the images/ of "
+            f"{', '.join(folder.name for folder in folders)}"
+        )
     if problems:
         more = len(problems) - SHOWN_PROBLEMS
-        raise TaskError(*problems[:SHOWN_PROBLEMS], *([f"and {more} more files"] if more > 0 else []))
+        raise TaskError(
+            *problems[:SHOWN_PROBLEMS], *([f"and {more} more files"] if more > 0 else [])
+        )
     return sorted(frames, key=lambda frame: (frame.time, frame.image))
 
 
@@ -147,7 +158,9 @@ def _sequence(folder: Path, left_out: LeftOut, problems: list[str]) -> list[Fram
     for image in images:
         label, time = label_of.pop(image.stem, None), unix_time(image.stem)
         if label is None:
-            problems.append(f"{image}: has no label of its own, {folder.name}/labels/{image.stem}.png")
+            problems.append(
+                f"{image}: has no label of its own, {folder.name}/labels/{image.stem}.png"
+            )
         elif time is None:
             problems.append(f"{image}: the name holds no UNIX time (ten digits)")
         else:
@@ -162,14 +175,18 @@ def unix_time(name: str) -> Decimal | None:
     return Decimal(f"{found[1]}.{found[2] or 0}") if found else None
 
 
-# Split lists --------------------------------------------------------------------------------------------------------
+# Split lists --------------------------------------------------------------------------------------
+# ------------------
 
 
 def split_frames(path: Path, frames: Sequence[Frame]) -> dict[str, list[Frame]]:
-    """The frames of each split as the lists in the data's folder say; if there are none, 7:2:1 in time order.
+    """The frames of each split as the lists in the data's folder say.
+
+    If there are none, 7:2:1 in time order.
 
     Raises:
-        TaskError: when lists that are there aren't of these frames, or there are too few frames to split.
+        TaskError: when lists that are there aren't of these frames, or there are too few frames to
+            split.
     """
     by_name = {frame.image.relative_to(path).as_posix(): frame for frame in frames}
     folder = lists_folder(path)
@@ -182,7 +199,8 @@ def split_frames(path: Path, frames: Sequence[Frame]) -> dict[str, list[Frame]]:
     if twice or unknown or left_out or not all(lists.values()):
         raise TaskError(
             f"{folder}: the lists must hold every image exactly once, and none may be empty; "
-            f"{len(left_out)} images are in none, {len(unknown)} entries are no image here, {twice} entries repeat. "
+            f"{len(left_out)} images are in none, {len(unknown)} entries are no image here, "
+            f"{twice} entries repeat. "
             "Correct the lists, or delete that folder to have the images split anew in time order"
         )
     return {name: [by_name[image] for image in images] for name, images in lists.items()}
@@ -197,7 +215,9 @@ def time_ordered(frames: Sequence[Frame]) -> dict[str, Sequence[Frame]]:
     first, second = len(frames) * 7 // 10, len(frames) * 9 // 10
     parts = (frames[:first], frames[first:second], frames[second:])
     if not all(parts):
-        raise TaskError(f"{len(frames)} images are too few to be split 7:2:1; at least 4 are needed")
+        raise TaskError(
+            f"{len(frames)} images are too few to be split 7:2:1; at least 4 are needed"
+        )
     return dict(zip(SPLIT_NAMES, parts, strict=True))
 
 
@@ -215,11 +235,16 @@ def _write_lists(folder: Path, path: Path, split: dict[str, Sequence[Frame]]) ->
     try:
         for name, frames in split.items():
             with (unfinished / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-                rows = [[part.relative_to(path).as_posix() for part in (frame.image, frame.label)] for frame in frames]
+                rows = [
+                    [part.relative_to(path).as_posix() for part in (frame.image, frame.label)]
+                    for frame in frames
+                ]
                 csv.writer(file).writerows([["image", "label"], *rows])
         unfinished.chmod(0o755)
         unfinished.rename(folder)
-        for left in folder.parent.glob(f".{folder.name}-*"):  # by one that was killed, or is too late
+        for left in folder.parent.glob(
+            f".{folder.name}-*"
+        ):  # by one that was killed, or is too late
             shutil.rmtree(left, ignore_errors=True)
     except OSError:
         if not folder.exists():  # else another process was faster

@@ -11,13 +11,20 @@ IGNORED = 255
 
 
 def focal_map_loss(logits_BCHW: Tensor, labels_BHW: Tensor, *, gamma: float) -> Tensor:
-    """Mean of (1 - p_t)^gamma x cross-entropy over the labelled pixels; gamma 0 is plain cross-entropy.
+    """Mean of (1 - p_t)^gamma x cross-entropy over the labelled pixels.
 
-    Source: Lin et al. 2017, https://arxiv.org/abs/1708.02002 (eq. 4, without alpha), with softmax for its sigmoid.
+    Gamma 0 is plain cross-entropy.
+
+    Source: Lin et al. 2017, https://arxiv.org/abs/1708.02002 (eq. 4, without alpha), with softmax
+    for its sigmoid.
     A batch without a labelled pixel has loss 0.
     """
-    entropy_BHW = F.cross_entropy(logits_BCHW.float(), labels_BHW.long(), ignore_index=IGNORED, reduction="none")
-    error_BHW = (1 - (-entropy_BHW).exp()).clamp(min=1e-7)  # at 0 its power has no finite gradient for gamma < 1
+    entropy_BHW = F.cross_entropy(
+        logits_BCHW.float(), labels_BHW.long(), ignore_index=IGNORED, reduction="none"
+    )
+    error_BHW = (1 - (-entropy_BHW).exp()).clamp(
+        min=1e-7
+    )  # at 0 its power has no finite gradient for gamma < 1
     pixels = (labels_BHW != IGNORED).sum().clamp(min=1)
     return (error_BHW**gamma * entropy_BHW).sum() / pixels
 
@@ -26,8 +33,8 @@ def soft_dice_loss(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
     """1 - the mean Dice coefficient 2 |P x Y| / (|P| + |Y|) of softmax maps P and labels Y.
 
     Each class is summed over the whole batch, and those without a label in it are left out, as in
-    Milletari et al. 2016, V-Net, https://arxiv.org/abs/1606.04797 (eq. 8, without squares). A batch without a labelled
-    pixel has loss 0.
+    Milletari et al. 2016, V-Net, https://arxiv.org/abs/1606.04797 (eq. 8, without squares). A batch
+    without a labelled pixel has loss 0.
     """
     labelled_BHW = labels_BHW != IGNORED
     classes = logits_BCHW.shape[1]

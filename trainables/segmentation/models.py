@@ -31,12 +31,14 @@ Stage = tuple[Level, Sequence[nn.Module]]
 class Segmenter(nn.Module):
     """A network from images [B, 3, H, W] to class logits [B, C, H, W], in stages that can be frozen.
 
-    A part without a trainable parameter stays in evaluation mode during training: frozen weights see neither dropout
+    A part without a trainable parameter stays in evaluation mode during training: frozen weights
+    see neither dropout
     nor the batch's own mean and variance.
 
     Attributes:
         net: The network; its own names are what a file of weights is matched by.
-        stages: Its parts from the input to the head, each with the lowest `trained` level that trains it.
+        stages: Its parts from the input to the head, each with the lowest `trained` level that
+            trains it.
     """
 
     def __init__(self, net: nn.Module, stages: Sequence[Stage]):
@@ -50,7 +52,9 @@ class Segmenter(nn.Module):
         maps_BCHW: Tensor = logits["out"] if isinstance(logits, dict) else logits
         if maps_BCHW.shape[-2:] == images_BCHW.shape[-2:]:
             return maps_BCHW
-        return F.interpolate(maps_BCHW, size=images_BCHW.shape[-2:], mode="bilinear", align_corners=False)
+        return F.interpolate(
+            maps_BCHW, size=images_BCHW.shape[-2:], mode="bilinear", align_corners=False
+        )
 
     def train(self, mode: bool = True) -> "Segmenter":
         """Training mode for what is trained; evaluation mode for what is frozen."""
@@ -90,16 +94,22 @@ def _frozen_parts(module: nn.Module) -> Iterator[nn.Module]:
             yield from _frozen_parts(child)
 
 
-# ResNets ------------------------------------------------------------------------------------------------------------
+# ResNets ------------------------------------------------------------------------------------------
+# ------------------
 
 
 class PooledBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm of one pixel an image; a batch of one image, which has no variance, uses the running statistics."""
+    """Batch norm of one pixel an image.
+
+    A batch of one image, which has no variance, uses the running statistics.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalize [B, C, 1, 1]."""
         if self.training and len(input) == 1:
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
         return super().forward(input)
 
 
@@ -129,7 +139,9 @@ def resnet(backbone: Backbone, *, width: int, output_stride: int) -> tuple[nn.Mo
 
 def _resnet_stages(backbone: Any) -> list[Stage]:
     stem: Stage = ("all", (backbone.conv1, backbone.bn1))
-    middle: list[Stage] = [("all", (layer,)) for layer in (backbone.layer1, backbone.layer2, backbone.layer3)]
+    middle: list[Stage] = [
+        ("all", (layer,)) for layer in (backbone.layer1, backbone.layer2, backbone.layer3)
+    ]
     return [stem, *middle, ("last_stage", (backbone.layer4,))]
 
 
@@ -143,7 +155,10 @@ def deeplabv3(
     head_width: int,
     dropout: float,
 ) -> Segmenter:
-    """DeepLabV3 (https://arxiv.org/abs/1706.05587); its head is the classifier after the atrous pyramid (ASPP)."""
+    """DeepLabV3 (https://arxiv.org/abs/1706.05587).
+
+    Its head is the classifier after the atrous pyramid (ASPP).
+    """
     features, channels = resnet(backbone, width=width, output_stride=output_stride)
     pyramid: Any = ASPP(channels, atrous_rates, head_width)
     pyramid.convs[-1][2] = PooledBatchNorm2d(head_width)
@@ -159,7 +174,9 @@ def deeplabv3(
     return Segmenter(DeepLabV3(features, classifier), stages)
 
 
-def fcn(backbone: Backbone, classes: int, *, width: int, output_stride: int, dropout: float) -> Segmenter:
+def fcn(
+    backbone: Backbone, classes: int, *, width: int, output_stride: int, dropout: float
+) -> Segmenter:
     """A fully convolutional network (https://arxiv.org/abs/1411.4038) as torchvision builds it: two convolutions."""
     features, channels = resnet(backbone, width=width, output_stride=output_stride)
     head: Any = FCNHead(channels, classes)
@@ -167,7 +184,8 @@ def fcn(backbone: Backbone, classes: int, *, width: int, output_stride: int, dro
     return Segmenter(FCN(features, head), [*_resnet_stages(features), ("head", (head,))])
 
 
-# U-Net --------------------------------------------------------------------------------------------------------------
+# U-Net --------------------------------------------------------------------------------------------
+# ------------------
 
 
 class UNet(nn.Module):
@@ -181,7 +199,9 @@ class UNet(nn.Module):
         widths = [width * 2**level for level in range(levels + 1)]
         inputs = [3, *widths[:-1]]
         self.down = nn.ModuleList(_double_conv(i, o) for i, o in zip(inputs, widths, strict=True))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1]))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in reversed(widths[:-1])
+        )
         self.merge = nn.ModuleList(_double_conv(2 * w, w) for w in reversed(widths[:-1]))
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Conv2d(width, classes, 1)
@@ -201,7 +221,11 @@ class UNet(nn.Module):
 def _double_conv(channels_in: int, channels_out: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (channels_in, channels_out):
-        layers += [nn.Conv2d(channels, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU()]
+        layers += [
+            nn.Conv2d(channels, channels_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers)
 
 
@@ -213,14 +237,15 @@ def unet(classes: int, *, width: int, levels: int, dropout: float) -> Segmenter:
     return Segmenter(net, [*down, *up, ("head", (net.classify,))])
 
 
-# Mask2Former --------------------------------------------------------------------------------------------------------
+# Mask2Former --------------------------------------------------------------------------------------
+# ------------------
 
 
 class Mask2FormerMaps(nn.Module):
     """Mask2Former (https://arxiv.org/abs/2112.01527) whose query masks are turned into class maps.
 
-    An extra 3x3 convolution weighs each query's mask the same in all images; the class predictor, replaced by one for
-    the classes at hand, adds what each query stands for in this image.
+    An extra 3x3 convolution weighs each query's mask the same in all images; the class predictor,
+    replaced by one for the classes at hand, adds what each query stands for in this image.
     """
 
     def __init__(self, mask2former: Any, classes: int):
@@ -233,7 +258,9 @@ class Mask2FormerMaps(nn.Module):
         """Logits [B, C, H / 4, W / 4]."""
         outputs = self.mask2former(images_BCHW)
         masks_BQHW, meanings_BQC = outputs.masks_queries_logits, outputs.class_queries_logits
-        by_meaning_BCHW = torch.einsum("bqc,bqhw->bchw", meanings_BQC, masks_BQHW) / masks_BQHW.shape[1]
+        by_meaning_BCHW = (
+            torch.einsum("bqc,bqhw->bchw", meanings_BQC, masks_BQHW) / masks_BQHW.shape[1]
+        )
         return cast(Tensor, self.to_classes(masks_BQHW) + by_meaning_BCHW)
 
 
@@ -273,17 +300,23 @@ def mask2former_config(
         encoder_feedforward_dim=4 * hidden_width,
         dim_feedforward=8 * hidden_width,
         encoder_layers=pixel_layers,
-        decoder_layers=decoder_layers + 1,  # transformers counts the prediction before the first layer
+        decoder_layers=decoder_layers
+        + 1,  # transformers counts the prediction before the first layer
         dropout=dropout,
     )
 
 
 def mask2former(net: Any, classes: int) -> Segmenter:
-    """A `Mask2FormerForUniversalSegmentation` as a network of class maps; its head is the predictor and the 3x3."""
+    """A `Mask2FormerForUniversalSegmentation` as a network of class maps.
+
+    Its head is the predictor and the 3x3.
+    """
     maps = Mask2FormerMaps(net, classes)
     pixel_level, decoder = net.model.pixel_level_module, net.model.transformer_module
     del net.criterion  # transformers' own loss, by Hungarian matching
-    decoder.decoder.layerdrop = 0.0  # transformers drops a layer but not its change of scale, and then sizes clash
+    decoder.decoder.layerdrop = (
+        0.0  # transformers drops a layer but not its change of scale, and then sizes clash
+    )
     backbone, norms = pixel_level.encoder, pixel_level.encoder.hidden_states_norms
     backbone.swin.layernorm.requires_grad_(False)  # its output is never read
     swin = list(zip(backbone.swin.encoder.layers, norms.values(), strict=True))

@@ -24,9 +24,11 @@ SIDES_OF_A_DIGIT = (0.33, 0.42, 0.5)
 PAINTS = ((), (0.9, 0.3, 0.3), (0.3, 0.8, 0.4), (0.3, 0.4, 0.9), (0.9, 0.8, 0.3))
 """The groups' own paints, as red, green, blue from 0 to 1."""
 OWN_PAINT = 0.6
-"""Share of its group's paint in a digit's; the rest is random, so that color hints at the class, but shape tells it."""
+"""Share of its group's paint in a digit's; the rest is random, so that color hints at the class,
+but shape tells it."""
 EDGE = (0.3, 0.5)
-"""Ink between these is the blurred edge of a stroke, which belongs to no class; what has more is the stroke."""
+"""Ink between these is the blurred edge of a stroke, which belongs to no class; what has more is
+the stroke."""
 
 
 @lru_cache(maxsize=4)
@@ -38,7 +40,9 @@ def digit_scenes(scenes: int, height: int, width: int, seed: int) -> Segmentatio
 
     def split(part: int, wanted: int) -> TensorSplit:
         generator = torch.Generator().manual_seed(3 * seed + part)
-        pairs = [_scene(torch.tensor(digit_rows[part]), height, width, generator) for _ in range(wanted)]
+        pairs = [
+            _scene(torch.tensor(digit_rows[part]), height, width, generator) for _ in range(wanted)
+        ]
         return TensorSplit(
             tensors={
                 "images": torch.stack([image for image, _ in pairs]),
@@ -55,9 +59,13 @@ def digit_scenes(scenes: int, height: int, width: int, seed: int) -> Segmentatio
     )
 
 
-def _scene(digit_rows: Tensor, height: int, width: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def _scene(
+    digit_rows: Tensor, height: int, width: int, generator: Generator
+) -> tuple[Tensor, Tensor]:
     """An image as bytes [3, H, W], and its label [H, W]."""
-    group_of = {int(digit): group for group, digits in enumerate(GROUPS.values()) for digit in digits}
+    group_of = {
+        int(digit): group for group, digits in enumerate(GROUPS.values()) for digit in digits
+    }
     ground_3 = 0.2 + 0.6 * _uniform(3, 1, 1, generator=generator)
     image_3HW = ground_3 + texture(height, width, generator)
     label_HW = torch.zeros(height, width, dtype=torch.uint8)
@@ -66,11 +74,16 @@ def _scene(digit_rows: Tensor, height: int, width: int, generator: Generator) ->
         share = SIDES_OF_A_DIGIT[_integer(0, len(SIDES_OF_A_DIGIT), generator)]
         side = max(4, round(share * min(height, width)))
         strokes, digits = digit_strokes(side)
-        top, left = _integer(0, height - side + 1, generator), _integer(0, width - side + 1, generator)
+        top, left = (
+            _integer(0, height - side + 1, generator),
+            _integer(0, width - side + 1, generator),
+        )
         place = (slice(top, top + side), slice(left, left + side))
         ink_HW = strokes[row]
         group = group_of[int(digits[row])]
-        paint_3 = torch.lerp(_uniform(3, generator=generator), torch.tensor(PAINTS[group]), OWN_PAINT)[:, None, None]
+        paint_3 = torch.lerp(
+            _uniform(3, generator=generator), torch.tensor(PAINTS[group]), OWN_PAINT
+        )[:, None, None]
         image_3HW[:, *place] = torch.lerp(image_3HW[:, *place], paint_3, ink_HW)
         label_HW[place][ink_HW >= EDGE[0]] = IGNORED
         label_HW[place][ink_HW >= EDGE[1]] = group
@@ -85,7 +98,9 @@ def texture(height: int, width: int, generator: Generator, *, strength: float = 
         if cells > min(height, width):
             return total_3HW
         noise_13HW = _uniform(1, 3, cells, cells, generator=generator) - 0.5
-        smooth_13HW = F.interpolate(noise_13HW, size=(height, width), mode="bilinear", align_corners=False)
+        smooth_13HW = F.interpolate(
+            noise_13HW, size=(height, width), mode="bilinear", align_corners=False
+        )
         total_3HW += 2 * strength * smooth_13HW[0] / octave**0.5
     raise AssertionError("unreachable")
 

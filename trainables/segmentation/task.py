@@ -17,7 +17,14 @@ from trainables.segmentation.classes import Classes
 from trainables.segmentation.config import ModelConfig, SegmentationConfig
 from trainables.segmentation.data import SegmentationSplits, recorded_sequences
 from trainables.segmentation.losses import IGNORED, focal_map_loss, soft_dice_loss
-from trainables.segmentation.models import Segmenter, deeplabv3, fcn, mask2former, mask2former_config, unet
+from trainables.segmentation.models import (
+    Segmenter,
+    deeplabv3,
+    fcn,
+    mask2former,
+    mask2former_config,
+    unet,
+)
 from trainables.segmentation.scenes import digit_scenes
 from trainables.segmentation.weights import (
     begin_from,
@@ -35,10 +42,12 @@ PUBLISHED_DROPOUT = {"deeplabv3": 0.5, "fcn": 0.1, "unet": 0.0, "mask2former": 0
 
 
 class SegmentationTally:
-    """A confusion matrix of pixels, and the metrics that follow from it; ignored pixels are not in it.
+    """A confusion matrix of pixels, and the metrics that follow from it.
 
-    A class that neither a label nor a prediction has in the whole split is left out of the means, as in torchmetrics'
-    macro JaccardIndex.
+    Ignored pixels are not in it.
+
+    A class that neither a label nor a prediction has in the whole split is left out of the means,
+    as in torchmetrics' macro JaccardIndex.
 
     Attributes:
         confusion_CC: Counts of pixels, rows = true class, columns = predicted class.
@@ -59,7 +68,10 @@ class SegmentationTally:
         self.confusion_CC += other.confusion_CC
 
     def compute(self) -> dict[str, float]:
-        """`miou`, `dice` (both means over the classes) and `pixel_accuracy`; NaN when no pixel is labelled."""
+        """`miou`, `dice` (both means over the classes) and `pixel_accuracy`.
+
+        NaN when no pixel is labelled.
+        """
         hits_C, misses_C = self._hits_and_misses()
         present_C = hits_C + misses_C > 0
         total = int(self.confusion_CC.sum())
@@ -85,7 +97,9 @@ class SegmentationTally:
 
 
 def build_segmenter(model: ModelConfig, classes: int) -> Segmenter:
-    """The network that a config describes, with the weights that it begins with; nothing is frozen yet.
+    """The network that a config describes, with the weights that it begins with.
+
+    Nothing is frozen yet.
 
     Raises:
         TaskError: when those weights can't be had, or don't fit.
@@ -118,13 +132,21 @@ def new_segmenter(model: ModelConfig, classes: int) -> Segmenter:
                 dropout=dropout,
             )
         case "fcn":
-            return fcn(model.backbone, classes, width=model.width, output_stride=model.output_stride, dropout=dropout)
+            return fcn(
+                model.backbone,
+                classes,
+                width=model.width,
+                output_stride=model.output_stride,
+                dropout=dropout,
+            )
         case "unet":
             return unet(classes, width=model.width, levels=model.unet_levels, dropout=dropout)
         case "mask2former":
             from transformers import Mask2FormerForUniversalSegmentation
 
-            return mask2former(Mask2FormerForUniversalSegmentation(mask2former_settings(model, classes)), classes)
+            return mask2former(
+                Mask2FormerForUniversalSegmentation(mask2former_settings(model, classes)), classes
+            )
 
 
 def mask2former_settings(model: ModelConfig, classes: int) -> Any:
@@ -145,7 +167,10 @@ def mask2former_settings(model: ModelConfig, classes: int) -> Any:
 
 
 def mask2former_folder(model: ModelConfig) -> Any:
-    """The folder that a config's Mask2Former is read from; None if it begins with random weights or a file."""
+    """The folder that a config's Mask2Former is read from.
+
+    None if it begins with random weights or a file.
+    """
     if model.weights == "pretrained":
         return published_mask2former()
     return model.weights_path if model.weights_path and model.weights_path.is_dir() else None
@@ -154,7 +179,8 @@ def mask2former_folder(model: ModelConfig) -> Any:
 class Segmentation(Task):
     """Images whose every pixel gets a class.
 
-    The objective is the mean intersection over union on the validation split, from the predicted classes alone: no
+    The objective is the mean intersection over union on the validation split, from the predicted
+    classes alone: no
     loss weight and no augmentation that is searched can move it.
     """
 
@@ -191,11 +217,15 @@ class Segmentation(Task):
         images, labels = augmented(config.augment, batch["images"], batch["labels"])
         return {**batch, "images": images, "labels": labels}
 
-    def loss(self, config: SegmentationConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, config: SegmentationConfig, model: nn.Module, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
         """The weighted sum of focal and Dice loss, and the logits [B, C, H, W]."""
         focal_weight, dice_weight = config.loss.weights
         logits_BCHW = model(normalized(batch["images"]))
-        loss = focal_weight * focal_map_loss(logits_BCHW, batch["labels"], gamma=config.loss.focal_gamma)
+        loss = focal_weight * focal_map_loss(
+            logits_BCHW, batch["labels"], gamma=config.loss.focal_gamma
+        )
         if dice_weight > 0:
             loss = loss + dice_weight * soft_dice_loss(logits_BCHW, batch["labels"])
         return loss, logits_BCHW
@@ -217,7 +247,9 @@ class Segmentation(Task):
         model.eval()
         figures = {}
         for row in rows:
-            images_13HW, labels_1HW = (splits.validation.tensors[name][row : row + 1] for name in ("images", "labels"))
+            images_13HW, labels_1HW = (
+                splits.validation.tensors[name][row : row + 1] for name in ("images", "labels")
+            )
             predicted_1HW = model(normalized(images_13HW.to(device))).argmax(1)
             maps = {"label": labels_1HW[0].cpu(), "prediction": predicted_1HW[0].cpu()}
             figures[f"validation_{row}"] = segmentation_figure(images_13HW[0].cpu(), maps, classes)
@@ -231,14 +263,19 @@ def segmentation_figure(image_3HW: Tensor, maps: dict[str, Tensor], classes: Cla
 
     colors = torch.full((IGNORED + 1, 3), 255, dtype=torch.uint8)
     colors[: len(classes.colors)] = torch.tensor(classes.colors, dtype=torch.uint8)
-    panels = {"image": image_3HW.movedim(0, -1)} | {name: colors[map_HW.long()] for name, map_HW in maps.items()}
+    panels = {"image": image_3HW.movedim(0, -1)} | {
+        name: colors[map_HW.long()] for name, map_HW in maps.items()
+    }
     figure = Figure(figsize=(3 * len(panels), 3.6), layout="constrained")
     for axes, (name, panel) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         axes.imshow(panel.numpy())
         axes.set_title(name)
         axes.set_axis_off()
     named = zip(classes.names, classes.colors, strict=True)
-    patches = [Patch(color=(red / 255, green / 255, blue / 255), label=name) for name, (red, green, blue) in named]
+    patches = [
+        Patch(color=(red / 255, green / 255, blue / 255), label=name)
+        for name, (red, green, blue) in named
+    ]
     if any((map_HW == IGNORED).any() for map_HW in maps.values()):
         patches.append(Patch(facecolor="white", edgecolor="gray", label="ignored"))
     legend = figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)))

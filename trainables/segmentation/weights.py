@@ -19,7 +19,11 @@ TORCHVISION = {
     ("fcn", "resnet101"): "FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1",
 }
 LIBRARY_PREFIXES = {"mask2former": "net.mask2former."}
-NOT_WANTED = ("net.aux_classifier.", "net.classifier.4.", "net.mask2former.criterion.")  # heads of the libraries' own
+NOT_WANTED = (
+    "net.aux_classifier.",
+    "net.classifier.4.",
+    "net.mask2former.criterion.",
+)  # heads of the libraries' own
 REPLACED = {"class_predictor.weight", "class_predictor.bias", "criterion.empty_weight"}
 SHOWN_NAMES = 3
 
@@ -39,8 +43,10 @@ def torchvision_weights(architecture: str, backbone: str) -> tuple[State, str]:
     except (OSError, RuntimeError) as error:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise TaskError(
-            f"model.weights pretrained: {name} is not in {folder}, and {weights.url} can't be downloaded ({error}); "
-            "put that file into that folder, or name a file of your own as model.weights_path, or set model.weights "
+            f"model.weights pretrained: {name} is not in {folder}, and {weights.url} can't be "
+            f"downloaded ({error}); "
+            "put that file into that folder, or name a file of your own as model.weights_path, or "
+            "set model.weights "
             "to none"
         ) from error
 
@@ -58,8 +64,10 @@ def published_mask2former() -> Path:
         return Path(snapshot_download(MASK2FORMER, allow_patterns=files))
     except OSError as error:
         raise TaskError(
-            f"model.weights pretrained: {MASK2FORMER} is not in Hugging Face's cache and can't be downloaded "
-            f"({_first_line(error)}); run `hf download {MASK2FORMER}` where there is a network and name that "
+            f"model.weights pretrained: {MASK2FORMER} is not in Hugging Face's cache and can't be "
+            "downloaded "
+            f"({_first_line(error)}); run `hf download {MASK2FORMER}` where there is a network "
+            "and name that "
             "folder as model.weights_path, or set model.weights to none"
         ) from error
 
@@ -74,14 +82,22 @@ def mask2former_from(folder: Path, config: Any) -> Any:
 
     try:
         net, info = Mask2FormerForUniversalSegmentation.from_pretrained(
-            folder, config=config, ignore_mismatched_sizes=True, output_loading_info=True, weights_only=True
+            folder,
+            config=config,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            weights_only=True,
         )
     except Exception as error:
-        raise TaskError(f"{folder}: can't be read as a Mask2Former of transformers: {_first_line(error)}") from error
+        raise TaskError(
+            f"{folder}: can't be read as a Mask2Former of transformers: {_first_line(error)}"
+        ) from error
     mismatched = {name if isinstance(name, str) else name[0] for name in info["mismatched_keys"]}
     misfits = (mismatched | set(info["missing_keys"])) - REPLACED
     if misfits:
-        raise TaskError(f"{folder}: a Mask2Former of another size: {_some(misfits)} don't fit this one")
+        raise TaskError(
+            f"{folder}: a Mask2Former of another size: {_some(misfits)} don't fit this one"
+        )
     return net
 
 
@@ -97,7 +113,11 @@ def read_weights(path: Path) -> State:
         raise TaskError(f"{path}: can't be read as weights: {_first_line(error)}") from error
     if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):
         state = state["model"]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if (
+        not isinstance(state, Mapping)
+        or not state
+        or not all(isinstance(value, Tensor) for value in state.values())
+    ):
         raise TaskError(f"{path}: holds no state dict (a map from names to tensors)")
     return state
 
@@ -119,7 +139,11 @@ def begin_from(model: Segmenter, state: State, *, architecture: str, source: str
         TaskError: names what is missing, unknown or of another shape.
     """
     own = model.state_dict()
-    prefix = "" if any(name.startswith("net.") for name in state) else LIBRARY_PREFIXES.get(architecture, "net.")
+    prefix = (
+        ""
+        if any(name.startswith("net.") for name in state)
+        else LIBRARY_PREFIXES.get(architecture, "net.")
+    )
     found = {prefix + name: value for name, value in state.items()}
     head = {name for name in own if name.startswith(_head_prefixes(model))}
     fitting = {name for name in own if name in found and found[name].shape == own[name].shape}
@@ -133,7 +157,10 @@ def begin_from(model: Segmenter, state: State, *, architecture: str, source: str
 def _misfits(needed: set[str], found: State, own: State, fitting: set[str]) -> list[str]:
     missing = needed - found.keys()
     unknown = {name for name in found.keys() - own.keys() if not name.startswith(NOT_WANTED)}
-    other = {f"{name} {list(found[name].shape)} for {list(own[name].shape)}" for name in needed - fitting - missing}
+    other = {
+        f"{name} {list(found[name].shape)} for {list(own[name].shape)}"
+        for name in needed - fitting - missing
+    }
     kinds = {"lacks": missing, "has the unknown": unknown, "has other shapes:": other}
     return [f"{what} {_some(names)}" for what, names in kinds.items() if names]
 

@@ -32,11 +32,13 @@ def function_reports(
     context: Mapping[str, Any],
     past: Sequence[Report] = (),
 ) -> Iterator[Report]:
-    """What a function yields, as reports; it is seeded as a `Task` is, so its seed gives its values again.
+    """What a function yields, as reports.
 
-    Epochs are counted from 1 unless it says its own `epoch`; one that counts from 0 is understood. An epoch that is
-    reported twice or after a later one is left out, with a warning; that a function which goes on from its own
-    checkpoint reports `past` epochs again goes without saying.
+    It is seeded as a `Task` is, so its seed gives its values again.
+
+    Epochs are counted from 1 unless it says its own `epoch`; one that counts from 0 is understood.
+    An epoch that is reported twice or after a later one is left out, with a warning; that a
+    function which goes on from its own checkpoint reports `past` epochs again goes without saying.
 
     Args:
         function: The user's.
@@ -52,13 +54,17 @@ def function_reports(
     seed_everything(context["seed"])
     lines = function(copy.deepcopy(dict(values)), **accepted(function, context))
     if not isinstance(lines, Iterator):
-        raise TaskError(f"{task} must be a generator: yield a dict after each epoch, got {shown(lines)}")
+        raise TaskError(
+            f"{task} must be a generator: yield a dict after each epoch, got {shown(lines)}"
+        )
     order = _EpochOrder(task, past)
     for line in lines:
         metrics = _metrics(line, task, objective)
         epoch = order.next(line.get("epoch"))
         if epoch is not None:
-            report = Report(epoch=epoch, metrics=metrics, details=order.details, warning=order.take_warning())
+            report = Report(
+                epoch=epoch, metrics=metrics, details=order.details, warning=order.take_warning()
+            )
             yield report
             past = [report]
     if past and (warning := order.take_warning()):
@@ -107,22 +113,31 @@ class _EpochOrder:
     def _whole(self, told: Any) -> int:
         epoch = number("epoch", told)
         if not (epoch.is_integer() and 0 <= epoch <= MAX_WHOLE):
-            raise TaskError(f"{self._task}: epoch must be a whole number from 1 (or counted from 0), got {shown(told)}")
+            raise TaskError(
+                f"{self._task}: epoch must be a whole number from 1 (or counted from 0), got "
+                f"{shown(told)}"
+            )
         return int(epoch)
 
     def _warn(self, epoch: int) -> None:
         self._left_out += 1
         again = "again" if epoch == self._last else f"after epoch {self._last}"
-        text = f"epoch {epoch} was reported {again} and is left out; each epoch is reported once, in order"
+        text = (
+            f"epoch {epoch} was reported {again} and is left out; each epoch is reported once, "
+            "in order"
+        )
         self._warning = self._warning or text
         if self._left_out >= MAX_LEFT_OUT:
-            raise TaskError(f"{self._task}: {self._left_out} reports in a row were of past epochs: {text}")
+            raise TaskError(
+                f"{self._task}: {self._left_out} reports in a row were of past epochs: {text}"
+            )
 
 
 def _lost_text(first: int, last: int) -> str:
     epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
     return (
-        f"{epochs} went unreported when the trial was interrupted: save a checkpoint after the `yield`, not before it"
+        f"{epochs} went unreported when the trial was interrupted: save a checkpoint after the "
+        "`yield`, not before it"
     )
 
 
@@ -157,7 +172,9 @@ def _metrics(line: Any, task: str, objective: Objective) -> dict[str, float]:
             raise TaskError(f"{task}: a metric's name must be text, got {shown(name)}")
     for each in (objective, objective.second):
         if each and each.name not in line:
-            raise TaskError(f"{task} must yield the objective {each.name!r}, got {', '.join(line) or 'nothing'}")
+            raise TaskError(
+                f"{task} must yield the objective {each.name!r}, got {', '.join(line) or 'nothing'}"
+            )
     return {name: number(name, value) for name, value in line.items() if name != "epoch"}
 
 

@@ -1,8 +1,9 @@
 """Anyone's modules: where they are looked for, which names are taken, and what importing them did.
 
-One order holds everywhere, in the launcher, in workers and in `train`: Python's own library, the space's folder, the
-current one, then installed packages and Rungs' own. So nobody's `random.py` can break Python, and a `docker.py` beside
-the space is found before an installed package of that name. A name that can't be had is refused, with the reason.
+One order holds everywhere, in the launcher, in workers and in `train`: Python's own library, the
+space's folder, the current one, then installed packages and Rungs' own. So nobody's `random.py` can
+break Python, and a `docker.py` beside the space is found before an installed package of that name.
+A name that can't be had is refused, with the reason.
 """
 
 import contextlib
@@ -24,7 +25,11 @@ from typing import Any
 from trainables.config import TaskError
 from trainables.user_code.reserved import OWN_NAMES, ROOT, holder_of, protect
 
-PYTHONS = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("DESTSHARED")}
+PYTHONS = {
+    sysconfig.get_path("stdlib"),
+    sysconfig.get_path("platstdlib"),
+    sysconfig.get_config_var("DESTSHARED"),
+}
 MOST_FOLLOWED = 500
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -36,8 +41,9 @@ _wanted_folder: list[Path] = []  # At most one.
 def import_from(paths: Iterable[str]) -> None:
     """Let the task's modules be imported from these folders and the current one, before installed packages.
 
-    The first folder is the space's, the current one is the second. Modules of other folders that were imported as
-    somebody's task before are forgotten: another study may have modules of the same names.
+    The first folder is the space's, the current one is the second. Modules of other folders that
+    were imported as somebody's task before are forgotten: another study may have modules of the
+    same names.
     """
     first, *rest = (str(Path(path).absolute()) for path in (*paths, "."))
     folders = list(dict.fromkeys([first, str(Path.cwd()), *rest]))
@@ -48,7 +54,11 @@ def import_from(paths: Iterable[str]) -> None:
         _wanted_folder.clear()
     _folders[:] = folders
     pythons = [path for path in sys.path if path in PYTHONS or path.endswith(".zip")]
-    sys.path[:] = [*pythons, *folders, *(path for path in sys.path if path not in {*pythons, *folders})]
+    sys.path[:] = [
+        *pythons,
+        *folders,
+        *(path for path in sys.path if path not in {*pythons, *folders}),
+    ]
     protect(folders)
     importlib.invalidate_caches()
 
@@ -56,12 +66,14 @@ def import_from(paths: Iterable[str]) -> None:
 def import_attribute(module_name: str, attribute: str, task: str) -> Any:
     """What stands at `module:attribute`.
 
-    A module that changes the current folder as it is imported has its way where its code runs: in `task_folder()`. What
+    A module that changes the current folder as it is imported has its way where its code runs: in
+    `task_folder()`. What
     a command's relative paths mean doesn't change.
 
     Raises:
-        TaskError: when the module isn't there, its name or that of a module that it imports is taken, importing it
-            raises or exits, or it has no such attribute. The message begins with the task's name.
+        TaskError: when the module isn't there, its name or that of a module that it imports is
+            taken, importing it raises or exits, or it has no such attribute. The message begins
+            with the task's name.
     """
     _check_names(module_name, tuple(_folders), task)
     try:
@@ -70,19 +82,23 @@ def import_attribute(module_name: str, attribute: str, task: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
             raise TaskError(
-                f"task {task!r}: there is no module {error.name!r} beside the space file, in the current folder or "
+                f"task {task!r}: there is no module {error.name!r} beside the space file, in the "
+                "current folder or "
                 "among the installed packages"
             ) from error
         raise TaskError(f"task {task!r}: importing {module_name} failed: {error}") from error
     except SystemExit as error:
         raise TaskError(
-            f"task {task!r}: importing {module_name} called sys.exit({error.code!r}) ({place_of(error)}); does it read "
+            f"task {task!r}: importing {module_name} called sys.exit({error.code!r}) "
+            f"({place_of(error)}); does it read "
             "sys.argv? Guard what a script does with: if __name__ == '__main__':"
         ) from error
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and not _is_raised_by_name(error):
             raise  # It was the user's Ctrl-C.
-        raise TaskError(f"task {task!r}: importing {module_name} failed: {describe(error)}") from error
+        raise TaskError(
+            f"task {task!r}: importing {module_name} failed: {describe(error)}"
+        ) from error
     if not hasattr(module, attribute):
         found = ", ".join(sorted(_defined_in(module))) or "nothing that could be one"
         raise TaskError(f"task {task!r}: {module_name} has no {attribute!r}; it has {found}")
@@ -90,7 +106,10 @@ def import_attribute(module_name: str, attribute: str, task: str) -> Any:
 
 
 def task_folder() -> Path:
-    """What the task's modules made the current folder as they were imported; else the current one."""
+    """What the task's modules made the current folder as they were imported.
+
+    Else the current one.
+    """
     return _wanted_folder[0] if _wanted_folder else Path.cwd()
 
 
@@ -131,13 +150,23 @@ def describe(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """`mine.py:6`: the last line of the user's own code, else of Rungs', else the last one; empty if there is none."""
+    """`mine.py:6`: the last line of the user's own code, else of Rungs', else the last one.
+
+    Empty if there is none.
+    """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     cause = error.__cause__ or error.__context__
-    causes = traceback.extract_tb(cause.__traceback__) if cause else []  # An end of a generator has no line of its own.
-    for searched, is_wanted in ((frames, _is_users), (causes, _is_users), (frames, _is_own), (frames, bool)):
+    causes = (
+        traceback.extract_tb(cause.__traceback__) if cause else []
+    )  # An end of a generator has no line of its own.
+    for searched, is_wanted in (
+        (frames, _is_users),
+        (causes, _is_users),
+        (frames, _is_own),
+        (frames, bool),
+    ):
         for frame in reversed(searched):
             if is_wanted(frame.filename):
                 return f"{Path(frame.filename).name}:{frame.lineno}"
@@ -149,7 +178,9 @@ def task_files(module_name: str) -> dict[str, Path]:
     finder = _followed(module_name, tuple(_folders))
     files = {name: getattr(module, "__file__", None) for name, module in finder.modules.items()}
     found = {name: Path(file) for name, file in files.items() if file} | _users_modules()
-    return {_path_of(name, file): file for name, file in sorted(found.items()) if _is_users(str(file))}
+    return {
+        _path_of(name, file): file for name, file in sorted(found.items()) if _is_users(str(file))
+    }
 
 
 def _path_of(name: str, file: Path) -> str:
@@ -163,7 +194,9 @@ def _users_modules() -> dict[str, Path]:
     return {
         name: Path(file)
         for name, file in files.items()
-        if file and _is_users(file) and any(Path(file).is_relative_to(folder) for folder in _folders)
+        if file
+        and _is_users(file)
+        and any(Path(file).is_relative_to(folder) for folder in _folders)
     }
 
 
@@ -176,25 +209,36 @@ def _is_users(file: str) -> bool:
 
 def _is_own(file: str) -> bool:
     path = Path(file)
-    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0].removesuffix(".py") in OWN_NAMES
+    return (
+        path.is_relative_to(ROOT)
+        and path.relative_to(ROOT).parts[0].removesuffix(".py") in OWN_NAMES
+    )
 
 
 def _is_raised_by_name(error: BaseException) -> bool:
-    """Whether the line that raised it names it; an interrupt from outside comes at any other line."""
+    """Whether the line that raised it names it.
+
+    An interrupt from outside comes at any other line.
+    """
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return type(error).__name__ in linecache.getline(frame.filename, frame.lineno or 0)
 
 
 def _defined_in(module: ModuleType) -> list[str]:
     members = vars(module).items()
-    return [name for name, value in members if callable(value) and inspect.getmodule(value) is module]
+    return [
+        name for name, value in members if callable(value) and inspect.getmodule(value) is module
+    ]
 
 
 @lru_cache
 def _check_names(module_name: str, folders: tuple[str, ...], task: str) -> None:
     """Refuse a module of the user's, or one that it imports, whose name leads Python to another module."""
     searched = [folder for folder in folders if Path(folder).resolve() != ROOT]
-    if module_name.partition(".")[0] in OWN_NAMES and _find(module_name.partition(".")[0], searched) is None:
+    if (
+        module_name.partition(".")[0] in OWN_NAMES
+        and _find(module_name.partition(".")[0], searched) is None
+    ):
         return
     finder = _followed(module_name, tuple(searched))
     for name in [*finder.modules, module_name]:
@@ -222,6 +266,9 @@ class _UsersModules(ModuleFinder):
 
 
 def _find(name: str, folders: Iterable[str]) -> Path | None:
-    """The file of a module in these folders; None for a mere folder, which any module of that name comes before."""
+    """The file of a module in these folders.
+
+    None for a mere folder, which any module of that name comes before.
+    """
     spec: ModuleSpec | None = PathFinder.find_spec(name, list(folders))
     return Path(spec.origin) if spec and spec.origin else None

@@ -1,8 +1,9 @@
 """Names of modules that a user's own can't have: Rungs', Python's, and those of the packages that Rungs needs.
 
-A user's folders come before installed packages on Python's path. So a file `click.py` there would be taken for the
-package of that name by Ray, which needs it. For names that such files share with what Rungs needs, and for those alone,
-a finder comes before the path and leads to what is installed.
+A user's folders come before installed packages on Python's path. So a file `click.py` there would
+be taken for the package of that name by Ray, which needs it. For names that such files share with
+what Rungs needs, and for those alone, a finder comes before the path and leads to what is
+installed.
 """
 
 import os
@@ -27,9 +28,15 @@ class _Protector:
     """Finds what is protected where it is installed."""
 
     @staticmethod
-    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """A protected module; nothing for any other."""
-        return PathFinder.find_spec(name, _protected[name], target) if path is None and name in _protected else None
+        return (
+            PathFinder.find_spec(name, _protected[name], target)
+            if path is None and name in _protected
+            else None
+        )
 
 
 def protect(folders: Iterable[str]) -> None:
@@ -40,7 +47,11 @@ def protect(folders: Iterable[str]) -> None:
     """
     theirs = [folder for folder in folders if Path(folder).resolve() != ROOT]
     installed = [path for path in sys.path if path not in theirs]
-    shared = {name for name in _names_in(theirs) if name in OWN_NAMES or PathFinder.find_spec(name, installed)}
+    shared = {
+        name
+        for name in _names_in(theirs)
+        if name in OWN_NAMES or PathFinder.find_spec(name, installed)
+    }
     _protected.clear()
     _protected.update({name: [str(ROOT)] for name in shared.intersection(OWN_NAMES)})
     if others := shared.difference(OWN_NAMES, sys.stdlib_module_names):
@@ -66,7 +77,11 @@ def needed_names() -> frozenset[str]:
     """The top-level modules of all packages that Rungs needs, those included that they need in turn."""
     needed = _needed_packages()
     found = packages_distributions().items()
-    return frozenset(name for name, packages in found if needed & {canonicalize_name(package) for package in packages})
+    return frozenset(
+        name
+        for name, packages in found
+        if needed & {canonicalize_name(package) for package in packages}
+    )
 
 
 def _needed_packages() -> set[str]:
@@ -84,12 +99,15 @@ def _requirements(package: str, extras: frozenset[str]) -> list[tuple[str, froze
     """What a package with these extras asks for, each with the extras that it wants of it."""
     try:
         lines = requires(package) or []
-    except PackageNotFoundError:  # It is not for this machine, or Rungs runs without being installed.
+    except (
+        PackageNotFoundError
+    ):  # It is not for this machine, or Rungs runs without being installed.
         return []
     asked = [
         line
         for line in map(Requirement, lines)
-        if line.marker is None or any(line.marker.evaluate({"extra": extra}) for extra in extras or {""})
+        if line.marker is None
+        or any(line.marker.evaluate({"extra": extra}) for extra in extras or {""})
     ]
     return [(canonicalize_name(line.name), frozenset(line.extras)) for line in asked]
 
@@ -97,6 +115,8 @@ def _requirements(package: str, extras: frozenset[str]) -> list[tuple[str, froze
 def _names_in(folders: Iterable[str]) -> set[str]:
     """The names of the modules and packages that lie in folders."""
     entries = [entry for folder in folders if Path(folder).is_dir() for entry in os.scandir(folder)]
-    packages = [entry for entry in entries if entry.is_dir() and Path(entry.path, "__init__.py").is_file()]
+    packages = [
+        entry for entry in entries if entry.is_dir() and Path(entry.path, "__init__.py").is_file()
+    ]
     modules = [Path(entry.path).stem for entry in entries if entry.name.endswith(".py")]
     return {*modules, *(entry.name for entry in packages)}

@@ -9,7 +9,17 @@ from typing import Any
 
 GIVEN = ("seed", "max_epochs", "device", "folder", "rank", "workers")
 NO_ITERATORS = (
-    *(ast.Constant, ast.JoinedStr, ast.Dict, ast.List, ast.Tuple, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp),
+    *(
+        ast.Constant,
+        ast.JoinedStr,
+        ast.Dict,
+        ast.List,
+        ast.Tuple,
+        ast.Set,
+        ast.ListComp,
+        ast.DictComp,
+        ast.SetComp,
+    ),
     *(ast.BinOp, ast.UnaryOp, ast.Compare),
 )
 
@@ -30,7 +40,10 @@ def function_problem(function: Callable[..., Any]) -> str | None:
     if inspect.isbuiltin(function):
         return f"must be a generator function, got the built-in {function.__name__}"
     if not inspect.isgeneratorfunction(_called(function)) and (returned := _returned(function)):
-        return f"must be a generator function: yield a dict of metrics after each epoch; it returns {returned}"
+        return (
+            "must be a generator function: yield a dict of metrics after each epoch; it "
+            f"returns {returned}"
+        )
     try:
         signature = inspect.signature(function)
         signature.bind({}, **accepted(function, dict.fromkeys(GIVEN)))
@@ -55,7 +68,9 @@ def _called(function: Any) -> Any:
 
 
 def _returned(function: Any) -> str | None:
-    """What a function without `yield` returns, if that can't be an iterator whatever happens; else None.
+    """What a function without `yield` returns, if that can't be an iterator whatever happens.
+
+    Else None.
 
     It may be one that hands on another generator: `return rows(config)`.
     """
@@ -68,7 +83,11 @@ def _returned(function: Any) -> str | None:
         return None
     if not isinstance(tree, ast.FunctionDef):
         return None
-    values = [node.value for node in _own_nodes(tree) if isinstance(node, ast.Return) and node.value is not None]
+    values = [
+        node.value
+        for node in _own_nodes(tree)
+        if isinstance(node, ast.Return) and node.value is not None
+    ]
     if not all(isinstance(value, NO_ITERATORS) for value in values):
         return None
     return textwrap.shorten(ast.unparse(values[0]), 60) if values else "nothing"

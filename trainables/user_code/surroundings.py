@@ -25,9 +25,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 class Surroundings:
     """A worker process as the launcher's user would have it: their folder, their modules.
 
-    What one job changed (the current folder, the start method of processes, signal handlers, how tensors are made, what
-    is printed to, which warnings raise) is put back for the next as it was when the task had just been imported: what
-    its modules set up there stays.
+    What one job changed (the current folder, the start method of processes, signal handlers, how
+    tensors are made, what is printed to, which warnings raise) is put back for the next as it was
+    when the task had just been imported: what its modules set up there stays.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,9 @@ class Surroundings:
         with contextlib.suppress(OSError):  # Another machine may lack the folder.
             os.chdir(job.working_folder or ".")
         import_from(job.import_paths)
-        with contextlib.suppress(BaseException):  # Why it can't be imported is told by its training.
+        with contextlib.suppress(
+            BaseException
+        ):  # Why it can't be imported is told by its training.
             load_task(job.task)
         os.chdir(task_folder())
         self._put_back = _as_they_are()
@@ -59,7 +61,11 @@ def _as_they_are() -> list[Callable[[], object]]:
         partial(setattr, sys, "stdout", sys.stdout),
         partial(setattr, sys, "stderr", sys.stderr),
         partial(_set_filters, list(warnings.filters)),
-        partial(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True),
+        partial(
+            multiprocessing.set_start_method,
+            multiprocessing.get_start_method(allow_none=True),
+            force=True,
+        ),
         partial(np.seterr, **np.geterr()),
         partial(torch.set_default_dtype, torch.get_default_dtype()),
         partial(torch.set_grad_enabled, torch.is_grad_enabled()),
@@ -68,7 +74,9 @@ def _as_they_are() -> list[Callable[[], object]]:
     ]
     if threading.current_thread() is threading.main_thread():  # Others may not set handlers.
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
-        put_back += [partial(signal.signal, *pair) for pair in handlers.items() if pair[1] is not None]
+        put_back += [
+            partial(signal.signal, *pair) for pair in handlers.items() if pair[1] is not None
+        ]
         put_back.append(partial(signal.alarm, 0))
     return put_back
 

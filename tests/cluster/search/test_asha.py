@@ -14,12 +14,18 @@ from cluster.search.asha import Asha
 from search_spaces import Objective
 from search_spaces.rungs import rung_epochs
 
-VALUES = st.one_of(st.floats(), st.integers(-3, 3).map(float), st.just(math.nan))  # Small integers make ties.
+VALUES = st.one_of(
+    st.floats(), st.integers(-3, 3).map(float), st.just(math.nan)
+)  # Small integers make ties.
 REDUCTIONS = st.integers(2, 5)
 
 
-def asha(*, reduction: int = 3, direction: Literal["maximize", "minimize"] = "maximize", rung: int = 1) -> Asha:
-    return Asha(rungs=[rung], reduction=reduction, objective=Objective(name="score", direction=direction))
+def asha(
+    *, reduction: int = 3, direction: Literal["maximize", "minimize"] = "maximize", rung: int = 1
+) -> Asha:
+    return Asha(
+        rungs=[rung], reduction=reduction, objective=Objective(name="score", direction=direction)
+    )
 
 
 def decisions(rule: Asha, values: list[float]) -> list[bool]:
@@ -70,20 +76,30 @@ def test_the_rule_is_that_of_a_sorted_list(values: list[float], reduction: int) 
 @settings(deadline=None)
 @given(values=st.lists(VALUES, max_size=30), reduction=REDUCTIONS)
 def test_minimizing_mirrors_maximizing(values: list[float], reduction: int) -> None:
-    mirrored = decisions(asha(reduction=reduction, direction="minimize"), [-value for value in values])
+    mirrored = decisions(
+        asha(reduction=reduction, direction="minimize"), [-value for value in values]
+    )
     assert decisions(asha(reduction=reduction), values) == mirrored
 
 
 @settings(deadline=None)
-@given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20), data=st.data())
-def test_values_that_are_not_finite_never_go_on_and_never_count(values: list[float], data: st.DataObject) -> None:
+@given(
+    values=st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20), data=st.data()
+)
+def test_values_that_are_not_finite_never_go_on_and_never_count(
+    values: list[float], data: st.DataObject
+) -> None:
     mixed: list[float] = []
     for value in values:
         mixed += data.draw(st.lists(st.sampled_from([math.nan, math.inf, -math.inf]), max_size=2))
         mixed.append(value)
     decided = decisions(asha(), mixed)
-    assert not any(goes_on for goes_on, value in zip(decided, mixed, strict=True) if not math.isfinite(value))
-    finite = [goes_on for goes_on, value in zip(decided, mixed, strict=True) if math.isfinite(value)]
+    assert not any(
+        goes_on for goes_on, value in zip(decided, mixed, strict=True) if not math.isfinite(value)
+    )
+    finite = [
+        goes_on for goes_on, value in zip(decided, mixed, strict=True) if math.isfinite(value)
+    ]
     assert finite == decisions(asha(), values)
 
 

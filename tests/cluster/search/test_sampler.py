@@ -34,7 +34,9 @@ def one_trial(study: optuna.Study, space: Space) -> dict[str, Any]:
     values = suggest(space, trial)
     value = value_at(values, 1)
     trial.report(value, 1)
-    study.tell(trial, None if trial.number % 3 else value, state=TrialState(1 + bool(trial.number % 3)))
+    study.tell(
+        trial, None if trial.number % 3 else value, state=TrialState(1 + bool(trial.number % 3))
+    )
     return values
 
 
@@ -46,11 +48,15 @@ def in_memory(space: Space, sampler: BaseSampler, trials: int = TRIALS) -> list[
 def test_the_same_seed_suggests_the_same_and_another_does_not(space: Space) -> None:
     first = in_memory(space, ReplayableSampler("tpe", 0))
     assert first == in_memory(space, ReplayableSampler("tpe", 0))
-    assert not any(a == b for a, b in zip(first, in_memory(space, ReplayableSampler("tpe", 1)), strict=True))
+    assert not any(
+        a == b for a, b in zip(first, in_memory(space, ReplayableSampler("tpe", 1)), strict=True)
+    )
     assert len({str(values) for values in first}) == TRIALS
 
 
-def test_reopening_the_journal_before_every_trial_changes_no_suggestion(space: Space, tmp_path: Path) -> None:
+def test_reopening_the_journal_before_every_trial_changes_no_suggestion(
+    space: Space, tmp_path: Path
+) -> None:
     reopened = []
     for _ in range(TRIALS):
         storage = JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
@@ -80,11 +86,19 @@ def from_random(study: optuna.Study, number: int, seed: int) -> Any:
     return sampler.sample_independent(study, study.trials[number], "x", FloatDistribution(0, 1))
 
 
-@pytest.mark.parametrize(("kind", "random_ones"), [("tpe", {14, 19, 24}), ("random", set(range(11, 25)))])
-def test_every_fifth_suggestion_is_random_and_the_others_learn(kind: str, random_ones: set[int]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "random_ones"), [("tpe", {14, 19, 24}), ("random", set(range(11, 25)))]
+)
+def test_every_fifth_suggestion_is_random_and_the_others_learn(
+    kind: str, random_ones: set[int]
+) -> None:
     study = optuna.create_study(sampler=ReplayableSampler(kind, 7))
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=25)
-    found = {trial.number for trial in study.trials[11:] if trial.params["x"] == from_random(study, trial.number, 7)}
+    found = {
+        trial.number
+        for trial in study.trials[11:]
+        if trial.params["x"] == from_random(study, trial.number, 7)
+    }
     assert found == random_ones
     assert RANDOM_EVERY == 5
 
@@ -92,5 +106,9 @@ def test_every_fifth_suggestion_is_random_and_the_others_learn(kind: str, random
 def test_tpe_learns_from_the_journal() -> None:
     study = optuna.create_study(sampler=ReplayableSampler("tpe", 0))
     study.optimize(lambda trial: abs(trial.suggest_float("x", 0, 1) - 0.7), n_trials=60)
-    learned = [trial.value for trial in study.trials[30:] if trial.number % RANDOM_EVERY != RANDOM_EVERY - 1]
+    learned = [
+        trial.value
+        for trial in study.trials[30:]
+        if trial.number % RANDOM_EVERY != RANDOM_EVERY - 1
+    ]
     assert sorted(value for value in learned if value is not None)[len(learned) // 2] < 0.1

@@ -37,15 +37,21 @@ from tests.cluster.search.toy_study import (
 NAMES = ("plain", "with space", "quo'te\"s", "ünï-çödé ✓ 日本", "[bold]%s{}$HOME")
 
 
-@pytest.fixture(autouse=True, params=["journal", pytest.param("postgresql", marks=pytest.mark.slow)])
-def _kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None) -> None:
+@pytest.fixture(
+    autouse=True, params=["journal", pytest.param("postgresql", marks=pytest.mark.slow)]
+)
+def _kept_in(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unsynced: None
+) -> None:
     """All of this holds for a study's journal file as for a database."""
     if request.param == "postgresql":
         url, databases = request.getfixturevalue("database_url"), dict[Path, Database]()
         monkeypatch.setattr(
             toy_study,
             "database_of",
-            lambda folder: databases.setdefault(folder.path, Database(url=url, study=f"toy-{secrets.token_hex(4)}")),
+            lambda folder: databases.setdefault(
+                folder.path, Database(url=url, study=f"toy-{secrets.token_hex(4)}")
+            ),
         )
 
 
@@ -71,7 +77,10 @@ def test_the_whole_budget_makes_a_trial_complete_with_its_best_epoch(opened: Ope
     study = opened()
     trial = study.next_trial()
     assert trial
-    assert [study.report(trial.number, epoch, value) for epoch, value in enumerate([0.1, 0.4, 0.3, 0.2], 1)] == [
+    assert [
+        study.report(trial.number, epoch, value)
+        for epoch, value in enumerate([0.1, 0.4, 0.3, 0.2], 1)
+    ] == [
         True,
         True,
         True,
@@ -106,7 +115,9 @@ def test_a_trial_that_is_stopped_at_a_rung_is_pruned_there_with_its_value(opened
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("scheduler", ["asha", "none"])
-def test_a_value_that_is_not_finite_ends_a_trial_as_pruned_with_nan(opened: Open, value: float, scheduler: str) -> None:
+def test_a_value_that_is_not_finite_ends_a_trial_as_pruned_with_nan(
+    opened: Open, value: float, scheduler: str
+) -> None:
     study = opened(search={"scheduler": scheduler})
     study.next_trial()
     assert study.report(0, 1, 0.5)
@@ -189,7 +200,9 @@ def test_more_start_points_than_trials_are_all_tried(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("reopen", [False, True], ids=["same process", "reopened"])
-def test_a_released_trial_comes_back_under_its_number_with_its_values(opened: Open, reopen: bool) -> None:
+def test_a_released_trial_comes_back_under_its_number_with_its_values(
+    opened: Open, reopen: bool
+) -> None:
     study = opened()
     drive(study, 1)
     trial = study.next_trial()
@@ -214,7 +227,9 @@ def test_several_running_trials_come_back_in_order(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("left_at", range(9))
-def test_leaving_after_any_trial_and_coming_back_changes_nothing(folder: StudyFolder, left_at: int) -> None:
+def test_leaving_after_any_trial_and_coming_back_changes_nothing(
+    folder: StudyFolder, left_at: int
+) -> None:
     drive(open_study(folder, toy_space()), left_at)
     study = open_study(folder, toy_space())
     drive(study)
@@ -230,9 +245,16 @@ def uninterrupted(folder: StudyFolder) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(
     ("values", "state"),
-    [([0.1, 0.2, 0.3, 0.4], "COMPLETE"), ([0.1, math.nan], "PRUNED"), ([-9.0], "PRUNED"), ([0.1, 0.2], "WAITING")],
+    [
+        ([0.1, 0.2, 0.3, 0.4], "COMPLETE"),
+        ([0.1, math.nan], "PRUNED"),
+        ([-9.0], "PRUNED"),
+        ([0.1, 0.2], "WAITING"),
+    ],
 )
-def test_a_decision_that_a_crash_cut_off_is_taken_on_opening(opened: Open, values: list[float], state: str) -> None:
+def test_a_decision_that_a_crash_cut_off_is_taken_on_opening(
+    opened: Open, values: list[float], state: str
+) -> None:
     asha = {"search": {"scheduler": "asha"}}
     study = opened(**asha)
     study.next_trial(), study.next_trial()
@@ -350,7 +372,11 @@ def test_metrics_outlive_their_checkpoint(opened: Open) -> None:
 
 def test_another_space_is_refused_with_what_differs(opened: Open) -> None:
     drive(opened(), 1)
-    changed = {"parameters": {"lr": {"float": [1e-4, 0.5], "log": True}}, "seed": 4, "fixed": {"batch": 32, "extra": 1}}
+    changed = {
+        "parameters": {"lr": {"float": [1e-4, 0.5], "log": True}},
+        "seed": 4,
+        "fixed": {"batch": 32, "extra": 1},
+    }
     with pytest.raises(StudyError) as caught:
         opened(**changed)
     assert str(caught.value).splitlines()[1:] == [
@@ -391,7 +417,10 @@ def test_the_same_space_under_another_name_is_refused(opened: Open) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"budget": {"trials": 12, "time": "3m", "keep": 5, "retries": 0}}, {"resources": {"cpus": 2, "gpus": 0.5}}],
+    [
+        {"budget": {"trials": 12, "time": "3m", "keep": 5, "retries": 0}},
+        {"resources": {"cpus": 2, "gpus": 0.5}},
+    ],
     ids=str,
 )
 def test_budgets_and_resources_may_change(opened: Open, changed: dict[str, Any]) -> None:
@@ -404,7 +433,9 @@ def test_raising_the_trials_gives_what_more_trials_would_have_given_at_once(tmp_
     raised = StudyFolder(tmp_path / "raised")
     drive(open_study(raised, toy_space(budget={"trials": 5})))
     drive(study := open_study(raised, toy_space(budget={"trials": 14})))
-    drive(at_once := open_study(StudyFolder(tmp_path / "at once"), toy_space(budget={"trials": 14})))
+    drive(
+        at_once := open_study(StudyFolder(tmp_path / "at once"), toy_space(budget={"trials": 14}))
+    )
     assert told(study) == told(at_once)
 
 
@@ -449,7 +480,11 @@ def test_every_trial_of_a_finished_study_is_accounted_for(hostile: StudyFolder) 
     for trial in study.trials():
         values = {**trial.params, "batch": 16}
         expected = {epoch: value_at(values, epoch) for epoch in trial.intermediate_values}
-        finite = {epoch: value for epoch, value in trial.intermediate_values.items() if not math.isnan(value)}
+        finite = {
+            epoch: value
+            for epoch, value in trial.intermediate_values.items()
+            if not math.isnan(value)
+        }
         assert finite == {epoch: value for epoch, value in expected.items() if math.isfinite(value)}
         assert list(trial.intermediate_values) == list(range(1, len(trial.intermediate_values) + 1))
         if trial.state == TrialState.COMPLETE:

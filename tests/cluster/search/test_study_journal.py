@@ -18,7 +18,15 @@ from optuna.trial import TrialState
 from cluster.search.study import Study
 from results.study.folder import StudyError, StudyFolder
 from results.study.journal import read_journal
-from tests.cluster.search.toy_study import Open, drive, make_checkpoint, open_study, told, toy_objective, toy_space
+from tests.cluster.search.toy_study import (
+    Open,
+    drive,
+    make_checkpoint,
+    open_study,
+    told,
+    toy_objective,
+    toy_space,
+)
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 
@@ -33,7 +41,11 @@ def test_opening_a_study_that_is_in_order_writes_nothing(folder: StudyFolder) ->
 def test_a_crash_at_any_moment_changes_nothing(folder: StudyFolder, tmp_path: Path) -> None:
     whole = open_study(folder, toy_space())
     drive(whole)
-    expected, expected_rungs, best = told(whole), whole.asha.rungs, folder.best.read_text(encoding="utf-8")
+    expected, expected_rungs, best = (
+        told(whole),
+        whole.asha.rungs,
+        folder.best.read_text(encoding="utf-8"),
+    )
     assert {state for _, state, *_ in expected} == {"COMPLETE", "PRUNED", "FAIL"}
     assert len(expected) == 8
     for kept in crash_points(folder.journal.read_bytes()):
@@ -46,7 +58,10 @@ def test_a_crash_at_any_moment_changes_nothing(folder: StudyFolder, tmp_path: Pa
         where = f"cut after {len(kept)} bytes: ...{kept[-60:]!r}"
         assert told(study) == expected, where
         assert study.asha.rungs == expected_rungs, where
-        assert crashed.best.read_text(encoding="utf-8").replace(str(crashed.path), str(folder.path)) == best, where
+        assert (
+            crashed.best.read_text(encoding="utf-8").replace(str(crashed.path), str(folder.path))
+            == best
+        ), where
         shutil.rmtree(crashed.path)
 
 
@@ -74,7 +89,9 @@ def test_checkpoints_without_their_journal_are_refused(opened: Open) -> None:
         opened()
 
 
-@pytest.mark.parametrize("content", ["garbage\n", "garbage\nmore\n", "{}\n{}\n", "[1]\n", '{"op_code":4}\n{}\n'])
+@pytest.mark.parametrize(
+    "content", ["garbage\n", "garbage\nmore\n", "{}\n{}\n", "[1]\n", '{"op_code":4}\n{}\n']
+)
 def test_what_is_no_journal_is_refused(opened: Open, folder: StudyFolder, content: str) -> None:
     folder.path.mkdir()
     folder.journal.write_text(content)
@@ -85,24 +102,34 @@ def test_what_is_no_journal_is_refused(opened: Open, folder: StudyFolder, conten
 # What a study accepts, its readers accept
 
 EPOCHS = st.one_of(st.integers(-2, 12), st.just(2**53), st.just(2**54))
-VALUES = st.one_of(st.floats(), st.integers(-(2**60), 2**60), st.sampled_from([np.float32(0.5), True]))
+VALUES = st.one_of(
+    st.floats(), st.integers(-(2**60), 2**60), st.sampled_from([np.float32(0.5), True])
+)
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=20)
 CALLS = st.one_of(
     st.tuples(st.just("report"), st.integers(0, 2), EPOCHS, VALUES, VALUES),
-    st.tuples(st.just("report"), st.integers(0, 2), st.integers(1, 4), st.floats(-1, 1), st.floats(-1, 1)),
+    st.tuples(
+        st.just("report"), st.integers(0, 2), st.integers(1, 4), st.floats(-1, 1), st.floats(-1, 1)
+    ),
     st.tuples(st.sampled_from(["fail", "warn"]), st.integers(0, 2), TEXTS),
     st.tuples(st.just("end"), st.integers(0, 2)),
     st.tuples(st.sampled_from(["release", "reopen", "next_trial"])),
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(calls=st.lists(CALLS, max_size=25), two=st.booleans(), grace=st.integers(1, 2))
-def test_whatever_a_study_accepted_can_be_read(folder: StudyFolder, calls: list[Any], two: bool, grace: int) -> None:
+def test_whatever_a_study_accepted_can_be_read(
+    folder: StudyFolder, calls: list[Any], two: bool, grace: int
+) -> None:
     shutil.rmtree(folder.path, ignore_errors=True)
     second = {"minimize": "size"}
     objective = [{"maximize": "score"}, second] if two else {"maximize": "score"}
-    space = toy_space(objective=objective, start=[], search={"grace_epochs": grace}, budget={"trials": 3})
+    space = toy_space(
+        objective=objective, start=[], search={"grace_epochs": grace}, budget={"trials": 3}
+    )
     study = open_study(folder, space)
     for _ in range(2):
         study.next_trial()
@@ -127,7 +154,9 @@ def test_parameters_in_another_order_are_the_same_space(folder: StudyFolder) -> 
     space = toy_space()
     drive(open_study(folder, space), 4)
     turned = replace(space, parameters=tuple(reversed(space.parameters)))
-    assert [parameter.name for parameter in turned.parameters] != [parameter.name for parameter in space.parameters]
+    assert [parameter.name for parameter in turned.parameters] != [
+        parameter.name for parameter in space.parameters
+    ]
     study = open_study(folder, turned)
     drive(study)
     assert open_study(folder, space).states() == study.states()

@@ -31,8 +31,12 @@ from search_spaces import Objective, Space, SpaceError, space_from_mapping
 from trainables.accepting import accept
 from trainables.job import run
 
-BOTH = Objective(name="score", direction="maximize", second=Objective(name="cost", direction="minimize"))
-POINTS = st.lists(st.tuples(st.integers(-3, 3).map(float), st.integers(-3, 3).map(float)), max_size=20)
+BOTH = Objective(
+    name="score", direction="maximize", second=Objective(name="cost", direction="minimize")
+)
+POINTS = st.lists(
+    st.tuples(st.integers(-3, 3).map(float), st.integers(-3, 3).map(float)), max_size=20
+)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +47,10 @@ def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
 def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
     """A larger size scores higher and costs more; waste only costs."""
     for epoch in range(1, 5):
-        yield {"score": math.log(config["size"]) + epoch / 10, "cost": config["size"] * (1 + config["waste"])}
+        yield {
+            "score": math.log(config["size"]) + epoch / 10,
+            "cost": config["size"] * (1 + config["waste"]),
+        }
 
 
 def two_space(**sections: Any) -> Space:
@@ -64,16 +71,23 @@ def drive(study: Study, trials: int = 1000) -> Study:
         if trial is None:
             break
         for report in run(study.job(trial)):
-            if not study.report(trial.number, report.epoch, report.metrics["score"], report.metrics["cost"]):
+            if not study.report(
+                trial.number, report.epoch, report.metrics["score"], report.metrics["cost"]
+            ):
                 break
     return study
 
 
 def bests_of(points: list[tuple[float, float]]) -> list[Best]:
-    return [Best(number=i, epoch=1, value=a, second=b, complete=False) for i, (a, b) in enumerate(points)]
+    return [
+        Best(number=i, epoch=1, value=a, second=b, complete=False)
+        for i, (a, b) in enumerate(points)
+    ]
 
 
-def trial_of(number: int, value: float, second: float, state: TrialState = TrialState.PRUNED) -> FrozenTrial:
+def trial_of(
+    number: int, value: float, second: float, state: TrialState = TrialState.PRUNED
+) -> FrozenTrial:
     final = value if state == TrialState.COMPLETE else None
     attrs = {f"{SECOND_KEY}1": second}
     trial = create_trial(state=state, value=final, intermediate_values={1: value}, user_attrs=attrs)
@@ -99,7 +113,9 @@ def test_the_front_is_what_nothing_dominates(points: list[tuple[float, float]]) 
 
 
 @given(points=POINTS)
-def test_the_front_comes_first_and_begins_with_the_best_first_objective(points: list[tuple[float, float]]) -> None:
+def test_the_front_comes_first_and_begins_with_the_best_first_objective(
+    points: list[tuple[float, float]],
+) -> None:
     order = ranked([trial_of(i, a, b) for i, (a, b) in enumerate(points)], BOTH)
     assert sorted(best.number for best in order) == list(range(len(points)))
     front = pareto_front(order, BOTH)
@@ -110,7 +126,9 @@ def test_the_front_comes_first_and_begins_with_the_best_first_objective(points: 
 
 
 @given(points=POINTS, reduction=st.integers(2, 4))
-def test_a_rung_stops_those_whom_many_others_dominate(points: list[tuple[float, float]], reduction: int) -> None:
+def test_a_rung_stops_those_whom_many_others_dominate(
+    points: list[tuple[float, float]], reduction: int
+) -> None:
     rule = Asha(rungs=[1], reduction=reduction, objective=BOTH)
     for number, (value, second) in enumerate(points):
         rule.record(number, 1, value, second)
@@ -121,11 +139,20 @@ def test_a_rung_stops_those_whom_many_others_dominate(points: list[tuple[float, 
 
 
 def test_each_weight_finds_its_own_end_of_the_front() -> None:
-    trials = [trial_of(i, value, second) for i, (value, second) in enumerate([(1.0, 1.0), (5.0, 5.0), (9.0, 9.0)])]
-    trials += [trial_of(3, 5.0, 8.0), trial_of(4, 2.0, 2.0, TrialState.COMPLETE), trial_of(5, math.nan, 0.0)]
+    trials = [
+        trial_of(i, value, second)
+        for i, (value, second) in enumerate([(1.0, 1.0), (5.0, 5.0), (9.0, 9.0)])
+    ]
+    trials += [
+        trial_of(3, 5.0, 8.0),
+        trial_of(4, 2.0, 2.0, TrialState.COMPLETE),
+        trial_of(5, math.nan, 0.0),
+    ]
 
     def losses(weight: float) -> list[float]:
-        return [trial.intermediate_values[1] for trial in weighed(trials, BOTH, weight).get_trials()]
+        return [
+            trial.intermediate_values[1] for trial in weighed(trials, BOTH, weight).get_trials()
+        ]
 
     for_score, for_cost, for_both = losses(0.99), losses(0.01), losses(0.5)
     assert int(np.nanargmin(for_score)) == 2
@@ -170,7 +197,9 @@ def test_a_second_value_is_noted_where_it_changes(tmp_path: Path) -> None:
     for epoch, second in enumerate([2.0, 2.0, 3.0, 3.0], start=1):
         study.report(0, epoch, float(epoch), second)
     (trial,) = study.trials()
-    assert {key: value for key, value in trial.user_attrs.items() if key.startswith(SECOND_KEY)} == {
+    assert {
+        key: value for key, value in trial.user_attrs.items() if key.startswith(SECOND_KEY)
+    } == {
         "second@1": 2.0,
         "second@3": 3.0,
     }
@@ -208,12 +237,20 @@ def test_the_best_is_exported_with_both_values_and_the_front_is_shown(tmp_path: 
     ("edit", "problem"),
     [
         (lambda record: None, "cost must be noted before score"),
-        (lambda record: {**record, "user_attr": {"second@1": "3"}}, "second@1 must be a finite number"),
-        (lambda record: {**record, "user_attr": {"second@0": 3}}, "must stand before the report of its epoch"),
+        (
+            lambda record: {**record, "user_attr": {"second@1": "3"}},
+            "second@1 must be a finite number",
+        ),
+        (
+            lambda record: {**record, "user_attr": {"second@0": 3}},
+            "must stand before the report of its epoch",
+        ),
     ],
     ids=["left out", "no number", "too late"],
 )
-def test_a_journal_without_its_second_values_is_refused(tmp_path: Path, edit: Any, problem: str) -> None:
+def test_a_journal_without_its_second_values_is_refused(
+    tmp_path: Path, edit: Any, problem: str
+) -> None:
     folder = StudyFolder(tmp_path)
     drive(Study(folder, two_space(), BOTH), trials=3)
     records = [json.loads(line) for line in folder.journal.read_text().splitlines()]
@@ -250,6 +287,18 @@ def test_other_objectives_are_refused(objective: Any, problem: str) -> None:
 
 
 def test_a_task_is_compared_by_what_it_offers() -> None:
-    for objective in ({"minimize": "accuracy"}, {"maximize": "fame"}, [{"maximize": "accuracy"}, {"minimize": "x"}]):
-        with pytest.raises(SpaceError, match=r"gpt2_classifier is compared by \{maximize: accuracy\}.*, got"):
-            accept(two_space(task="gpt2_classifier", objective=objective, parameters={"optim.lr": {"float": [0.1, 1]}}))
+    for objective in (
+        {"minimize": "accuracy"},
+        {"maximize": "fame"},
+        [{"maximize": "accuracy"}, {"minimize": "x"}],
+    ):
+        with pytest.raises(
+            SpaceError, match=r"gpt2_classifier is compared by \{maximize: accuracy\}.*, got"
+        ):
+            accept(
+                two_space(
+                    task="gpt2_classifier",
+                    objective=objective,
+                    parameters={"optim.lr": {"float": [0.1, 1]}},
+                )
+            )

@@ -41,9 +41,13 @@ MAPPING: dict[str, Any] = {
 
 def toy_space(*, name: str = "toy", **sections: Any) -> Space:
     """The toy's space; mappings are merged into its sections, other values replace them."""
-    mapping = {key: {**value} if isinstance(value, dict) else value for key, value in MAPPING.items()}
+    mapping = {
+        key: {**value} if isinstance(value, dict) else value for key, value in MAPPING.items()
+    }
     for key, value in sections.items():
-        mapping[key] = {**mapping[key], **value} if isinstance(value, dict) and key in mapping else value
+        mapping[key] = (
+            {**mapping[key], **value} if isinstance(value, dict) and key in mapping else value
+        )
     return space_from_mapping(mapping, name=name, file=f"{name}.yaml")
 
 
@@ -100,7 +104,10 @@ def open_study(folder: StudyFolder, space: Space) -> Study:
 
 
 def database_of(folder: StudyFolder) -> Database | None:
-    """What keeps the trials in the place of the folder's journal; tests may put another function here."""
+    """What keeps the trials in the place of the folder's journal.
+
+    Tests may put another function here.
+    """
     return None
 
 
@@ -111,7 +118,9 @@ def written(study: Study) -> bytes | None:
 
 def steady_space(**sections: Any) -> Space:
     parameters = {"kind": {"choice": ["steady", "fading"]}, **sections.pop("parameters", {})}
-    return toy_space(**{"start": [], "search": {"scheduler": "none"}, **sections}, parameters=parameters)
+    return toy_space(
+        **{"start": [], "search": {"scheduler": "none"}, **sections}, parameters=parameters
+    )
 
 
 def trial_of(study: Study, number: int) -> FrozenTrial:

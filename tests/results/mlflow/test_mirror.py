@@ -92,11 +92,15 @@ def server(app: Any) -> Iterator[Server]:
 @pytest.fixture(params=["sqlite", "http"])
 def description(request: pytest.FixtureRequest, database: str) -> Description:
     """Of a study that is shown in a new experiment, by way of each kind of store."""
-    return shown_at(database if request.param == "sqlite" else request.getfixturevalue("server").uri)
+    return shown_at(
+        database if request.param == "sqlite" else request.getfixturevalue("server").uri
+    )
 
 
 def shown_at(uri: str, **budget: Any) -> Description:
-    tracking = Tracking(uri=uri, experiment=f"experiment {uuid.uuid4().hex}", study=uuid.uuid4().hex[:8])
+    tracking = Tracking(
+        uri=uri, experiment=f"experiment {uuid.uuid4().hex}", study=uuid.uuid4().hex[:8]
+    )
     return replace(described(small_space(**budget)), mlflow=tracking, origin={"commit": "1a2b3c"})
 
 
@@ -130,12 +134,20 @@ def history(description: Description, run: Run, metric: str = "score") -> list[t
 
 
 def in_files(study: Study, number: int) -> list[tuple[int, float]]:
-    return [(row["epoch"], row["metrics"]["score"]) for row in study.folder.trial(number).read_metrics()]
+    return [
+        (row["epoch"], row["metrics"]["score"]) for row in study.folder.trial(number).read_metrics()
+    ]
 
 
 def everything(description: Description) -> dict[str, Any]:
     return {
-        name: (run.info.status, run.info.end_time, run.data.params, run.data.tags, history(description, run))
+        name: (
+            run.info.status,
+            run.info.end_time,
+            run.data.params,
+            run.data.tags,
+            history(description, run),
+        )
         for name, run in runs(description).items()
     }
 
@@ -165,7 +177,9 @@ def test_a_study_is_shown_as_it_is(tmp_path: Path, description: Description) -> 
         assert shown.info.status == statuses[trial.state.name]
         assert shown.data.params == {"x": str(trial.params["x"]), "y": "1"}
         assert history(description, shown) == in_files(study, trial.number)
-        assert history(description, shown, "other") == [(step, 1.0) for step, _ in in_files(study, trial.number)]
+        assert history(description, shown, "other") == [
+            (step, 1.0) for step, _ in in_files(study, trial.number)
+        ]
         assert (best is None) if trial.state.name == "FAIL" else (best == trial.value)
         assert begun <= shown.info.start_time <= shown.info.end_time <= time.time() * 1000 + 1
         assert tags["rungs.trial"] == str(trial.number)
@@ -173,7 +187,11 @@ def test_a_study_is_shown_as_it_is(tmp_path: Path, description: Description) -> 
         assert tags["rungs.origin"] == f"start point {trial.number}"
         assert tags["rungs.folder"] == str(tmp_path)
         assert tags["rungs.commit"] == "1a2b3c"
-        assert ("unlucky [x]" in tags["rungs.reason"]) if trial.state.name == "FAIL" else ("rungs.reason" not in tags)
+        assert (
+            ("unlucky [x]" in tags["rungs.reason"])
+            if trial.state.name == "FAIL"
+            else ("rungs.reason" not in tags)
+        )
     assert {shown.info.status for shown in found.values()} == set(statuses.values())
 
 
@@ -210,7 +228,11 @@ def test_values_that_are_no_numbers_long_histories_and_any_names_are_shown(
     folder = study.folder.trial(number)
     folder.path.mkdir(parents=True)
     for epoch in range(1, 701):
-        metrics = {"score": epoch / 7, "top@5, in %": 1.0, "loss": math.nan if epoch == 700 else 0.5}
+        metrics = {
+            "score": epoch / 7,
+            "top@5, in %": 1.0,
+            "loss": math.nan if epoch == 700 else 0.5,
+        }
         folder.append_metrics({"epoch": epoch, "seconds": 0.5, "metrics": metrics, "details": {}})
     for epoch in (1, 2, 3):
         study.report(number, epoch, 0.5)
@@ -234,7 +256,9 @@ def test_files_that_come_later_are_shown_later(tmp_path: Path, description: Desc
     (tmp_path / "elsewhere").rename(tmp_path / "study" / "trials")
     kept.update(study)
     for trial in study.trials():
-        assert history(description, runs(description)[f"trial-{trial.number:04d}"]) == in_files(study, trial.number)
+        assert history(description, runs(description)[f"trial-{trial.number:04d}"]) == in_files(
+            study, trial.number
+        )
 
 
 # Resuming
@@ -254,7 +278,9 @@ def test_nothing_is_sent_twice(tmp_path: Path, server: Server) -> None:
 
 
 @pytest.mark.parametrize("sent", [False, True], ids=["nothing was sent", "all was sent"])
-def test_a_later_launch_goes_on_in_the_same_runs(tmp_path: Path, description: Description, sent: bool) -> None:
+def test_a_later_launch_goes_on_in_the_same_runs(
+    tmp_path: Path, description: Description, sent: bool
+) -> None:
     description = unstopped(description, trials=6)
     study = open_study(tmp_path, description.space)
     drive(study, 1)
@@ -283,12 +309,16 @@ def test_metrics_that_a_killed_launcher_had_sent_are_known_by_themselves(
     second = in_files(study, 0)[1]
     assert description.mlflow
     client = MlflowClient(description.mlflow.uri)
-    client.log_batch(runs(description)["trial-0000"].info.run_id, [Metric("score", second[1], 1, second[0])])
+    client.log_batch(
+        runs(description)["trial-0000"].info.run_id, [Metric("score", second[1], 1, second[0])]
+    )
     mirror(description).update(study)
     assert history(description, runs(description)["trial-0000"]) == in_files(study, 0)
 
 
-def test_another_study_in_the_same_experiment_has_runs_of_its_own(tmp_path: Path, database: str) -> None:
+def test_another_study_in_the_same_experiment_has_runs_of_its_own(
+    tmp_path: Path, database: str
+) -> None:
     description = shown_at(database)
     assert description.mlflow
     mirror(description).update(drive(open_study(tmp_path / "one", description.space), 2))
@@ -298,7 +328,11 @@ def test_another_study_in_the_same_experiment_has_runs_of_its_own(tmp_path: Path
     experiment = client.get_experiment_by_name(description.mlflow.experiment)
     assert experiment
     found = client.search_runs([experiment.experiment_id])
-    assert sorted(str(run.info.run_name) for run in found) == ["trial-0000", "trial-0000", "trial-0001"]
+    assert sorted(str(run.info.run_name) for run in found) == [
+        "trial-0000",
+        "trial-0000",
+        "trial-0001",
+    ]
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "by a later launch"])
@@ -343,7 +377,9 @@ def test_an_experiment_that_was_deleted_is_told(database: str) -> None:
         mirror(description)
 
 
-def test_without_mlflow_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
+def test_without_mlflow_it_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(StudyError, match=r"pip install -e '\.\[mlflow\]'"):
         mirror(shown_at(database))
@@ -377,7 +413,9 @@ def test_a_server_that_goes_away_stops_nothing_and_gets_all_when_it_is_back(
         assert shown.info.status != "RUNNING"
 
 
-def test_a_server_that_is_gone_at_the_end_gets_the_rest_by_the_next_launch(tmp_path: Path, server: Server) -> None:
+def test_a_server_that_is_gone_at_the_end_gets_the_rest_by_the_next_launch(
+    tmp_path: Path, server: Server
+) -> None:
     description = shown_at(server.uri)
     study = open_study(tmp_path, description.space)
     console = Console(file=StringIO(), width=200)
@@ -430,7 +468,9 @@ def until(holds: Any) -> None:
         ("http://[::1", "must be a URI"),
     ],
 )
-def test_a_uri_with_a_password_is_refused_and_not_repeated(tmp_path: Path, uri: str, message: str) -> None:
+def test_a_uri_with_a_password_is_refused_and_not_repeated(
+    tmp_path: Path, uri: str, message: str
+) -> None:
     with pytest.raises(StudyError, match=message) as refused:
         mlflow_of(StudyFolder(tmp_path), uri, small_space())
     assert "secret" not in str(refused.value)
@@ -447,7 +487,9 @@ def test_a_uri_with_a_password_is_refused_and_not_repeated(tmp_path: Path, uri: 
         ("databricks", "databricks"),
     ],
 )
-def test_a_study_stays_where_it_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, kept: str) -> None:
+def test_a_study_stays_where_it_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, kept: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
     space, folder = small_space(), StudyFolder(tmp_path / "study")
@@ -457,7 +499,9 @@ def test_a_study_stays_where_it_was_begun(tmp_path: Path, monkeypatch: pytest.Mo
     replace(described(space), mlflow=tracking).write(folder)
     assert read_description(folder).mlflow == tracking
     assert mlflow_of(folder, None, space) == mlflow_of(folder, uri, space) == tracking
-    with pytest.raises(StudyError, match=r"is shown in MLflow at .*, got --mlflow .*; give this one another --name"):
+    with pytest.raises(
+        StudyError, match=r"is shown in MLflow at .*, got --mlflow .*; give this one another --name"
+    ):
         mlflow_of(folder, "http://elsewhere", space)
 
 
@@ -472,12 +516,18 @@ def test_the_experiment_may_have_a_name_of_its_own(monkeypatch: pytest.MonkeyPat
     assert Tracking.new(NOBODY, small_space()).experiment == "/Users/me/ours"
 
 
-@pytest.mark.parametrize("text", ["here", "{uri: http://a}", "{uri: http://a, experiment: b, study: 3}", "[]", "{}"])
+@pytest.mark.parametrize(
+    "text", ["here", "{uri: http://a}", "{uri: http://a, experiment: b, study: 3}", "[]", "{}"]
+)
 def test_a_damaged_description_is_refused(tmp_path: Path, text: str) -> None:
     folder = StudyFolder(tmp_path)
-    Description(space=small_space(), objective=OBJECTIVE, import_paths=("/a",), origin={}).write(folder)
+    Description(space=small_space(), objective=OBJECTIVE, import_paths=("/a",), origin={}).write(
+        folder
+    )
     written = folder.description.read_text()
     assert "mlflow: null" in written
     folder.description.write_text(written.replace("mlflow: null", f"mlflow: {text}"))
-    with pytest.raises(StudyError, match="mlflow must be null, or a mapping of uri, experiment and study"):
+    with pytest.raises(
+        StudyError, match="mlflow must be null, or a mapping of uri, experiment and study"
+    ):
         read_description(folder)

@@ -24,12 +24,18 @@ def told(journal: Path, sign: int) -> dict[str, Any]:
     failed = {number for number, state in states.items() if state == 3}
     so_far: list[list[float]] = []
     for cost, (number, epoch, value) in enumerate(reports, start=1):
-        if number not in failed and math.isfinite(value) and (not so_far or sign * value > sign * so_far[-1][1]):
+        if (
+            number not in failed
+            and math.isfinite(value)
+            and (not so_far or sign * value > sign * so_far[-1][1])
+        ):
             so_far.append([cost, value, number, epoch])
     names = [STATES[state] for state in states.values()]
     return {
         "counts": {name: names.count(name) for name in set(names)},
         "epochs": len(reports),
         "best_so_far": so_far,
-        "last_epochs": [max([epoch for n, epoch, _ in reports if n == number], default=0) for number in states],
+        "last_epochs": [
+            max([epoch for n, epoch, _ in reports if n == number], default=0) for number in states
+        ],
     }

@@ -12,7 +12,10 @@ from results.study.description import Description
 from results.study.folder import StudyFolder
 from search_spaces import Space, space_from_mapping
 
-HOSTILE = "</script><script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'> & \"%{x}\" [bold] ✓"
+HOSTILE = (
+    "</script><script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'> "
+    '& "%{x}" [bold] ✓'
+)
 PARAMETERS: dict[str, Any] = {
     "optim.lr": {"float": [1e-4, 1e-1], "log": True},
     "model.kind": {"choice": ["plain", "deep", HOSTILE]},
@@ -29,13 +32,19 @@ def score(values: dict[str, Any], number: int, epoch: int) -> float:
 
 
 def space(name: str = "studied", **sections: Any) -> Space:
-    """A space of four parameters, one of them conditional; mappings are merged into its sections."""
+    """A space of four parameters, one of them conditional.
+
+    Mappings are merged into its sections.
+    """
     mapping: dict[str, Any] = {
         "task": "tests.results.report.studies:train",
         "objective": {"maximize": "score"},
         "parameters": PARAMETERS,
         "fixed": {"data.path": "scenes/<b>"},
-        "start": [{"optim.lr": 0.0001, "model.kind": "plain"}, {"model.kind": "deep", "model.depth": 2}],
+        "start": [
+            {"optim.lr": 0.0001, "model.kind": "plain"},
+            {"model.kind": "deep", "model.depth": 2},
+        ],
         "search": {"sampler": "random", "reduction": 3, "grace_epochs": 2},
         "budget": {"trials": 24, "max_epochs": 18},
         "seed": 5,
@@ -54,15 +63,24 @@ def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
 def open_study(path: Path, searched: Space) -> Study:
     """The study in a folder, described."""
     assert searched.objective is not None
-    origin = {"command": "python launch.py", "begun": "2026-01-02", "versions": {"torch": "2.9"}, "host": HOSTILE}
-    description = Description(space=searched, objective=searched.objective, import_paths=(), origin=origin)
+    origin = {
+        "command": "python launch.py",
+        "begun": "2026-01-02",
+        "versions": {"torch": "2.9"},
+        "host": HOSTILE,
+    }
+    description = Description(
+        space=searched, objective=searched.objective, import_paths=(), origin=origin
+    )
     folder = StudyFolder(path)
     study = Study(folder, searched, searched.objective)
     description.write(folder)
     return study
 
 
-def drive(study: Study, trials: int = 1000, value: Score = score, second: Score | None = None) -> Study:
+def drive(
+    study: Study, trials: int = 1000, value: Score = score, second: Score | None = None
+) -> Study:
     """Run so many trials, or all; every seventh fails in its second epoch, metrics are written as training would."""
     for _ in range(trials):
         trial = study.next_trial()

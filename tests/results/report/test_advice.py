@@ -32,7 +32,8 @@ def told(
 ) -> dict[str, str]:
     """Titles and details of the warnings about a study whose values are given by trial and epoch.
 
-    Its first two trials are start points, all have the middle of every range except for what is changed.
+    Its first two trials are start points, all have the middle of every range except for what is
+    changed.
     """
     ends = dict.fromkeys(range(TRIALS), EPOCHS) | dict(stopped or {})
     searched = space(budget={"trials": TRIALS, "max_epochs": EPOCHS})
@@ -55,8 +56,12 @@ def told(
         made.number = number
         trials.append(made)
     assert searched.objective is not None
-    description = Description(space=searched, objective=searched.objective, import_paths=(), origin=origin or {})
-    record = StudyRecord(folder=StudyFolder(Path("none")), description=description, trials=trials, holder=None)
+    description = Description(
+        space=searched, objective=searched.objective, import_paths=(), origin=origin or {}
+    )
+    record = StudyRecord(
+        folder=StudyFolder(Path("none")), description=description, trials=trials, holder=None
+    )
     return {one.title: one.detail for one in advice(Facts.of(record))}
 
 
@@ -71,17 +76,28 @@ def test_a_steady_study_is_left_alone() -> None:
 
 def test_failures_are_counted_with_their_reason() -> None:
     found = told(steady, failed=(2, 3, 4))
-    assert found["3 of 9 finished trials failed (33%)"] == "The most frequent reason, 2 times: broke 0"
+    assert (
+        found["3 of 9 finished trials failed (33%)"] == "The most frequent reason, 2 times: broke 0"
+    )
 
 
 def test_what_changed_since_the_study_began_is_told() -> None:
-    found = told(steady, origin={"changes": [{"at": "now", "changed": ["torch was 1, now 2", "numpy was 3, now 4"]}]})
+    found = told(
+        steady,
+        origin={
+            "changes": [{"at": "now", "changed": ["torch was 1, now 2", "numpy was 3, now 4"]}]
+        },
+    )
     detail = found["What trains is not the same any more since the study began"]
     assert detail.endswith("comparable: torch was 1, now 2; numpy was 3, now 4.")
 
 
 def test_values_that_are_not_finite_are_counted() -> None:
-    found = told(lambda number, epoch: float("nan") if number in (2, 5) and epoch == 2 else steady(number, epoch))
+    found = told(
+        lambda number, epoch: (
+            float("nan") if number in (2, 5) and epoch == 2 else steady(number, epoch)
+        )
+    )
     assert "Trials 2, 5." in found["2 of 9 trials ended with a number that is not finite"]
 
 
@@ -94,12 +110,17 @@ def test_a_start_point_that_wins_is_told_with_its_lead() -> None:
 
 def test_an_edge_is_told_with_its_side() -> None:
     found = told(steady, optim_lr=0.1, model_dropout=0.0)
-    assert found["optim.lr of the best is at the upper edge of its range"].startswith("0.1 lies exactly at 0.1.")
-    assert "widen the range upwards" in found["optim.lr of the best is at the upper edge of its range"]
+    assert found["optim.lr of the best is at the upper edge of its range"].startswith(
+        "0.1 lies exactly at 0.1."
+    )
+    assert (
+        "widen the range upwards" in found["optim.lr of the best is at the upper edge of its range"]
+    )
     assert "fix it at 0" in found["model.dropout of the best is at the lower edge of its range"]
     near = told(steady, optim_lr=1.1e-4)
     assert (
-        "within 1% on the logarithmic scale of 0.0001" in near["optim.lr of the best is at the lower edge of its range"]
+        "within 1% on the logarithmic scale of 0.0001"
+        in near["optim.lr of the best is at the lower edge of its range"]
     )
 
 
@@ -117,20 +138,29 @@ def test_noisy_last_epochs_are_told() -> None:
 
 
 def test_a_ceiling_is_told() -> None:
-    found = told(lambda number, epoch: 1.0 if number > 5 and epoch > 2 else steady(number, epoch) / 2)
+    found = told(
+        lambda number, epoch: 1.0 if number > 5 and epoch > 2 else steady(number, epoch) / 2
+    )
     assert "All reached exactly 1.0000" in found["3 of 9 trials share the best value"]
 
 
 def test_a_best_that_still_rises_is_told() -> None:
     found = told(lambda number, epoch: number + epoch)
-    assert found["The best was still improving when its budget ended"].startswith("9 of 9 trials that ran to the end")
+    assert found["The best was still improving when its budget ended"].startswith(
+        "9 of 9 trials that ran to the end"
+    )
 
 
 def test_few_trials_that_ran_to_the_end_are_told() -> None:
     found = told(steady, stopped=dict.fromkeys(range(7), 3))
-    assert found["Only 2 trials ran to the end"].startswith("2 of 9 were neither stopped early nor failed")
+    assert found["Only 2 trials ran to the end"].startswith(
+        "2 of 9 were neither stopped early nor failed"
+    )
 
 
 def test_a_best_that_was_stopped_is_told() -> None:
     found = told(steady, stopped={8: 4})
-    assert "Its best value is of epoch 3 of 6" in found["The best trial was stopped early, after epoch 4"]
+    assert (
+        "Its best value is of epoch 3 of 6"
+        in found["The best trial was stopped early, after epoch 4"]
+    )

@@ -31,9 +31,9 @@ def test_the_lines_are_the_journals(folders: list[StudyFolder], tmp_path: Path) 
     for folder, (name, data) in zip(folders, page.data.items(), strict=True):
         expected = journal_lines.told(folder.journal, sign=1)
         assert name == folder.path.name
-        assert [[cost, value, trial, epoch] for cost, _, value, trial, epoch in data["best_so_far"]] == expected[
-            "best_so_far"
-        ]
+        assert [
+            [cost, value, trial, epoch] for cost, _, value, trial, epoch in data["best_so_far"]
+        ] == expected["best_so_far"]
         assert data["epochs"] == expected["epochs"]
     assert {"epochs_0", "time_0"} == page.figures.keys()
 
@@ -47,7 +47,9 @@ def test_what_differed_is_told_and_nothing_else(folders: list[StudyFolder], tmp_
 
 
 def test_two_objectives_are_not_drawn_together(folders: list[StudyFolder], tmp_path: Path) -> None:
-    third = drive(open_study(tmp_path / "three", space("three", objective={"minimize": "loss"})), 3).folder
+    third = drive(
+        open_study(tmp_path / "three", space("three", objective={"minimize": "loss"})), 3
+    ).folder
     page = read_page(compare([*folders, third], tmp_path / "compare.html"))
     assert "These studies have different objectives" in page.words
     assert {"epochs_0", "time_0", "epochs_1", "time_1"} == page.figures.keys()
@@ -57,7 +59,10 @@ def test_equal_names_are_told_apart(tmp_path: Path) -> None:
     names = [tmp_path / "a" / "s", tmp_path / "b" / "s"]
     folders = [drive(open_study(path, space()), 1).folder for path in names]
     assert list(read_page(compare(folders, tmp_path / "c.html")).data) == ["a/s", "b/s"]
-    assert list(read_page(compare([folders[0]] * 2, tmp_path / "c.html")).data) == ["a/s", "a/s (2)"]
+    assert list(read_page(compare([folders[0]] * 2, tmp_path / "c.html")).data) == [
+        "a/s",
+        "a/s (2)",
+    ]
 
 
 def test_studies_without_a_trial_can_be_compared(tmp_path: Path) -> None:

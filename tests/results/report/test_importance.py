@@ -26,7 +26,11 @@ def dropout_decides(values: dict[str, Any], number: int, epoch: int) -> float:
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     searched = space(budget={"trials": 60, "max_epochs": 18})
-    return Facts.of(read_study(drive(open_study(tmp_path_factory.mktemp("s"), searched), value=dropout_decides).folder))
+    return Facts.of(
+        read_study(
+            drive(open_study(tmp_path_factory.mktemp("s"), searched), value=dropout_decides).folder
+        )
+    )
 
 
 def test_trials_are_compared_at_the_first_rung_with_the_stopped_ones(facts: Facts) -> None:
@@ -34,7 +38,10 @@ def test_trials_are_compared_at_the_first_rung_with_the_stopped_ones(facts: Fact
     assert comparison.epoch == 2 == facts.rungs[0]
     reached = {t.number: t.values[2] for t in facts.trials if 2 in t.values and t.state != "failed"}
     assert dict(comparison.values) == reached
-    assert {facts.trials[number].state for number in comparison.values} == {"complete", "stopped early"}
+    assert {facts.trials[number].state for number in comparison.values} == {
+        "complete",
+        "stopped early",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +55,14 @@ def test_what_decided_is_found_and_the_shares_add_up(found: list[Importance]) ->
     assert all(one.low <= one.share <= one.high for one in found)
 
 
-def test_a_conditional_parameter_is_compared_among_those_that_have_it(facts: Facts, found: list[Importance]) -> None:
+def test_a_conditional_parameter_is_compared_among_those_that_have_it(
+    facts: Facts, found: list[Importance]
+) -> None:
     comparison = compare_at_epoch(facts)
     depth = [one for one in found if one.conditional]
-    having = [number for number in comparison.values if "model.depth" in facts.trials[number].params]
+    having = [
+        number for number in comparison.values if "model.depth" in facts.trials[number].params
+    ]
     assert [(one.name, one.trials) for one in depth] == [("model.depth", len(having))]
 
 
@@ -77,7 +88,12 @@ def test_places_follow_the_scale_that_was_searched() -> None:
     assert place(kind, "deep") == 0.5 and place(dropout, 0.25) == 0.5
     for parameter in space().parameters:
         places, texts = ticks(parameter)
-        assert len(places) == len(texts) and places == sorted(places) and places[0] == 0 and places[-1] == 1
+        assert (
+            len(places) == len(texts)
+            and places == sorted(places)
+            and places[0] == 0
+            and places[-1] == 1
+        )
 
 
 def test_rank_correlation_is_that_of_the_ranks() -> None:
@@ -85,5 +101,7 @@ def test_rank_correlation_is_that_of_the_ranks() -> None:
     pairs = [(float(a), float(a + b)) for a, b in generator.normal(size=(30, 2))]
     ranks = np.argsort(np.argsort(np.array(pairs), axis=0), axis=0) + 1
     squares = int(((ranks[:, 0] - ranks[:, 1]) ** 2).sum())
-    assert rank_correlation(pairs) == pytest.approx(1 - 6 * squares / (30 * (30**2 - 1))), "Spearman's formula"
+    assert rank_correlation(pairs) == pytest.approx(1 - 6 * squares / (30 * (30**2 - 1))), (
+        "Spearman's formula"
+    )
     assert rank_correlation([(1, 2), (1, 3)]) is None

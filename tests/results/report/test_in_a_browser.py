@@ -30,14 +30,29 @@ SECTIONS = {
     "trials": "Trials",
     "about": "What was searched, and on what",
 }
-FIGURES = ("history", "progress_epochs", "progress_time", "curves", "parallel", "importance", "contour", "timeline")
+FIGURES = (
+    "history",
+    "progress_epochs",
+    "progress_time",
+    "curves",
+    "parallel",
+    "importance",
+    "contour",
+    "timeline",
+)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if chromium is None:
-        pytest.fail("no browser to look with: apt-get install chromium (or another package that has it)")
+        pytest.fail(
+            "no browser to look with: apt-get install chromium (or another package that has it)"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
@@ -62,11 +77,16 @@ def on_a_phone(browser: Browser, folder: StudyFolder) -> Iterator[Page]:
     yield from shown(browser, (folder.path / "report.html").as_uri(), width=390)
 
 
-def shown(browser: Browser, address: str, *, width: int, scheme: Literal["light", "dark"] = "light") -> Iterator[Page]:
+def shown(
+    browser: Browser, address: str, *, width: int, scheme: Literal["light", "dark"] = "light"
+) -> Iterator[Page]:
     """A page; in the end nothing may have gone wrong in it, and no user's text may have run."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None,
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(address)
     yield page
@@ -111,7 +131,10 @@ def test_every_section_and_figure_is_there(opened: Page) -> None:
 
 def test_a_point_tells_its_trial(opened: Page) -> None:
     drawn(opened, "history")
-    opened.evaluate("Plotly.Fx.hover(document.querySelector('#history .plot'), [{curveNumber: 0, pointNumber: 1}])")
+    opened.evaluate(
+        "Plotly.Fx.hover(document.querySelector('#history .plot'), [{curveNumber: 0, pointNumber: "
+        "1}])"
+    )
     expect(opened.locator("#history .hoverlayer .hovertext")).to_contain_text("trial ")
     opened.evaluate("Plotly.Fx.unhover(document.querySelector('#history .plot'))")
     point = opened.locator("#history .scatterlayer .trace path.point").nth(1)
@@ -132,7 +155,10 @@ def test_the_filter_acts_on_table_and_figures(opened: Page) -> None:
     expect(opened.locator("#shown")).to_have_text(f"{24 - stopped} of 24 trials")
     expect(rows).to_have_count(24 - stopped)
     for name, count in before.items():
-        until(opened, f"document.querySelectorAll('#{name} .scatterlayer path.point').length < {count}")
+        until(
+            opened,
+            f"document.querySelectorAll('#{name} .scatterlayer path.point').length < {count}",
+        )
         assert 0 < points(opened, name) < count
     opened.locator(".filter input[data-state='stopped early']").check()
     expect(opened.locator("#shown")).to_have_text("24 of 24 trials")
@@ -152,7 +178,10 @@ def test_a_chosen_trial_is_marked_everywhere(opened: Page) -> None:
     drawn(opened, "curves")
     opened.locator("#table tr[data-trial='0'] button").click()
     expect(opened.locator("#chosen")).to_contain_text("trial 0 is marked")
-    marked = "document.querySelector('#curves .plot').data.find((one) => one.meta?.role === 'selected').x.length"
+    marked = (
+        "document.querySelector('#curves .plot').data.find((one) => one.meta?.role === "
+        "'selected').x.length"
+    )
     until(opened, f"{marked} > 0")
     opened.locator("#chosen button").click()
     until(opened, f"{marked} === 0")
@@ -179,7 +208,9 @@ def test_a_comparison_opens(browser: Browser, folder: StudyFolder, tmp_path: Pat
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_watched_report_renews_itself_and_stays_where_it_was(browser: Browser, tmp_path: Path) -> None:
+def test_a_watched_report_renews_itself_and_stays_where_it_was(
+    browser: Browser, tmp_path: Path
+) -> None:
     study = drive(open_study(tmp_path, space()), 2)
     clock = [0.0]
     with make_server(study.folder, 0, lambda: clock[0]) as server:

@@ -59,20 +59,40 @@ def test_what_is_drawn_is_what_the_journal_says(finished: StudyFolder, page: Pag
     drawn: dict[int, list[tuple[int, float]]] = {}
     for trace in page.figures["curves"]["data"]:
         if trace.get("mode") == "lines+markers" and "customdata" in trace:
-            for number, epoch, value in zip(trace["customdata"], trace["x"], trace["y"], strict=True):
+            for number, epoch, value in zip(
+                trace["customdata"], trace["x"], trace["y"], strict=True
+            ):
                 if number is not None:
                     drawn.setdefault(number, []).append((epoch, value))
     assert sorted(drawn) == [trial.number for trial in trials]
     for number, curve in drawn.items():
-        assert curve == [(e, float(f"{v:.6g}")) for e, v in sorted(trials[number].intermediate_values.items())]
-    ends = [trace for trace in page.figures["curves"]["data"] if trace.get("marker", {}).get("symbol") == "square"]
-    stopped = {trial.number: max(trial.intermediate_values) for trial in trials if trial.state.name == "PRUNED"}
+        assert curve == [
+            (e, float(f"{v:.6g}")) for e, v in sorted(trials[number].intermediate_values.items())
+        ]
+    ends = [
+        trace
+        for trace in page.figures["curves"]["data"]
+        if trace.get("marker", {}).get("symbol") == "square"
+    ]
+    stopped = {
+        trial.number: max(trial.intermediate_values)
+        for trial in trials
+        if trial.state.name == "PRUNED"
+    }
     assert dict(zip(ends[0]["customdata"], ends[0]["x"], strict=True)) == stopped
     assert [shape["x0"] for shape in page.figures["curves"]["layout"]["shapes"]] == [2, 6]
 
 
 def test_every_figure_is_one_that_plotly_accepts(page: Page) -> None:
-    assert {"history", "curves", "parallel", "importance", "contour", "timeline", "slice_0"} <= page.figures.keys()
+    assert {
+        "history",
+        "curves",
+        "parallel",
+        "importance",
+        "contour",
+        "timeline",
+        "slice_0",
+    } <= page.figures.keys()
     plotly = importlib.import_module("plotly.graph_objects")
     for spec in page.figures.values():
         text = json.dumps(spec)
@@ -83,9 +103,17 @@ def test_every_figure_is_one_that_plotly_accepts(page: Page) -> None:
 
 def test_the_pareto_front_is_what_no_trial_beats(tmp_path: Path) -> None:
     both = space(objective=[{"maximize": "score"}, {"minimize": "size"}])
-    study = drive(open_study(tmp_path, both), 20, second=lambda values, n, e: round(40 * values["model.dropout"]))
+    study = drive(
+        open_study(tmp_path, both),
+        20,
+        second=lambda values, n, e: round(40 * values["model.dropout"]),
+    )
     found = read_page(write_report(study.folder))
-    points = [(t["number"], t["value"], -t["second"]) for t in found.data["trials"] if t["value"] is not None]
+    points = [
+        (t["number"], t["value"], -t["second"])
+        for t in found.data["trials"]
+        if t["value"] is not None
+    ]
     beaten = {
         number
         for number, value, second in points
@@ -114,10 +142,14 @@ def test_the_page_is_whole_and_fetches_nothing(finished: StudyFolder, page: Page
 def test_a_users_text_is_text(finished: StudyFolder, page: Page) -> None:
     text = (finished.path / "report.html").read_text().replace(plotly_js(), "")
     assert "<script>window" not in text and "<img" not in text
-    assert " ".join(HOSTILE.split()) in page.words, "reasons, values and notes are shown as they are"
+    assert " ".join(HOSTILE.split()) in page.words, (
+        "reasons, values and notes are shown as they are"
+    )
     assert "<" not in page.scripts["study-data"] and "<" not in page.scripts["figure-data"]
     for spec in page.figures.values():
-        assert "<script" not in json.dumps(spec) and "<img" not in json.dumps(spec), "Plotly would read it as HTML"
+        assert "<script" not in json.dumps(spec) and "<img" not in json.dumps(spec), (
+            "Plotly would read it as HTML"
+        )
 
 
 # Whatever became of the study
@@ -171,7 +203,9 @@ def test_an_interrupted_study_goes_on_in_a_run_of_its_own(tmp_path: Path) -> Non
     assert "Runs that go on with an interrupted trial: 1." in found.words
     bars = [n for trace in found.figures["timeline"]["data"] for n in trace["customdata"]]
     assert bars == [0, 0]
-    assert found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
+    assert (
+        found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
+    )
 
 
 def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
@@ -180,7 +214,9 @@ def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
 
     study = drive(open_study(tmp_path, space()), 8, value=diverging)
     found = read_page(write_report(study.folder))
-    assert found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
+    assert (
+        found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
+    )
     assert "trials ended with a number that is not finite" in found.words
 
 
@@ -197,7 +233,9 @@ def test_a_task_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     study = drive(open_study(tmp_path, space(task="gone_task:train")), 4)
     monkeypatch.delitem(sys.modules, "gone_task")
     found = read_page(write_report(study.folder))
-    assert "The task can't be imported here" in found.words and "no module 'gone_task'" in found.words
+    assert (
+        "The task can't be imported here" in found.words and "no module 'gone_task'" in found.words
+    )
     assert len(found.data["trials"]) == 4
 
 
@@ -207,7 +245,9 @@ def test_metrics_that_are_gone_are_told(tmp_path: Path) -> None:
         study.folder.trial(number).metrics.unlink()
     found = read_page(write_report(study.folder))
     assert "The metrics files of 2 of 4 trials are gone." in found.words
-    assert found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
+    assert (
+        found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
+    )
 
 
 def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
@@ -215,7 +255,10 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
     with study.folder.journal.open("a") as journal:
         journal.write('{"op_code": "</script><b>"}\n')
     found = read_page(write_report(study.folder))
-    assert "The trials can't be read, and none is shown" in found.words and "journal.log:" in found.words
+    assert (
+        "The trials can't be read, and none is shown" in found.words
+        and "journal.log:" in found.words
+    )
     assert found.data["trials"] == []
 
 
@@ -258,7 +301,10 @@ def test_the_terminal_has_the_same_facts_in_brief(finished: StudyFolder, page: P
     print_report(read_study(finished), Console(file=text, width=200))
     shown = text.getvalue()
     best = page.data["best"]
-    assert f"Best score {best['value']:.4f}: trial {best['trial']} at epoch {best['epoch']} of 18" in shown
+    assert (
+        f"Best score {best['value']:.4f}: trial {best['trial']} at epoch {best['epoch']} of 18"
+        in shown
+    )
     assert f"cost: {page.data['epochs']} epochs" in shown
     assert "what mattered (at epoch 2, " in shown
     assert "[bold]" in shown, "a user's brackets are no markup"

@@ -41,7 +41,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         thread.join()
 
 
-def ask(port: int, path: str, *, host: str | None = None, method: str = "GET") -> tuple[HTTPResponse, str]:
+def ask(
+    port: int, path: str, *, host: str | None = None, method: str = "GET"
+) -> tuple[HTTPResponse, str]:
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request(method, path, headers={} if host is None else {"Host": host})
     answer = connection.getresponse()
@@ -57,12 +59,16 @@ def test_the_page_knows_its_version_and_may_ask_for_a_newer_one(port: int) -> No
     assert f'data-version="{version}"' in page and "connect-src 'self'" in page
 
 
-@pytest.mark.parametrize("path", ["/report.html", "/journal.log", "/../journal.log", "/version/", "//evil", "/%2e%2e/"])
+@pytest.mark.parametrize(
+    "path", ["/report.html", "/journal.log", "/../journal.log", "/version/", "//evil", "/%2e%2e/"]
+)
 def test_nothing_else_is_served(port: int, path: str) -> None:
     assert ask(port, path)[0].status == 404
 
 
-@pytest.mark.parametrize("host", ["evil.example:80", "127.0.0.1.evil.example", "localhost.evil", "", "["])
+@pytest.mark.parametrize(
+    "host", ["evil.example:80", "127.0.0.1.evil.example", "localhost.evil", "", "["]
+)
 def test_another_hosts_name_is_refused(port: int, host: str) -> None:
     for path in ("/", "/version"):
         answer, text = ask(port, path, host=host)
@@ -85,7 +91,9 @@ def test_the_server_listens_on_loopback_alone(study: Study) -> None:
 
 
 def test_a_taken_port_is_refused(study: Study, port: int) -> None:
-    with pytest.raises(StudyError, match=rf"port {port} can't be listened on: .*choose another --port"):
+    with pytest.raises(
+        StudyError, match=rf"port {port} can't be listened on: .*choose another --port"
+    ):
         make_server(study.folder, port)
 
 

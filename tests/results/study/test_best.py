@@ -18,7 +18,9 @@ def objective(direction: Direction = "maximize") -> Objective:
 
 def trial(number: int, values: list[float], state: TrialState = TrialState.PRUNED) -> FrozenTrial:
     final = 0.0 if state == TrialState.COMPLETE else None
-    made = create_trial(state=state, intermediate_values=dict(enumerate(values, start=1)), value=final)
+    made = create_trial(
+        state=state, intermediate_values=dict(enumerate(values, start=1)), value=final
+    )
     made.number = number
     return made
 
@@ -41,14 +43,18 @@ def test_a_trials_best_is_its_first_best_finite_epoch(
     assert best and (best.number, best.epoch, best.value, best.complete) == (7, *expected, False)
 
 
-@pytest.mark.parametrize("found", [trial(0, []), trial(0, [math.nan]), trial(0, [0.9], TrialState.FAIL)])
+@pytest.mark.parametrize(
+    "found", [trial(0, []), trial(0, [math.nan]), trial(0, [0.9], TrialState.FAIL)]
+)
 def test_a_trial_without_a_finite_value_or_that_failed_has_no_best(found: FrozenTrial) -> None:
     assert trial_best(found, objective()) is None
     assert ranked([found], objective()) == []
 
 
 def test_a_running_trial_counts() -> None:
-    assert [best.number for best in ranked([trial(0, [0.9], TrialState.RUNNING)], objective())] == [0]
+    assert [best.number for best in ranked([trial(0, [0.9], TrialState.RUNNING)], objective())] == [
+        0
+    ]
 
 
 @pytest.mark.parametrize(("direction", "order"), [("maximize", [2, 1, 0]), ("minimize", [0, 1, 2])])
@@ -58,7 +64,9 @@ def test_the_better_value_comes_first(direction: Direction, order: list[int]) ->
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_of_equal_values_the_full_budget_comes_first_then_the_earlier_trial(direction: Direction) -> None:
+def test_of_equal_values_the_full_budget_comes_first_then_the_earlier_trial(
+    direction: Direction,
+) -> None:
     trials = [
         trial(0, [0.5]),
         trial(1, [0.5], TrialState.COMPLETE),

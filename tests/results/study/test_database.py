@@ -22,7 +22,10 @@ URL = "postgresql://rungs@/studies?host=/nowhere"
         ("sqlite:///x.db", "must be postgresql://USER@HOST:PORT/NAME, got sqlite:///x.db"),
         ("postgresql://me@host", "must be postgresql://USER@HOST:PORT/NAME"),
         ("postgres", "must be postgresql://USER@HOST:PORT/NAME, got postgres"),
-        ("postgresql://me:secret@host/x", r"the password of postgresql://me:\*\*\*@host/x would be written"),
+        (
+            "postgresql://me:secret@host/x",
+            r"the password of postgresql://me:\*\*\*@host/x would be written",
+        ),
         ("mysql://me:secret@host/x", r"got mysql://me:\*\*\*@host/x"),
     ],
 )
@@ -35,7 +38,9 @@ def test_a_wrong_address_is_refused_and_a_password_never_shown(url: str, message
 def test_a_database_that_is_not_there_is_missed_by_name() -> None:
     database = Database.new(URL, small_space())
     for use in (database.open, database.trials):
-        with pytest.raises(StudyError, match=r"the database postgresql://rungs@/studies.* can't be used: "):
+        with pytest.raises(
+            StudyError, match=r"the database postgresql://rungs@/studies.* can't be used: "
+        ):
             use(small_space(), OBJECTIVE)
 
 
@@ -52,11 +57,17 @@ def test_a_study_stays_where_it_was_begun(tmp_path: Path) -> None:
     assert database and database.url == URL
     description = described(space)
     type(description)(
-        space=space, objective=OBJECTIVE, import_paths=(), origin=description.origin, database=database
+        space=space,
+        objective=OBJECTIVE,
+        import_paths=(),
+        origin=description.origin,
+        database=database,
     ).write(new)
     assert read_description(new).database == database
     assert database_of(new, URL, space) == database_of(new, None, space) == database
-    with pytest.raises(StudyError, match=r"keeps its trials in postgresql://.*; give this one another --name"):
+    with pytest.raises(
+        StudyError, match=r"keeps its trials in postgresql://.*; give this one another --name"
+    ):
         database_of(new, URL + "&x=1", space)
     drive(open_study(tmp_path / "old"), 1)
     with pytest.raises(StudyError, match=r"keeps its trials in .*journal\.log, got --storage"):

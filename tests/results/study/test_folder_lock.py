@@ -24,7 +24,10 @@ def folder(tmp_path: Path) -> StudyFolder:
 
 @contextmanager
 def other_launcher(folder: StudyFolder) -> Iterator[BaseProcess]:
-    """A process that holds the lock until it is killed; forked, so that it needs to import nothing."""
+    """A process that holds the lock until it is killed.
+
+    Forked, so that it needs to import nothing.
+    """
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe()
     process = fork.Process(target=hold, args=(folder, theirs))
@@ -47,7 +50,10 @@ def test_a_second_launcher_is_refused_until_the_first_is_killed(folder: StudyFol
     with other_launcher(folder) as process:
         holder = {"pid": process.pid, "host": socket.gethostname()}
         assert lock_holder(folder) == holder
-        with pytest.raises(StudyError, match=f"run by process {process.pid} on {socket.gethostname()}; one launcher"):
+        with pytest.raises(
+            StudyError,
+            match=f"run by process {process.pid} on {socket.gethostname()}; one launcher",
+        ):
             StudyLock(folder).__enter__()
         assert lock_holder(folder) == holder
         process.kill()

@@ -62,12 +62,17 @@ def journals(tmp_path_factory: pytest.TempPathFactory) -> list[Lines]:
     study.report(1, 1, 0.5)
     study.release()
     drive(opened(released), 2)
-    return [folder.journal.read_bytes().splitlines(keepends=True) for folder in (whole, crashed, released)]
+    return [
+        folder.journal.read_bytes().splitlines(keepends=True)
+        for folder in (whole, crashed, released)
+    ]
 
 
 def described(path: Path) -> StudyFolder:
     folder = StudyFolder(path)
-    Description(space=SPACE, objective=OBJECTIVE, import_paths=("/a",), origin={"command": "test"}).write(folder)
+    Description(
+        space=SPACE, objective=OBJECTIVE, import_paths=("/a",), origin={"command": "test"}
+    ).write(folder)
     return folder
 
 
@@ -77,7 +82,16 @@ def opened(folder: StudyFolder) -> Study:
 
 def told(trial: FrozenTrial) -> str:
     """What a finished trial says, NaN as text."""
-    return repr((trial.number, trial.state, trial.params, trial.values, trial.intermediate_values, trial.user_attrs))
+    return repr(
+        (
+            trial.number,
+            trial.state,
+            trial.params,
+            trial.values,
+            trial.intermediate_values,
+            trial.user_attrs,
+        )
+    )
 
 
 def used(record: StudyRecord) -> str:
@@ -100,7 +114,9 @@ def went_on(folder: StudyFolder) -> list[FrozenTrial]:
 # Real journals
 
 
-def test_real_journals_are_read_and_gone_on_with(folder: StudyFolder, journals: list[Lines]) -> None:
+def test_real_journals_are_read_and_gone_on_with(
+    folder: StudyFolder, journals: list[Lines]
+) -> None:
     assert [len(lines) > 25 for lines in journals] == [True] * 3
     for lines in journals:
         folder.journal.write_bytes(b"".join(lines))
@@ -113,11 +129,15 @@ def test_real_journals_are_read_and_gone_on_with(folder: StudyFolder, journals: 
 def test_a_journal_cut_anywhere_is_read(folder: StudyFolder, journals: list[Lines]) -> None:
     for lines in journals:
         for count in range(len(lines) + 1):
-            folder.journal.write_bytes(b"".join(lines[:count]) + b"".join(lines[count:])[: count % 7])
+            folder.journal.write_bytes(
+                b"".join(lines[:count]) + b"".join(lines[count:])[: count % 7]
+            )
             assert len(read_journal(folder.journal, SPACE, OBJECTIVE)) == count
 
 
-def test_the_torn_line_is_dropped_when_the_study_goes_on(folder: StudyFolder, journals: list[Lines]) -> None:
+def test_the_torn_line_is_dropped_when_the_study_goes_on(
+    folder: StudyFolder, journals: list[Lines]
+) -> None:
     folder.journal.write_bytes(b"".join(journals[0][:20]) + b'\x00{"op_code":\xff')
     assert len(read_study(folder).trials) == 5
     assert len(went_on(folder)) == 6
@@ -125,7 +145,9 @@ def test_the_torn_line_is_dropped_when_the_study_goes_on(folder: StudyFolder, jo
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"op_code"'], ids=str)
-def test_a_journal_with_no_line_is_a_study_that_never_started(folder: StudyFolder, content: bytes | None) -> None:
+def test_a_journal_with_no_line_is_a_study_that_never_started(
+    folder: StudyFolder, content: bytes | None
+) -> None:
     if content is not None:
         folder.journal.write_bytes(content)
     assert read_study(folder).condition() == "never started"
@@ -155,17 +177,24 @@ def test_notes_of_other_tools_are_left_alone(folder: StudyFolder, journals: list
 
 def test_values_that_are_not_finite_are_read(folder: StudyFolder, journals: list[Lines]) -> None:
     for written in (b"NaN", b"Infinity", b"-Infinity", b"1e999"):
-        lines = [*journals[0][:17], journals[0][17].replace(journals[0][17].split(b":")[-1], written + b"}\n")]
+        lines = [
+            *journals[0][:17],
+            journals[0][17].replace(journals[0][17].split(b":")[-1], written + b"}\n"),
+        ]
         folder.journal.write_bytes(b"".join(lines))
         assert not math.isfinite(read_study(folder).trials[0].intermediate_values[4])
         assert went_on(folder)[0].state == TrialState.PRUNED
 
 
-def test_whitespace_and_the_order_of_keys_say_nothing(folder: StudyFolder, journals: list[Lines]) -> None:
+def test_whitespace_and_the_order_of_keys_say_nothing(
+    folder: StudyFolder, journals: list[Lines]
+) -> None:
     def spelt(line: bytes) -> str:
         record = json.loads(line)
         if "distribution" in record:
-            record["distribution"] = json.dumps(json.loads(record["distribution"]), indent=1, sort_keys=True)
+            record["distribution"] = json.dumps(
+                json.loads(record["distribution"]), indent=1, sort_keys=True
+            )
         return " " + json.dumps(dict(reversed(record.items()))) + " \r\n"
 
     folder.journal.write_bytes("".join(map(spelt, journals[0])).encode())
@@ -181,13 +210,23 @@ DAMAGES: list[tuple[int, str, str, str]] = [
     (5, ".*", "garbage", "a line must be a JSON object in UTF-8: Expecting value"),
     (5, ".*", "[1]", r"a line must be a JSON object, got \[1\]"),
     (5, ".*", "NaN", "a line must be a JSON object, got"),
-    (5, ".*", "[" * 9999 + "]" * 9999, "a line must be a flat JSON object, got a deeply nested one"),
+    (
+        5,
+        ".*",
+        "[" * 9999 + "]" * 9999,
+        "a line must be a flat JSON object, got a deeply nested one",
+    ),
     (5, ".*", '{"a":' * 9999, "a line must be a flat JSON object, got a deeply nested one"),
     (5, "op_code", "op_\x00code", "UTF-8: Invalid control character"),
     (5, "op_code", "op_\udcffcode", "UTF-8: 'utf-8' codec can't decode byte 0xff"),
     (5, "^", "\ufeff", "UTF-8: Expecting value"),
     (5, "^{", '{"op_code":4,', 'keys must differ, got "op_code", "op_code"'),
-    (5, '"op_code":4', '"op_code":true', "op_code and state must be .* got {op_code: true, state: 4}"),
+    (
+        5,
+        '"op_code":4',
+        '"op_code":true',
+        "op_code and state must be .* got {op_code: true, state: 4}",
+    ),
     (5, '"op_code":4', '"op_code":4.0', "op_code and state must be"),
     (5, '"op_code":4', '"op_code":1', "op_code and state must be"),
     (5, '"op_code":4', '"op_code":10', "op_code and state must be"),
@@ -195,7 +234,12 @@ DAMAGES: list[tuple[int, str, str, str]] = [
     (5, '"op_code":4,', "", "op_code and state must be .* got {state: 4}"),
     (5, '"state":4', '"state":1', "op_code and state must be"),
     (5, '"state":4', '"state":{}', "op_code and state must be"),
-    (5, '"worker_id"', '"worker"', 'the keys must be op_code, worker_id, .* got "op_code", "worker"'),
+    (
+        5,
+        '"worker_id"',
+        '"worker"',
+        'the keys must be op_code, worker_id, .* got "op_code", "worker"',
+    ),
     (5, '"worker_id":"[^"]*"', '"worker_id":7', "worker_id must be a text, got 7"),
     (5, '"worker_id":"', '"worker_id":"\\\\ud800', "UTF-8: 'utf-8' codec can't encode character"),
     (5, '"study_id":0', '"study_id":1', "study_id must be 0: a journal holds one study, got 1"),
@@ -215,48 +259,158 @@ DAMAGES: list[tuple[int, str, str, str]] = [
         '{"op_code":2,"worker_id":"","study_id":0,"user_attr":{"a":1}}',
         "the study must be created on the first",
     ),
-    (2, '"seed":3', '"seed":4', "this is a study of another space(.|\n)*seed: the study has 4, now 3"),
+    (
+        2,
+        '"seed":3',
+        '"seed":4',
+        "this is a study of another space(.|\n)*seed: the study has 4, now 3",
+    ),
     (2, '"seed":3', '"seed":' + "9" * 5000, "UTF-8: Exceeds the limit"),
     (2, '"rungs:space":.*', '"rungs:space":[]}}', r"rungs:space must be an object, got \[\]"),
-    (2, '"seed":3', '"seed":' + "[" * 60 + "]" * 60, "user_attr must be an object with one key, and not deeply nested"),
+    (
+        2,
+        '"seed":3',
+        '"seed":' + "[" * 60 + "]" * 60,
+        "user_attr must be an object with one key, and not deeply nested",
+    ),
     (2, '"user_attr":{', '"user_attr":{"b":1,', "user_attr must be an object with one key"),
     (8, '"trial_id":0', '"trial_id":5', "trial_id must be that of a trial created before, got 5"),
     (8, '"trial_id":0', '"trial_id":-1', "trial_id must be that of a trial created before, got -1"),
     (8, '"trial_id":0', '"trial_id":false', "trial_id must be a whole number, got false"),
     (8, '"trial_id":0', '"trial_id":' + "9" * 400, "trial_id must be a whole number, got 9"),
     (8, '"values":null', '"values":[0.1]', r"values must be null, got \[0.1\]"),
-    (8, '"datetime_start":"', '"datetime_start":"x', 'datetime_start must be a date and time, got "x2'),
-    (8, '"datetime_start":".*"', '"datetime_start":"0001-01-01T00:00:00"', "datetime_start must be a date and time"),
-    (8, '"datetime_start":".*"', '"datetime_start":null', "datetime_start must be a date and time, got null"),
+    (
+        8,
+        '"datetime_start":"',
+        '"datetime_start":"x',
+        'datetime_start must be a date and time, got "x2',
+    ),
+    (
+        8,
+        '"datetime_start":".*"',
+        '"datetime_start":"0001-01-01T00:00:00"',
+        "datetime_start must be a date and time",
+    ),
+    (
+        8,
+        '"datetime_start":".*"',
+        '"datetime_start":null',
+        "datetime_start must be a date and time, got null",
+    ),
     (8, '"state":0', '"state":4', "the keys must be"),
-    (9, '"param_name":"lr"', '"param_name":"kind"', "distribution must be .*CategoricalDistribution"),
-    (9, '"param_value_internal":0.001', '"param_value_internal":0.5', "must be in FloatDistribution.*, got 0.5"),
-    (9, '"param_value_internal":0.001', '"param_value_internal":0.002', "must be the start point's, 0.001, got 0.002"),
-    (9, '"param_value_internal":0.001', '"param_value_internal":NaN', "must be a finite number, got nan"),
-    (9, '"param_value_internal":0.001', '"param_value_internal":1' + "0" * 400, "must be a finite number"),
-    (9, '"param_value_internal":0.001', '"param_value_internal":"0.001"', "must be a finite number"),
+    (
+        9,
+        '"param_name":"lr"',
+        '"param_name":"kind"',
+        "distribution must be .*CategoricalDistribution",
+    ),
+    (
+        9,
+        '"param_value_internal":0.001',
+        '"param_value_internal":0.5',
+        "must be in FloatDistribution.*, got 0.5",
+    ),
+    (
+        9,
+        '"param_value_internal":0.001',
+        '"param_value_internal":0.002',
+        "must be the start point's, 0.001, got 0.002",
+    ),
+    (
+        9,
+        '"param_value_internal":0.001',
+        '"param_value_internal":NaN',
+        "must be a finite number, got nan",
+    ),
+    (
+        9,
+        '"param_value_internal":0.001',
+        '"param_value_internal":1' + "0" * 400,
+        "must be a finite number",
+    ),
+    (
+        9,
+        '"param_value_internal":0.001',
+        '"param_value_internal":"0.001"',
+        "must be a finite number",
+    ),
     (9, '\\\\"high\\\\": 0.1', '\\\\"high\\\\": 0.2', "distribution must be "),
     (9, '"distribution":".*"', '"distribution":"["', "distribution must be "),
-    (9, '"distribution":".*"', '"distribution":"' + "[" * 9999 + '"', "a line must be a flat JSON object"),
+    (
+        9,
+        '"distribution":".*"',
+        '"distribution":"' + "[" * 9999 + '"',
+        "a line must be a flat JSON object",
+    ),
     (9, '"distribution":".*"', '"distribution":{}', "distribution must be a text, got {}"),
-    (10, '"param_value_internal":0', '"param_value_internal":6', "must be in CategoricalDistribution.*, got 6"),
-    (10, '"param_value_internal":0', '"param_value_internal":-1', "must be in CategoricalDistribution.*, got -1"),
-    (10, '"param_value_internal":0', '"param_value_internal":0.5', "must be in CategoricalDistribution.*, got 0.5"),
-    (10, '"param_value_internal":0', '"param_value_internal":true', "must be a finite number, got true"),
-    (11, '"param_value_internal":0.3[0-9]*', '"param_value_internal":0.35', "must be in FloatDistribution.*, got 0.35"),
-    (12, '"param_value_internal":8.0', '"param_value_internal":8.5', "must be in IntDistribution.*, got 8.5"),
+    (
+        10,
+        '"param_value_internal":0',
+        '"param_value_internal":6',
+        "must be in CategoricalDistribution.*, got 6",
+    ),
+    (
+        10,
+        '"param_value_internal":0',
+        '"param_value_internal":-1',
+        "must be in CategoricalDistribution.*, got -1",
+    ),
+    (
+        10,
+        '"param_value_internal":0',
+        '"param_value_internal":0.5',
+        "must be in CategoricalDistribution.*, got 0.5",
+    ),
+    (
+        10,
+        '"param_value_internal":0',
+        '"param_value_internal":true',
+        "must be a finite number, got true",
+    ),
+    (
+        11,
+        '"param_value_internal":0.3[0-9]*',
+        '"param_value_internal":0.35',
+        "must be in FloatDistribution.*, got 0.35",
+    ),
+    (
+        12,
+        '"param_value_internal":8.0',
+        '"param_value_internal":8.5',
+        "must be in IntDistribution.*, got 8.5",
+    ),
     (13, '"step":1', '"step":1.0', "step must be a whole number, got 1.0"),
     (13, '"step":1', '"step":"1"', "step must be a whole number"),
-    (13, '"intermediate_value":[^}]*', '"intermediate_value":null', "intermediate_value must be a number, got null"),
-    (13, '"intermediate_value":[^}]*', '"intermediate_value":true', "intermediate_value must be a number, got true"),
-    (13, '"intermediate_value":[^}]*', '"intermediate_value":1' + "0" * 400, "intermediate_value must be a number"),
+    (
+        13,
+        '"intermediate_value":[^}]*',
+        '"intermediate_value":null',
+        "intermediate_value must be a number, got null",
+    ),
+    (
+        13,
+        '"intermediate_value":[^}]*',
+        '"intermediate_value":true',
+        "intermediate_value must be a number, got true",
+    ),
+    (
+        13,
+        '"intermediate_value":[^}]*',
+        '"intermediate_value":1' + "0" * 400,
+        "intermediate_value must be a number",
+    ),
     (14, '"passed":1', '"passed":2', "passed must be an epoch reported, got 2"),
     (14, '"passed":1', '"passed":true', "passed must be an epoch reported, got true"),
     (14, '"passed":1', '"reason":1', "reason must be a text, got 1"),
     (14, '"passed":1', '"warning":1', "warning must be a text, got 1"),
     (14, '"passed":1', '"start":1', "start must be set when the trial is created"),
     (15, '"step":2', '"step":1', "step must be an epoch that was not reported before, got 1"),
-    (19, '"values":\\[0.0', '"values":[0.1', r"values must be \[0.0.*\], as it reported, got \[0.1"),
+    (
+        19,
+        '"values":\\[0.0',
+        '"values":[0.1',
+        r"values must be \[0.0.*\], as it reported, got \[0.1",
+    ),
     (19, '"values":.*\\]', '"values":null', r"values must be \[0.0.*\], as it reported, got null"),
     (19, '"values":.*\\]', '"values":[[]]', "values must be null or a list of numbers"),
     (19, '"state":1', '"state":3', "a failed trial must have a reason"),
@@ -306,8 +460,43 @@ def test_a_lost_line_is_noticed(
 # Damages at random
 
 ANYTHING: list[Any] = [
-    *(None, True, False, 0, 1, -1, 2, 3, 4, 5, 7, 99, 10**30, 10**400, 0.0, 1.0, 0.5, -0.3, math.nan, math.inf, 1e308),
-    *("", "a", "lr", "kind", "toy", "start", "\ud800", "💥", "\0", "9999-12-31T23:59:59+00:00", "0001-01-01", "{}"),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2,
+        3,
+        4,
+        5,
+        7,
+        99,
+        10**30,
+        10**400,
+        0.0,
+        1.0,
+        0.5,
+        -0.3,
+        math.nan,
+        math.inf,
+        1e308,
+    ),
+    *(
+        "",
+        "a",
+        "lr",
+        "kind",
+        "toy",
+        "start",
+        "\ud800",
+        "💥",
+        "\0",
+        "9999-12-31T23:59:59+00:00",
+        "0001-01-01",
+        "{}",
+    ),
     *(
         [],
         {},
@@ -369,7 +558,9 @@ def of_bytes(lines: Lines, journals: list[Lines], rng: random.Random) -> None:
     at = rng.randrange(len(lines))
     line, column = lines[at], rng.randrange(len(lines[at]) + 1)
     kind = rng.randrange(3)
-    lines[at] = line[:column] + (b"" if kind == 2 else rng.choice(BYTES)) + line[column + (kind != 1) :]
+    lines[at] = (
+        line[:column] + (b"" if kind == 2 else rng.choice(BYTES)) + line[column + (kind != 1) :]
+    )
 
 
 def of_values(lines: Lines, journals: list[Lines], rng: random.Random) -> None:
@@ -428,14 +619,20 @@ def test_a_journal_damaged_at_random_is_refused_or_goes_on(
             if case % 2 == 0:
                 used(record)
             for trial in record.trials:
-                asked = [parameter for parameter in SPACE.parameters if parameter.name in trial.params]
-                assert not any(parameter.problem_with(trial.params[parameter.name]) for parameter in asked)
+                asked = [
+                    parameter for parameter in SPACE.parameters if parameter.name in trial.params
+                ]
+                assert not any(
+                    parameter.problem_with(trial.params[parameter.name]) for parameter in asked
+                )
         if record is None and gone_on_with:
             with pytest.raises(StudyError, match=r"journal\.log:\d+: "):
                 opened(folder)
             assert folder.journal.read_bytes() == content[: content.rfind(b"\n") + 1]
         elif record is not None and gone_on_with:
-            finished = {trial.number: told(trial) for trial in record.trials if trial.state.is_finished()}
+            finished = {
+                trial.number: told(trial) for trial in record.trials if trial.state.is_finished()
+            }
             after = went_on(folder)
             assert {number: told(after[number]) for number in finished} == finished
             assert read_or_refused(folder)

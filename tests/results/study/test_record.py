@@ -61,8 +61,13 @@ def test_a_warning_of_many_trials_is_told_once(path: Path) -> None:
             trial = study.next_trial()
             assert trial is not None
             study.warn(trial.number, text)
-    told = [line for line in summary(path).splitlines() if ": data: " in line or "starts over" in line]
-    assert told == ["trial 1 and 1 more: data: left out 1 sub-folder (first: [bold]old)", "trial 3: starts over"]
+    told = [
+        line for line in summary(path).splitlines() if ": data: " in line or "starts over" in line
+    ]
+    assert told == [
+        "trial 1 and 1 more: data: left out 1 sub-folder (first: [bold]old)",
+        "trial 3: starts over",
+    ]
 
 
 def test_a_study_that_was_left_in_order_is_interrupted(path: Path) -> None:
@@ -77,7 +82,10 @@ def test_a_study_whose_launcher_died_is_dead_and_its_trial_unfinished(path: Path
     study.next_trial()
     assert condition(path).startswith("dead")
     assert "running" not in summary(path)
-    assert states_text(read_study(study.folder)) == "4 of 4 trials: 3 unfinished, 1 complete; 3 epochs trained"
+    assert (
+        states_text(read_study(study.folder))
+        == "4 of 4 trials: 3 unfinished, 1 complete; 3 epochs trained"
+    )
 
 
 def test_a_study_whose_budget_is_used_up_is_finished(path: Path) -> None:
@@ -102,7 +110,9 @@ def test_a_torn_last_line_is_read_over(path: Path) -> None:
     drive(open_study(path), 1)
     with StudyFolder(path).journal.open("ab") as journal:
         journal.write(b'{"op_code":6,"wor')
-    assert states_text(read_study(StudyFolder(path))).startswith("4 of 4 trials: 3 unfinished, 1 complete")
+    assert states_text(read_study(StudyFolder(path))).startswith(
+        "4 of 4 trials: 3 unfinished, 1 complete"
+    )
 
 
 # The summary
@@ -144,7 +154,11 @@ def test_a_description_reads_back_as_it_was_written(path: Path, name: str) -> No
     description.write(StudyFolder(path))
     read = read_description(StudyFolder(path))
     assert read.space.to_dict() == description.space.to_dict()
-    assert (read.space.name, read.objective, read.import_paths) == (name, OBJECTIVE, description.import_paths)
+    assert (read.space.name, read.objective, read.import_paths) == (
+        name,
+        OBJECTIVE,
+        description.import_paths,
+    )
     assert dict(read.origin) == {"command": "test"}
     assert identity(read.space) == identity(description.space)
 
@@ -185,14 +199,18 @@ def test_a_description_that_lost_a_key_is_damaged(path: Path, lost: str) -> None
         ({"more": 1}, "more is not known"),
     ],
 )
-def test_a_description_with_a_wrong_section_is_damaged(path: Path, changed: dict[str, object], message: str) -> None:
+def test_a_description_with_a_wrong_section_is_damaged(
+    path: Path, changed: dict[str, object], message: str
+) -> None:
     open_study(path)
     edit(path, changed)
     with pytest.raises(StudyError, match=r"study\.yaml is damaged: " + message):
         read_study(StudyFolder(path))
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1\n", "", "space: 3\nname: x\nobjective: 4\n", "lr: 1e-5\n"])
+@pytest.mark.parametrize(
+    "text", ["a: [", "- 1\n", "", "space: 3\nname: x\nobjective: 4\n", "lr: 1e-5\n"]
+)
 def test_a_description_that_is_none_is_refused(path: Path, text: str) -> None:
     open_study(path)
     StudyFolder(path).description.write_text(text)
@@ -203,7 +221,9 @@ def test_a_description_that_is_none_is_refused(path: Path, text: str) -> None:
 def edit(path: Path, changes: dict[str, object]) -> None:
     """Change keys of a study's description; None removes one."""
     file = StudyFolder(path).description
-    content = {key: value for key, value in {**read_yaml(file), **changes}.items() if value is not None}
+    content = {
+        key: value for key, value in {**read_yaml(file), **changes}.items() if value is not None
+    }
     file.write_text(dump_yaml(content), encoding="utf-8")
 
 

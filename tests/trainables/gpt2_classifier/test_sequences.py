@@ -28,7 +28,17 @@ from trainables.gpt2_classifier.vocabulary import read_vocabulary
 from trainables.parts.data import TensorSplit, stratified_split
 from trainables.parts.packing import cache_folder
 
-IDS = {"<PAD>": 0, "<UNK>": 1, "<CLS>": 4, "<EOS>": 5, "A": 10, "B": 11, "C": 12, "<CLS_0>": 20, "<CLS_1>": 21}
+IDS = {
+    "<PAD>": 0,
+    "<UNK>": 1,
+    "<CLS>": 4,
+    "<EOS>": 5,
+    "A": 10,
+    "B": 11,
+    "C": 12,
+    "<CLS_0>": 20,
+    "<CLS_1>": 21,
+}
 GOOD = [{"tokens": f"A B{' C' * (i % 3)} <CLS> <EOS>", "label": i % 2} for i in range(40)]
 
 Read = Callable[..., SequenceSplits]
@@ -43,7 +53,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def read(tmp_path: Path) -> Read:
     """Writes records (or raw lines) and the vocabulary, and reads them."""
 
-    def write_and_read(lines: list[Any], *, max_tokens: int = 16, weighted: bool = False) -> SequenceSplits:
+    def write_and_read(
+        lines: list[Any], *, max_tokens: int = 16, weighted: bool = False
+    ) -> SequenceSplits:
         folder = Path(mkdtemp(dir=tmp_path)) / "data 'Ω'"  # what was read is cached by its path
         folder.mkdir()
         text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
@@ -60,7 +72,8 @@ def rows_of(splits: SequenceSplits) -> list[tuple[list[int], int, int, int]]:
     for split in (splits.train, splits.validation, splits.test()):
         tensors = split.tensors
         for tokens, length, label, cls, last in zip(
-            *(tensors[name].tolist() for name in ("tokens", "length", "labels", "cls", "last")), strict=True
+            *(tensors[name].tolist() for name in ("tokens", "length", "labels", "cls", "last")),
+            strict=True,
         ):
             assert set(tokens[length:]) <= {0}, "padding stands on the right, and is <PAD>"
             rows.append((tokens[:length], label, cls, last))
@@ -74,7 +87,8 @@ def row_for(read: Read, record: dict[str, Any], **more: Any) -> tuple[list[int],
     return found
 
 
-# What is read -------------------------------------------------------------------------------------------------------
+# What is read -------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize(
@@ -97,11 +111,20 @@ def test_an_unknown_name_becomes_unk(read: Read) -> None:
 
 def test_a_long_sequence_keeps_its_end(read: Read) -> None:
     tokens = "B " * 30 + "C <CLS> A <EOS>"
-    assert row_for(read, {"tokens": tokens, "label": 0}, max_tokens=5) == ([11, 12, 4, 10, 5], 0, 2, 4)
+    assert row_for(read, {"tokens": tokens, "label": 0}, max_tokens=5) == (
+        [11, 12, 4, 10, 5],
+        0,
+        2,
+        4,
+    )
 
 
 def test_padding_is_stripped_before_the_end_is_kept(read: Read) -> None:
-    assert row_for(read, {"input_ids": [11, 12, 4, 0, 0], "label": 0}, max_tokens=3)[0] == [11, 12, 4]
+    assert row_for(read, {"input_ids": [11, 12, 4, 0, 0], "label": 0}, max_tokens=3)[0] == [
+        11,
+        12,
+        4,
+    ]
 
 
 def test_last_is_the_last_eos_or_else_the_last_token(read: Read) -> None:
@@ -123,7 +146,10 @@ def test_blank_lines_are_skipped_and_line_separators_are_text(read: Read) -> Non
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, GOOD)), encoding="utf-8-sig")
     (tmp_path / "vocab.json").write_text(json.dumps(IDS), encoding="utf-8-sig")
-    assert len(rows_of(jsonl_sequences(tmp_path / "s.jsonl", tmp_path / "vocab.json", 16, 0, False))) == 40
+    assert (
+        len(rows_of(jsonl_sequences(tmp_path / "s.jsonl", tmp_path / "vocab.json", 16, 0, False)))
+        == 40
+    )
 
 
 def test_no_row_is_lost(read: Read) -> None:
@@ -131,7 +157,8 @@ def test_no_row_is_lost(read: Read) -> None:
     assert lengths == Counter(4 + i % 3 for i in range(40))
 
 
-# What is refused ----------------------------------------------------------------------------------------------------
+# What is refused ----------------------------------------------------------------------------------
+# ------------------
 
 BAD_LINES = {
     '{"tokens": "A <CLS>", "label": 0': "Expecting",
@@ -144,8 +171,10 @@ BAD_LINES = {
     '{"tokens": "A <CLS>", "label": 1.0}': "got 1.0",
     '{"tokens": "A <CLS>", "label": "1"}': "got '1'",
     '{"tokens": "A <CLS>"}': "got None",
-    '{"tokens": "A B", "label": 0}': "exactly one <CLS> must be among the tokens that are kept, got 0",
-    '{"tokens": "A <CLS> B <CLS>", "label": 0}': "exactly one <CLS> must be among the tokens that are kept, got 2",
+    '{"tokens": "A B", "label": 0}': "exactly one <CLS> must be among the tokens that are kept, "
+    "got 0",
+    '{"tokens": "A <CLS> B <CLS>", "label": 0}': "exactly one <CLS> must be among the tokens that "
+    "are kept, got 2",
     '{"tokens": "", "label": 0}': "got 0",
     '{"input_ids": [], "label": 0}': "got 0",
     '{"input_ids": [0, 0], "label": 0}': "got 0",
@@ -155,7 +184,8 @@ BAD_LINES = {
     '{"input_ids": [1.5, 4], "label": 0}': "tokens must be text or a list of whole numbers",
     '{"input_ids": ["A", 4], "label": 0}': "tokens must be text or a list of whole numbers",
     '{"input_ids": null, "label": 0}': "tokens must be text or a list of whole numbers",
-    '{"tokens": "A <CLS> <CLS_1>", "label": 1}': "the label token <CLS_1> stands in the input: a leak",
+    '{"tokens": "A <CLS> <CLS_1>", "label": 1}': "the label token <CLS_1> stands in the input: a "
+    "leak",
     '{"input_ids": [10, 4, 20], "label": 1}': "the label token <CLS_0> stands in the input: a leak",
     '{"tokens": "A <PAD> <CLS>", "label": 1}': "<PAD> stands inside the sequence",
 }
@@ -174,9 +204,13 @@ def test_cls_lost_by_truncation_is_refused(read: Read) -> None:
         read([*GOOD, {"tokens": "<CLS> A B C A B", "label": 0}], max_tokens=5)
 
 
-@pytest.mark.parametrize("lines", [[], GOOD[:4], [{"tokens": "A <CLS>", "label": 0}] * 40 + GOOD[1:2]])
+@pytest.mark.parametrize(
+    "lines", [[], GOOD[:4], [{"tokens": "A <CLS>", "label": 0}] * 40 + GOOD[1:2]]
+)
 def test_too_few_rows_of_a_class_are_refused(read: Read, lines: list[Any]) -> None:
-    with pytest.raises(TaskError, match=r"s\.jsonl: every class needs at least 3 samples, one for each of .*, got "):
+    with pytest.raises(
+        TaskError, match=r"s\.jsonl: every class needs at least 3 samples, one for each of .*, got "
+    ):
         read(lines)
 
 
@@ -193,7 +227,9 @@ def test_files_that_cannot_be_read_are_refused(read: Read, tmp_path: Path) -> No
 
 
 BAD_VOCABULARIES = {
-    json.dumps({k: v for k, v in IDS.items() if k not in ("<CLS>", "<CLS_1>")}): "lacks <CLS>, <CLS_1>",
+    json.dumps(
+        {k: v for k, v in IDS.items() if k not in ("<CLS>", "<CLS_1>")}
+    ): "lacks <CLS>, <CLS_1>",
     json.dumps(IDS | {"A": 11}): "two tokens have the same id",
     json.dumps(IDS | {"A": "10"}): "must map token names to whole numbers from 0",
     json.dumps(IDS | {"A": True}): "must map token names to whole numbers from 0",
@@ -223,10 +259,13 @@ def test_label_ids_stand_in_the_order_of_the_classes(tmp_path: Path) -> None:
     assert vocabulary.size == 516
 
 
-# Splits ------------------------------------------------------------------------------------------------------------
+# Splits -------------------------------------------------------------------------------------------
+# -----------------
 
 
-def test_the_test_split_is_padded_only_when_opened(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_split_is_padded_only_when_opened(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
     splits = read(GOOD)
     made: list[int] = []
     monkeypatch.setattr(sequences, "padded", lambda rows, chosen, pad: made.append(len(chosen)))
@@ -244,11 +283,14 @@ def test_only_training_is_sampled_by_class(read: Read) -> None:
 
 def test_both_samplers_share_one_padded_copy(tmp_path: Path) -> None:
     path, vocabulary_path = write_files(tmp_path, GOOD)
-    plain, weighted = (jsonl_sequences(path, vocabulary_path, 16, 0, wanted) for wanted in (False, True))
+    plain, weighted = (
+        jsonl_sequences(path, vocabulary_path, 16, 0, wanted) for wanted in (False, True)
+    )
     assert weighted.train.tensors["tokens"] is plain.train.tensors["tokens"]
 
 
-# Packed rows --------------------------------------------------------------------------------------------------------
+# Packed rows --------------------------------------------------------------------------------------
+# ------------------
 
 
 def write_files(folder: Path, records: list[dict[str, Any]]) -> tuple[Path, Path]:
@@ -267,7 +309,11 @@ def random_records(seed: int) -> list[dict[str, Any]]:
         names.insert(max(0, len(names) - int(random.integers(0, 3))), "<CLS>")
         names += ["<PAD>"] * int(random.integers(0, 3))
         ids = [IDS.get(name, IDS["<UNK>"]) for name in names]
-        records.append({"tokens": " ".join(names), "label": i % 2} if i % 3 else {"input_ids": ids, "label": i % 2})
+        records.append(
+            {"tokens": " ".join(names), "label": i % 2}
+            if i % 3
+            else {"input_ids": ids, "label": i % 2}
+        )
     return records
 
 
@@ -275,16 +321,23 @@ def reference(records: list[dict[str, Any]], max_tokens: int) -> list[dict[str, 
     """The three splits by a plain reader that keeps Python lists."""
     rows = []
     for record in records:
-        ids = record.get("input_ids") or [IDS.get(name, IDS["<UNK>"]) for name in record["tokens"].split()]
+        ids = record.get("input_ids") or [
+            IDS.get(name, IDS["<UNK>"]) for name in record["tokens"].split()
+        ]
         rows.append([token for token in ids if token != IDS["<PAD>"]][-max_tokens:])
     labels = [record["label"] for record in records]
     splits = []
     for chosen in stratified_split(labels, 0):
         own = [rows[i] for i in chosen]
-        ends = [[i for i, token in enumerate(row) if token == IDS["<EOS>"]] or [len(row) - 1] for row in own]
+        ends = [
+            [i for i, token in enumerate(row) if token == IDS["<EOS>"]] or [len(row) - 1]
+            for row in own
+        ]
         splits.append(
             {
-                "tokens": torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in own], batch_first=True),
+                "tokens": torch.nn.utils.rnn.pad_sequence(
+                    [torch.tensor(row) for row in own], batch_first=True
+                ),
                 "labels": torch.tensor([labels[i] for i in chosen]),
                 "cls": torch.tensor([row.index(IDS["<CLS>"]) for row in own]),
                 "last": torch.tensor([places[-1] for places in ends]),
@@ -346,7 +399,9 @@ def test_a_bad_file_is_told_every_time_and_leaves_nothing_packed(tmp_path: Path)
     assert not list(cache_folder().glob(".*"))
 
 
-def test_packed_rows_take_four_bytes_a_token_and_not_the_room_of_the_longest(tmp_path: Path) -> None:
+def test_packed_rows_take_four_bytes_a_token_and_not_the_room_of_the_longest(
+    tmp_path: Path,
+) -> None:
     long = {"input_ids": [10] * 9999 + [4], "label": 0}
     jsonl_sequences(*write_files(tmp_path, [*GOOD * 25, long]), 10_000, 0, False)
     (packed,) = cache_folder().glob("*.pt")
@@ -360,10 +415,13 @@ def test_the_size_of_the_vocabulary_costs_nothing_for_each_token(tmp_path: Path)
     vocabulary_path.write_text(json.dumps(IDS | {f"t{i}": 100 + i for i in range(50_000)}))
     begun_s = time.process_time()
     jsonl_sequences(path, vocabulary_path, 1024, 0, False)
-    assert time.process_time() - begun_s < 10, "it took two minutes when each token asked for the size"
+    assert time.process_time() - begun_s < 10, (
+        "it took two minutes when each token asked for the size"
+    )
 
 
-# Digits -------------------------------------------------------------------------------------------------------------
+# Digits -------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_a_digit_is_64_levels_then_cls_then_eos() -> None:
@@ -388,8 +446,16 @@ def test_every_digit_is_in_one_split_with_its_own_label() -> None:
     digits, splits, first = load_digits(), digit_sequences(3, False), digit_vocabulary()["0"]
     found: Counter[tuple[Any, ...]] = Counter()
     for split in (splits.train, splits.validation, splits.test()):
-        found.update(zip(map(tuple, (split.tensors["tokens"][:, :64] - first).tolist()), labels(split), strict=True))
-    assert found == Counter(zip(map(tuple, digits.data.astype(int).tolist()), digits.target.tolist(), strict=True))
+        found.update(
+            zip(
+                map(tuple, (split.tensors["tokens"][:, :64] - first).tolist()),
+                labels(split),
+                strict=True,
+            )
+        )
+    assert found == Counter(
+        zip(map(tuple, digits.data.astype(int).tolist()), digits.target.tolist(), strict=True)
+    )
 
 
 def labels(split: TensorSplit) -> list[int]:

@@ -39,13 +39,17 @@ CLS = [6, 0, 0, 8]
 def config_of(**values: Any) -> GPT2ClassifierConfig:
     """A tiny config; `__` stands for the dot."""
     tiny = {"model.layers": 2, "model.width": 16, "model.heads": 4}
-    return build_config(GPT2ClassifierConfig, tiny | {name.replace("__", "."): v for name, v in values.items()})
+    return build_config(
+        GPT2ClassifierConfig, tiny | {name.replace("__", "."): v for name, v in values.items()}
+    )
 
 
 def model_of(config: GPT2ClassifierConfig, *, seed: int = 0) -> GPT2SequenceClassifier:
     """In evaluation mode, with weights large enough that attention is far from uniform."""
     torch.manual_seed(seed)
-    model = GPT2SequenceClassifier(config.model, vocabulary=VOCABULARY, positions=POSITIONS, label_ids=LABEL_IDS)
+    model = GPT2SequenceClassifier(
+        config.model, vocabulary=VOCABULARY, positions=POSITIONS, label_ids=LABEL_IDS
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -77,12 +81,15 @@ def reference_states(model: GPT2SequenceClassifier, batch: Batch) -> tuple[Tenso
     """transformers' own hidden states, by its eager attention and with an attention mask over PAD."""
     model.gpt2.set_attn_implementation("eager")
     mask_BT = (torch.arange(batch["tokens"].shape[1]) < batch["length"][:, None]).long()
-    states = model.gpt2(input_ids=batch["tokens"], attention_mask=mask_BT, output_hidden_states=True).hidden_states
+    states = model.gpt2(
+        input_ids=batch["tokens"], attention_mask=mask_BT, output_hidden_states=True
+    ).hidden_states
     model.gpt2.set_attn_implementation("sdpa")
     return cast(tuple[Tensor, ...], states)
 
 
-# Attention ----------------------------------------------------------------------------------------------------------
+# Attention ----------------------------------------------------------------------------------------
+# ------------------
 
 
 @torch.no_grad()
@@ -91,7 +98,9 @@ def reference_states(model: GPT2SequenceClassifier, batch: Batch) -> tuple[Tenso
 def test_cls_self_attention_equals_eager_attention(cls: list[int], layers: int) -> None:
     model, batch = model_of(config_of(model__layers=layers)), batch_of([12] * 4, cls)
     outputs: Outputs = model(batch)
-    attention_B = cls_self_attention(cast(Any, model.gpt2).h[-1], outputs.before_last_BTD, batch["cls"])
+    attention_B = cls_self_attention(
+        cast(Any, model.gpt2).h[-1], outputs.before_last_BTD, batch["cls"]
+    )
     model.gpt2.set_attn_implementation("eager")
     attention_BHTT = model.gpt2(input_ids=batch["tokens"], output_attentions=True).attentions[-1]
     expected_B = torch.stack([attention_BHTT[b, :, c, c].mean() for b, c in enumerate(cls)])
@@ -102,7 +111,9 @@ def test_cls_self_attention_equals_eager_attention(cls: list[int], layers: int) 
 @torch.no_grad()
 def test_cls_alone_attends_to_itself_alone() -> None:
     model, batch = model_of(config_of()), batch_of([12] * 4, [0] * 4)
-    attention_B = cls_self_attention(cast(Any, model.gpt2).h[-1], model(batch).before_last_BTD, batch["cls"])
+    attention_B = cls_self_attention(
+        cast(Any, model.gpt2).h[-1], model(batch).before_last_BTD, batch["cls"]
+    )
     torch.testing.assert_close(attention_B, torch.ones(4))
 
 
@@ -118,18 +129,25 @@ def test_attention_stays_fused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     asked: dict[str, Any] = {}
-    model.gpt2.register_forward_pre_hook(lambda _, args, kwargs: asked.update(kwargs), with_kwargs=True)
+    model.gpt2.register_forward_pre_hook(
+        lambda _, args, kwargs: asked.update(kwargs), with_kwargs=True
+    )
     GPT2Classifier().loss(config, model, batch)
     assert cast(Any, model.gpt2.config)._attn_implementation == "sdpa"
-    assert calls == [True, True], "each of the two layers calls the fused kernel once, without a mask tensor"
+    assert calls == [True, True], (
+        "each of the two layers calls the fused kernel once, without a mask tensor"
+    )
     assert not asked.get("output_attentions")
     assert asked["use_cache"] is False
 
 
-# Pooling ------------------------------------------------------------------------------------------------------------
+# Pooling ------------------------------------------------------------------------------------------
+# ------------------
 
 
-def pooled_row(strategy: str, states_TD: Tensor, batch: Batch, row: int, query_D: Tensor | None) -> Tensor:
+def pooled_row(
+    strategy: str, states_TD: Tensor, batch: Batch, row: int, query_D: Tensor | None
+) -> Tensor:
     """The row's vector, token by token."""
     real = [states_TD[t] for t in range(int(batch["length"][row]))]
     if strategy == "explicit":
@@ -140,7 +158,9 @@ def pooled_row(strategy: str, states_TD: Tensor, batch: Batch, row: int, query_D
         return torch.stack(real).sum(0) / len(real)
     assert query_D is not None
     weights = [math.exp(float(state @ query_D) / math.sqrt(len(query_D))) for state in real]
-    return torch.stack([w / sum(weights) * state for w, state in zip(weights, real, strict=True)]).sum(0)
+    return torch.stack(
+        [w / sum(weights) * state for w, state in zip(weights, real, strict=True)]
+    ).sum(0)
 
 
 @torch.no_grad()
@@ -151,9 +171,13 @@ def test_pooling_equals_a_loop_over_rows(strategy: str, pooled_layers: int) -> N
     batch = batch_of()
     states = reference_states(model, batch)
     mixed_BTD = sum(states[-pooled_layers:], torch.zeros(())) / pooled_layers
-    expected_BD = torch.stack([pooled_row(strategy, mixed_BTD[b], batch, b, model.query_D) for b in range(4)])
+    expected_BD = torch.stack(
+        [pooled_row(strategy, mixed_BTD[b], batch, b, model.query_D) for b in range(4)]
+    )
     assert model.head is not None
-    torch.testing.assert_close(model(batch).scores_BC, model.head(expected_BD), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        model(batch).scores_BC, model.head(expected_BD), rtol=1e-4, atol=1e-5
+    )
 
 
 @torch.no_grad()
@@ -162,11 +186,17 @@ def test_padding_changes_neither_logits_nor_states(strategy: str) -> None:
     model, batch = model_of(config_of(model__cls_strategy=strategy)), batch_of()
     together = model(batch)
     elsewhere = model(batch | {"tokens": torch.where(batch["tokens"] == 0, 3, batch["tokens"])})
-    torch.testing.assert_close(elsewhere.scores_BC, together.scores_BC, msg="what stands at PAD must not matter")
+    torch.testing.assert_close(
+        elsewhere.scores_BC, together.scores_BC, msg="what stands at PAD must not matter"
+    )
     for row, length in enumerate(LENGTHS):
         alone = model(row_alone(batch, row))
-        torch.testing.assert_close(alone.scores_BC[0], together.scores_BC[row], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(alone.last_BTD[0], together.last_BTD[row, :length], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            alone.scores_BC[0], together.scores_BC[row], rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(
+            alone.last_BTD[0], together.last_BTD[row, :length], rtol=1e-4, atol=1e-5
+        )
 
 
 @torch.no_grad()
@@ -179,10 +209,13 @@ def test_padding_changes_no_loss(strategy: str) -> None:
     model, batch = model_of(config), row_alone(batch_of(), 1)
     padding = torch.zeros(1, POSITIONS - LENGTHS[1], dtype=torch.long)
     padded = batch | {"tokens": torch.cat([batch["tokens"], padding], 1)}
-    torch.testing.assert_close(task.loss(config, model, padded)[0], task.loss(config, model, batch)[0])
+    torch.testing.assert_close(
+        task.loss(config, model, padded)[0], task.loss(config, model, batch)[0]
+    )
 
 
-# Losses -------------------------------------------------------------------------------------------------------------
+# Losses -------------------------------------------------------------------------------------------
+# ------------------
 
 
 @torch.no_grad()
@@ -203,7 +236,9 @@ def test_the_loss_is_the_weighted_sum_of_its_three_parts() -> None:
     config = config_of(loss__cls_weight=1.2, loss__lm_weight=0.03, loss__attention_weight=0.01)
     model = model_of(config)
     outputs = model(batch)
-    attention_B = cls_self_attention(cast(Any, model.gpt2).h[-1], outputs.before_last_BTD, batch["cls"])
+    attention_B = cls_self_attention(
+        cast(Any, model.gpt2).h[-1], outputs.before_last_BTD, batch["cls"]
+    )
     expected = (
         1.2 * F.cross_entropy(outputs.scores_BC, batch["labels"])
         + 0.03 * next_token_loss(model, outputs.last_BTD, batch)
@@ -218,7 +253,9 @@ def test_the_loss_is_the_weighted_sum_of_its_three_parts() -> None:
 def test_weights_of_zero_drop_their_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of(loss__cls_weight=2.0, loss__lm_weight=0.0, loss__attention_weight=0.0)
     model, batch = model_of(config), batch_of()
-    monkeypatch.setattr("trainables.gpt2_classifier.task.next_token_loss", None)  # would raise if called
+    monkeypatch.setattr(
+        "trainables.gpt2_classifier.task.next_token_loss", None
+    )  # would raise if called
     monkeypatch.setattr("trainables.gpt2_classifier.task.cls_self_attention", None)
     loss, logits_BC = GPT2Classifier().loss(config, model, batch)
     torch.testing.assert_close(loss, 2 * F.cross_entropy(logits_BC, batch["labels"]))
@@ -227,7 +264,9 @@ def test_weights_of_zero_drop_their_losses(monkeypatch: pytest.MonkeyPatch) -> N
 @torch.no_grad()
 def test_head_lm_classifies_by_the_label_tokens() -> None:
     values = {"model__head": "lm", "model__cls_strategy": "explicit"}
-    config = config_of(**values, loss__cls_weight=1.0, loss__lm_weight=0.0, loss__attention_weight=0.0)
+    config = config_of(
+        **values, loss__cls_weight=1.0, loss__lm_weight=0.0, loss__attention_weight=0.0
+    )
     model, batch = model_of(config), batch_of()
     loss, logits_BC = GPT2Classifier().loss(config, model, batch)
     last_BTD = reference_states(model, batch)[-1]
@@ -270,15 +309,22 @@ def test_mistaken_sizes_are_told_as_rules() -> None:
         ({"model__heads": 3}, "heads must divide width, got width=16, heads=3"),
         ({"model__pooled_layers": 3}, "pooled_layers must be from 1 to layers"),
         ({"model__dropout": 1.0}, r"dropout must be in \[0, 1\), got dropout=1.0"),
-        ({"loss__attention_weight": -1.0}, "attention_weight must not be negative, got attention_weight=-1.0"),
-        ({"loss__label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got label_smoothing=1.0"),
+        (
+            {"loss__attention_weight": -1.0},
+            "attention_weight must not be negative, got attention_weight=-1.0",
+        ),
+        (
+            {"loss__label_smoothing": 1.0},
+            r"label_smoothing must be in \[0, 1\), got label_smoothing=1.0",
+        ),
         ({"data__path": "a.jsonl"}, "path and vocab go together"),
     ):
         with pytest.raises(TaskError, match=rule):
             config_of(**values)
 
 
-# Optimization -------------------------------------------------------------------------------------------------------
+# Optimization -------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp"])
@@ -323,7 +369,9 @@ def digits(config: GPT2ClassifierConfig) -> Splits:
     return shorter(GPT2Classifier().data(config, 0), 64)
 
 
-def test_the_backbone_rests_in_frozen_epochs_and_learns_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backbone_rests_in_frozen_epochs_and_learns_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     config = config_of(
         data__batch_size=32,
         model__layers=1,
@@ -350,7 +398,8 @@ def test_the_backbone_rests_in_frozen_epochs_and_learns_after(monkeypatch: pytes
         assert not torch.equal(states[2][name], states[1][name]), name
 
 
-# Size ---------------------------------------------------------------------------------------------------------------
+# Size ---------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_full_size_gpt2_has_the_parameters_of_the_formula() -> None:
@@ -360,7 +409,9 @@ def test_full_size_gpt2_has_the_parameters_of_the_formula() -> None:
     ids = {f"<CLS_{i}>": 506 + i for i in range(classes)}
     splits = digits(config_of())
     assert isinstance(splits, SequenceSplits)
-    splits = replace(splits, vocabulary=Vocabulary(ids=ids, label_ids=tuple(ids.values())), max_tokens=positions)
+    splits = replace(
+        splits, vocabulary=Vocabulary(ids=ids, label_ids=tuple(ids.values())), max_tokens=positions
+    )
     with torch.device("meta"):
         model = GPT2Classifier().model(GPT2ClassifierConfig(), splits)
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
@@ -371,8 +422,12 @@ def test_the_fused_gelu_is_transformers_own() -> None:
     from transformers.activations import ACT2FN, NewGELUActivation
 
     x = torch.linspace(-10, 10, 10_001)
-    torch.testing.assert_close(ACT2FN["gelu_pytorch_tanh"](x), NewGELUActivation()(x), rtol=1e-5, atol=1e-6)
-    assert type(cast(Any, model_of(config_of()).gpt2).h[0].mlp.act) is type(ACT2FN["gelu_pytorch_tanh"])
+    torch.testing.assert_close(
+        ACT2FN["gelu_pytorch_tanh"](x), NewGELUActivation()(x), rtol=1e-5, atol=1e-6
+    )
+    assert type(cast(Any, model_of(config_of()).gpt2).h[0].mlp.act) is type(
+        ACT2FN["gelu_pytorch_tanh"]
+    )
 
 
 def test_a_weighted_sampler_trains_too(monkeypatch: pytest.MonkeyPatch) -> None:

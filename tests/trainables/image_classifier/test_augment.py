@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from trainables.config import TaskError, build_config
-from trainables.image_classifier.augment import AugmentConfig, augmented, each_image, mirrored, mixed, overlaid, pasted
+from trainables.image_classifier.augment import (
+    AugmentConfig,
+    augmented,
+    each_image,
+    mirrored,
+    mixed,
+    overlaid,
+    pasted,
+)
 from trainables.parts.data import Batch
 
 SIDE = 20
@@ -25,9 +33,13 @@ def config_of(**values: Any) -> AugmentConfig:
 def batch_of(positives: int = 3, negatives: int = 9) -> Batch:
     """Positives all of one grey, then negatives of noise that is darker."""
     generator = torch.Generator().manual_seed(0)
-    noise_B3HW = torch.randint(1, 100, (positives + negatives, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+    noise_B3HW = torch.randint(
+        1, 100, (positives + negatives, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8
+    )
     positive_B = torch.arange(positives + negatives) < positives
-    images_B3HW = torch.where(positive_B[:, None, None, None], POSITIVE_GREY, noise_B3HW).to(torch.uint8)
+    images_B3HW = torch.where(positive_B[:, None, None, None], POSITIVE_GREY, noise_B3HW).to(
+        torch.uint8
+    )
     return {"images": images_B3HW, "labels": positive_B.long() * 2, "positive": positive_B}
 
 
@@ -38,7 +50,8 @@ def changed_rectangle(before_3HW: Tensor, after_3HW: Tensor) -> tuple[slice, sli
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-# Pasting ------------------------------------------------------------------------------------------------------------
+# Pasting ------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_every_negative_gets_a_positive_and_becomes_one() -> None:
@@ -78,7 +91,9 @@ def test_a_decoy_changes_a_negative_but_not_its_label() -> None:
     assert torch.equal(after["positive"], batch["positive"])
     assert torch.equal(after["images"][:3], batch["images"][:3])
     assert (after["images"][3:] < POSITIVE_GREY).all(), "nothing of a positive is pasted"
-    assert all(not torch.equal(a, b) for a, b in zip(after["images"][3:], batch["images"][3:], strict=True))
+    assert all(
+        not torch.equal(a, b) for a, b in zip(after["images"][3:], batch["images"][3:], strict=True)
+    )
 
 
 def test_without_probability_or_givers_nothing_is_pasted() -> None:
@@ -103,7 +118,9 @@ def test_what_is_pasted_has_a_colour_of_its_own() -> None:
     """Overlays come first: each patch has the colour of the positive that it is from, not of where it lies."""
     torch.manual_seed(0)
     batch = batch_of()
-    after = augmented(config_of(overlay_probability=1.0, paste_probability=1.0, paste_min_scale=0.8), batch)["images"]
+    after = augmented(
+        config_of(overlay_probability=1.0, paste_probability=1.0, paste_min_scale=0.8), batch
+    )["images"]
     givers = {tuple(image[:, 0, 0].tolist()) for image in after[:3]}
     assert len(givers) == 3
     for image in after[3:]:
@@ -111,7 +128,8 @@ def test_what_is_pasted_has_a_colour_of_its_own() -> None:
         assert centre in givers
 
 
-# Colour and mirror --------------------------------------------------------------------------------------------------
+# Colour and mirror
+# --------------------------------------------------------------------------------------------------
 
 
 def test_an_overlay_is_one_colour_with_one_weight_for_each_image() -> None:
@@ -121,7 +139,9 @@ def test_an_overlay_is_one_colour_with_one_weight_for_each_image() -> None:
     weights = []
     for before, image in zip(images.float(), after, strict=True):
         centred = before - before.mean((1, 2), keepdim=True)
-        slopes = (centred * image).sum((1, 2)) / centred.square().sum((1, 2))  # the least-squares line of each channel
+        slopes = (centred * image).sum((1, 2)) / centred.square().sum(
+            (1, 2)
+        )  # the least-squares line of each channel
         assert slopes.max() - slopes.min() < 0.01, "all channels have the same weight"
         weight = 1 - float(slopes.mean())
         colour = (image - (1 - weight) * before).mean((1, 2)) / weight
@@ -153,10 +173,13 @@ def test_mirroring_turns_left_and_right() -> None:
     assert int(turned.sum()) == pytest.approx(500, abs=4 * 16)
 
 
-# torchvision's ------------------------------------------------------------------------------------------------------
+# torchvision's ------------------------------------------------------------------------------------
+# ------------------
 
 
-@pytest.mark.parametrize("values", [{"policy": "rand"}, {"policy": "trivial"}, {"crop_min_area": 0.3}])
+@pytest.mark.parametrize(
+    "values", [{"policy": "rand"}, {"policy": "trivial"}, {"crop_min_area": 0.3}]
+)
 def test_policies_and_crops_vary_each_image_by_itself(values: dict[str, Any]) -> None:
     torch.manual_seed(0)
     batch = batch_of(0, 1)
@@ -184,7 +207,8 @@ def test_by_default_nothing_happens() -> None:
     assert augmented(config_of(), batch) == batch
 
 
-# Mixing -------------------------------------------------------------------------------------------------------------
+# Mixing -------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_mixup_mixes_images_as_it_says() -> None:
@@ -222,18 +246,31 @@ def test_with_both_each_is_done_to_half_of_the_batches() -> None:
     assert whole == pytest.approx(100, abs=4 * 7)
 
 
-# Settings -----------------------------------------------------------------------------------------------------------
+# Settings -----------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
-        ({"paste_probability": 1.5}, "paste_probability must be in [0, 1], got paste_probability=1.5"),
+        (
+            {"paste_probability": 1.5},
+            "paste_probability must be in [0, 1], got paste_probability=1.5",
+        ),
         ({"paste_probability": 0.6, "decoy_probability": 0.6}, "must not exceed 1, got sum=1.2"),
-        ({"paste_min_scale": 0.95}, "paste_min_scale must be in (0, 0.9], got paste_min_scale=0.95"),
-        ({"overlay_strength": -0.1}, "overlay_strength must be in [0, 1], got overlay_strength=-0.1"),
+        (
+            {"paste_min_scale": 0.95},
+            "paste_min_scale must be in (0, 0.9], got paste_min_scale=0.95",
+        ),
+        (
+            {"overlay_strength": -0.1},
+            "overlay_strength must be in [0, 1], got overlay_strength=-0.1",
+        ),
         ({"crop_min_area": 0.0}, "crop_min_area must be in (0, 1], got crop_min_area=0.0"),
-        ({"policy_magnitude": 31}, "policy_magnitude must be from 0 to 30, got policy_magnitude=31"),
+        (
+            {"policy_magnitude": 31},
+            "policy_magnitude must be from 0 to 30, got policy_magnitude=31",
+        ),
         ({"mixup_alpha": -1.0}, "mixup_alpha must not be negative, got mixup_alpha=-1.0"),
         ({"policy": "auto"}, "must be one of none, rand, trivial, got 'auto'"),
     ],

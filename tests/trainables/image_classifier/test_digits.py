@@ -11,7 +11,14 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
-from trainables.image_classifier.digits import HELD_OUT_VIEWS, collage, one_against_rest, plain_digits, rgb, shrunk
+from trainables.image_classifier.digits import (
+    HELD_OUT_VIEWS,
+    collage,
+    one_against_rest,
+    plain_digits,
+    rgb,
+    shrunk,
+)
 from trainables.image_classifier.folders import ImageSplits
 from trainables.parts.data import TensorSplit
 from trainables.parts.images import digit_strokes
@@ -28,7 +35,10 @@ def test_the_plain_digits_are_scikit_learns_each_once() -> None:
     images = torch.cat([split.tensors["images"] for split in splits_of(splits)])
     labels = torch.cat([split.tensors["labels"] for split in splits_of(splits)])
     assert (images == images[:, :1]).all()
-    found = {(image.numpy().tobytes(), label) for image, label in zip(images[:, 0], labels.tolist(), strict=True)}
+    found = {
+        (image.numpy().tobytes(), label)
+        for image, label in zip(images[:, 0], labels.tolist(), strict=True)
+    }
     expected = {
         ((stroke * 255).round().byte().numpy().tobytes(), digit)
         for stroke, digit in zip(strokes_NHW, digits_N.tolist(), strict=True)
@@ -71,7 +81,8 @@ def test_training_can_draw_the_classes_equally(embedded: Callable[..., ImageSpli
     assert splits.validation.weights_N is None
 
 
-# Shortcuts ----------------------------------------------------------------------------------------------------------
+# Shortcuts ----------------------------------------------------------------------------------------
+# ------------------
 
 
 def yellowness(images_N3HW: Tensor) -> Tensor:
@@ -89,34 +100,47 @@ def edges(images_N3HW: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("shortcut", "direction"), [(yellowness, 1), (edges, -1)])
-def test_a_shortcut_works_in_training_alone(shortcut: Callable[[Tensor], Tensor], direction: int) -> None:
+def test_a_shortcut_works_in_training_alone(
+    shortcut: Callable[[Tensor], Tensor], direction: int
+) -> None:
     """What sees nothing but colour, or nothing but edges, is good in training and blind elsewhere."""
     scores, labels = [], []
     for seed in range(4):
-        train, *held_out = (split.tensors for split in splits_of(one_against_rest(SIDE, seed, False)))
+        train, *held_out = (
+            split.tensors for split in splits_of(one_against_rest(SIDE, seed, False))
+        )
         assert roc_auc_score(train["labels"], direction * shortcut(train["images"])) > 0.62
         scores += [direction * shortcut(part["images"]) for part in held_out]
         labels += [part["labels"] for part in held_out]
     score_N, label_N = torch.cat(scores), torch.cat(labels)
-    assert roc_auc_score(label_N, score_N) == pytest.approx(0.5, abs=0.05)  # 4 standard deviations: 560 positives
+    assert roc_auc_score(label_N, score_N) == pytest.approx(
+        0.5, abs=0.05
+    )  # 4 standard deviations: 560 positives
     assert average_precision_score(label_N, score_N) < 0.13, "chance is 0.1"
 
 
 def test_grounds_are_yellow_as_often_as_they_should_be() -> None:
-    for part, shares in zip(splits_of(one_against_rest(SIDE, 0, False)), [(0.2, 0.8), (0.5, 0.5)], strict=False):
+    for part, shares in zip(
+        splits_of(one_against_rest(SIDE, 0, False)), [(0.2, 0.8), (0.5, 0.5)], strict=False
+    ):
         for label, share in enumerate(shares):
             images = part.tensors["images"][part.tensors["labels"] == label]
             found = float((yellowness(images) > 25).float().mean())
-            assert found == pytest.approx(share, abs=4 * (share * (1 - share) / len(images)) ** 0.5 + 0.05)
+            assert found == pytest.approx(
+                share, abs=4 * (share * (1 - share) / len(images)) ** 0.5 + 0.05
+            )
 
 
-# Parts --------------------------------------------------------------------------------------------------------------
+# Parts --------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_a_shrunk_image_is_whole_and_lies_within_its_frame() -> None:
     ramp_1HW = torch.linspace(0, 1, 40).expand(1, 40, 40)
     generator = torch.Generator().manual_seed(0)
-    small_N1HW, inside_N1HW = shrunk(ramp_1HW.expand(20, 1, 40, 40), 0.5, 0.9, generator, around="border")
+    small_N1HW, inside_N1HW = shrunk(
+        ramp_1HW.expand(20, 1, 40, 40), 0.5, 0.9, generator, around="border"
+    )
     for small_HW, inside_HW in zip(small_N1HW[:, 0], inside_N1HW[:, 0], strict=True):
         rows, columns = inside_HW.any(1).nonzero()[:, 0], inside_HW.any(0).nonzero()[:, 0]
         height, width = len(rows), len(columns)

@@ -40,7 +40,9 @@ def write(folder: Path, counts: dict[str, int], *, grey: int = 0) -> None:
             Image.fromarray(pixels).save(folder / name / f"{i:03d}.png")
 
 
-def read(folder: Path, *, positive: str | None = None, seed: int = 0, weighted: bool = False) -> ImageSplits:
+def read(
+    folder: Path, *, positive: str | None = None, seed: int = 0, weighted: bool = False
+) -> ImageSplits:
     return folder_images(folder, SIDE, positive, seed, weighted)
 
 
@@ -55,7 +57,8 @@ def kinds(split: TensorSplit) -> list[tuple[int, int, int]]:
     return painted
 
 
-# Layouts ------------------------------------------------------------------------------------------------------------
+# Layouts ------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_a_flat_folder_is_split_by_class(folder: Path) -> None:
@@ -73,7 +76,9 @@ def test_a_flat_folder_is_split_by_class(folder: Path) -> None:
 
 @pytest.mark.parametrize("validation", ["val", "validation"])
 def test_given_splits_are_taken_as_they_are(validation: str, folder: Path) -> None:
-    for grey, (part, counts) in enumerate({"train": FLAT, validation: {"cat": 2, "dog": 1, "elk": 1}}.items()):
+    for grey, (part, counts) in enumerate(
+        {"train": FLAT, validation: {"cat": 2, "dog": 1, "elk": 1}}.items()
+    ):
         write(folder / part, counts, grey=grey)
     write(folder / "test", {"cat": 1, "dog": 2}, grey=2)
     splits = read(folder)
@@ -87,7 +92,9 @@ def test_a_missing_split_is_a_tenth_of_training(given: str, folder: Path) -> Non
     write(folder / "train", FLAT)
     write(folder / given, {"cat": 3, "dog": 3, "elk": 3}, grey=1)
     splits = read(folder)
-    cut, own = (splits.test(), splits.validation) if given == "val" else (splits.validation, splits.test())
+    cut, own = (
+        (splits.test(), splits.validation) if given == "val" else (splits.validation, splits.test())
+    )
     assert {blue for *_, blue in kinds(own)} == {1}
     assert len(kinds(own)) == 9
     assert len(kinds(cut)) == 8
@@ -138,7 +145,8 @@ def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(folder: Path) -
     assert splits.warning == f"data: left out {kinds_told} (first: val)"
 
 
-# Mistakes -----------------------------------------------------------------------------------------------------------
+# Mistakes -----------------------------------------------------------------------------------------
+# ------------------
 
 
 def no_folder(folder: Path) -> None:
@@ -189,20 +197,33 @@ def no_positive_to_judge(folder: Path) -> None:
     ("damage", "told"),
     [
         (no_folder, "{folder}: data.path must be a folder with one folder for each class"),
-        (no_classes, "{folder}: has no class folders; images belong into train/<class>/ or <class>/ of data.path"),
+        (
+            no_classes,
+            "{folder}: has no class folders; images belong into train/<class>/ or <class>/ of "
+            "data.path",
+        ),
         (a_single_class, "{folder}/train: must have at least two class folders, got only cat"),
         (an_empty_class, "{folder}/fox: holds no image (.png, "),
         (a_broken_image, "{folder}/dog/007.png: can't be read as an image"),
-        (a_strange_class, "{folder}/val: has classes that training lacks: fox; training has cat, dog, elk"),
+        (
+            a_strange_class,
+            "{folder}/val: has classes that training lacks: fox; training has cat, dog, elk",
+        ),
         (two_validations, "{folder}: has both val and validation; remove one"),
         (
             too_few,
-            "{folder}: every class needs at least 3 samples, one for each of train, validation and test, got 1 of dog",
+            "{folder}: every class needs at least 3 samples, one for each of train, validation "
+            "and test, got 1 of dog",
         ),
-        (no_positive_to_judge, "{folder}/val: has no image of data.positive 'cat': it can't be judged"),
+        (
+            no_positive_to_judge,
+            "{folder}/val: has no image of data.positive 'cat': it can't be judged",
+        ),
     ],
 )
-def test_what_cannot_be_used_is_told_with_its_place(damage: Callable[[Path], None], told: str, folder: Path) -> None:
+def test_what_cannot_be_used_is_told_with_its_place(
+    damage: Callable[[Path], None], told: str, folder: Path
+) -> None:
     damage(folder)
     with pytest.raises(TaskError, match=re.escape(told.format(folder=folder))):
         read(folder, positive="cat" if damage is no_positive_to_judge else None)
@@ -210,5 +231,8 @@ def test_what_cannot_be_used_is_told_with_its_place(damage: Callable[[Path], Non
 
 def test_an_unknown_positive_class_is_told_with_all_that_there_are(folder: Path) -> None:
     write(folder, FLAT)
-    with pytest.raises(TaskError, match=re.escape("data.positive must be one of the classes cat, dog, elk, got 'cta'")):
+    with pytest.raises(
+        TaskError,
+        match=re.escape("data.positive must be one of the classes cat, dog, elk, got 'cta'"),
+    ):
         read(folder, positive="cta")

@@ -16,7 +16,12 @@ from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 
 from trainables.config import TaskError, build_config
-from trainables.image_classifier.models import PlainNetwork, layers_by_depth, load_weights, timm_model
+from trainables.image_classifier.models import (
+    PlainNetwork,
+    layers_by_depth,
+    load_weights,
+    timm_model,
+)
 from trainables.image_classifier.task import ImageClassifier, ModelConfig, build_model
 from trainables.parts.optim import OptimConfig, parameter_groups
 
@@ -37,7 +42,8 @@ def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-# Sizes --------------------------------------------------------------------------------------------------------------
+# Sizes --------------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize(("size", "millions"), PUBLISHED_MILLIONS.items())
@@ -55,7 +61,9 @@ def test_overrides_reach_the_model() -> None:
     assert model.num_features == 8
     assert model.drop_rate == 0.5
     assert model.stages[3].blocks[0].drop_path.drop_prob == pytest.approx(0.2)
-    assert isinstance(model.stages[0].blocks[0].drop_path, nn.Identity), "the first block is never skipped"
+    assert isinstance(model.stages[0].blocks[0].drop_path, nn.Identity), (
+        "the first block is never skipped"
+    )
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
@@ -67,18 +75,22 @@ def test_models_of_a_fixed_size_are_built_for_the_images_at_hand(name: str) -> N
 
 def test_what_is_too_small_for_a_model_is_told() -> None:
     with pytest.raises(
-        TaskError, match=r"data\.side: 16 pixels are too few for convnext_tiny; a smaller model\.patch_"
+        TaskError,
+        match=r"data\.side: 16 pixels are too few for convnext_tiny; a smaller model\.patch_",
     ):
         model_of(**SMALL, side=16)
     assert model_of(**SMALL, side=16, patch_size=1)(torch.zeros(1, 3, 16, 16)).shape == (1, 3)
 
 
 def test_overrides_that_a_model_does_not_know_are_told() -> None:
-    with pytest.raises(TaskError, match=r"resnet18: can't be built for 32 x 32 pixels with dims: .*'dims'"):
+    with pytest.raises(
+        TaskError, match=r"resnet18: can't be built for 32 x 32 pixels with dims: .*'dims'"
+    ):
         model_of(name="resnet18", dims=(1, 2))
 
 
-# Names and rules ----------------------------------------------------------------------------------------------------
+# Names and rules ----------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize(
@@ -88,16 +100,29 @@ def test_overrides_that_a_model_does_not_know_are_told() -> None:
         ({"name": "?"}, "name must be plain or one of timm's models, got '?'"),
         ({"name": "hf-hub:timm/resnet18"}, "name must be plain or one of timm's models"),
         ({"name": "convnext_tiny.fb_in2k"}, "a tag of convnext_tiny's weights (dinov3_lvd1689m, "),
-        ({"dims": (8, 8)}, "dims and depths of a ConvNeXt are those of its four stages, got dims=(8, 8), depths=()"),
+        (
+            {"dims": (8, 8)},
+            "dims and depths of a ConvNeXt are those of its four stages, got dims=(8, 8), "
+            "depths=()",
+        ),
         ({"dims": (8, 8, 0, 8)}, "dims must be at least 1, got dims=(8, 8, 0, 8)"),
         ({"drop_path_rate": 1.0}, "drop_path_rate must be in [0, 1), got drop_path_rate=1.0"),
         ({"weights": "file"}, "weights file and weights_file go together"),
         ({"weights_file": "x.pt"}, "weights file and weights_file go together"),
-        ({"weights": "pretrained", "patch_size": 2}, "pretrained weights need the model's own dims, depths and patch"),
+        (
+            {"weights": "pretrained", "patch_size": 2},
+            "pretrained weights need the model's own dims, depths and patch",
+        ),
         ({"hidden": (8,)}, "hidden, norm and pool are plain's, got name='convnext_tiny'"),
         ({"name": "plain", "weights": "pretrained"}, "plain has no pretrained weights"),
-        ({"name": "plain", "dims": (8, 8), "depths": (1,)}, "as many convolutions in depths as widths in dims"),
-        ({"name": "plain", "drop_path_rate": 0.1}, "plain has no paths to drop, got drop_path_rate=0.1"),
+        (
+            {"name": "plain", "dims": (8, 8), "depths": (1,)},
+            "as many convolutions in depths as widths in dims",
+        ),
+        (
+            {"name": "plain", "drop_path_rate": 0.1},
+            "plain has no paths to drop, got drop_path_rate=0.1",
+        ),
         ({"name": "plain", "patch_size": 2}, "plain has no patches, got patch_size=2"),
     ],
 )
@@ -109,11 +134,14 @@ def test_mistaken_settings_are_told_as_rules(values: dict[str, Any], rule: str) 
 def test_plain_networks_need_something_left_after_pooling() -> None:
     values = {"model.name": "plain", "model.dims": (2,) * 4, "model.depths": (1,) * 4}
     assert build_config(ImageClassifier.Config, values | {"data.side": 16})
-    with pytest.raises(TaskError, match="plain halves the side once for each of depths, got side=15"):
+    with pytest.raises(
+        TaskError, match="plain halves the side once for each of depths, got side=15"
+    ):
         build_config(ImageClassifier.Config, values | {"data.side": 15})
 
 
-# Plain networks -----------------------------------------------------------------------------------------------------
+# Plain networks -----------------------------------------------------------------------------------
+# ------------------
 
 
 def linear(before: int, after: int) -> int:
@@ -123,40 +151,58 @@ def linear(before: int, after: int) -> int:
 @pytest.mark.parametrize(
     ("values", "parameters"),
     [
-        ({"hidden": (256, 128, 64)}, linear(3 * 784, 256) + linear(256, 128) + linear(128, 64) + linear(64, 10)),
+        (
+            {"hidden": (256, 128, 64)},
+            linear(3 * 784, 256) + linear(256, 128) + linear(128, 64) + linear(64, 10),
+        ),
         (
             {"dims": (32, 64), "depths": (1, 1), "hidden": (128,)},
             linear(27, 32) + linear(9 * 32, 64) + linear(3136, 128) + linear(128, 10),
         ),
         (
-            {"dims": (32, 64, 128, 256, 256), "depths": (1, 1, 3), "norm": True, "pool": True, "hidden": (1024, 512)},
-            sum(9 * a * b + 2 * b for a, b in ((3, 32), (32, 64), (64, 128), (128, 256), (256, 256)))
+            {
+                "dims": (32, 64, 128, 256, 256),
+                "depths": (1, 1, 3),
+                "norm": True,
+                "pool": True,
+                "hidden": (1024, 512),
+            },
+            sum(
+                9 * a * b + 2 * b for a, b in ((3, 32), (32, 64), (64, 128), (128, 256), (256, 256))
+            )
             + linear(256, 1024)
             + linear(1024, 512)
             + linear(512, 10),
         ),
     ],
 )
-def test_plain_networks_have_the_parameters_of_their_layers(values: dict[str, Any], parameters: int) -> None:
+def test_plain_networks_have_the_parameters_of_their_layers(
+    values: dict[str, Any], parameters: int
+) -> None:
     model = model_of(name="plain", classes=10, side=28, **values)
     assert count(model) == parameters
     assert model(torch.zeros(2, 3, 28, 28)).shape == (2, 10)
 
 
 def test_a_plain_network_is_its_layers_in_order() -> None:
-    model = model_of(name="plain", dims=(4, 6), depths=(2,), hidden=(5,), drop_rate=0.3, side=9).eval()
+    model = model_of(
+        name="plain", dims=(4, 6), depths=(2,), hidden=(5,), drop_rate=0.3, side=9
+    ).eval()
     assert isinstance(model, PlainNetwork)
     x_B3HW = torch.randn(2, 3, 9, 9)
     hidden = x_B3HW
     for layer in (module for module in model.stages.modules() if isinstance(module, nn.Conv2d)):
         hidden = torch.relu(nn.functional.conv2d(hidden, layer.weight, layer.bias, padding=1))
     hidden = nn.functional.max_pool2d(hidden, 2).flatten(1)
-    (fully_connected,) = (module for module in model.hidden.modules() if isinstance(module, nn.Linear))
+    (fully_connected,) = (
+        module for module in model.hidden.modules() if isinstance(module, nn.Linear)
+    )
     torch.testing.assert_close(model(x_B3HW), model.head(torch.relu(fully_connected(hidden))))
     assert [module.p for module in model.modules() if isinstance(module, nn.Dropout)] == [0.3]
 
 
-# Weights ------------------------------------------------------------------------------------------------------------
+# Weights ------------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_pretrained_weights_that_cannot_be_had_say_what_was_tried(
@@ -167,14 +213,22 @@ def test_pretrained_weights_that_cannot_be_had_say_what_was_tried(
     with pytest.raises(TaskError) as told:
         model_of(name="convnext_atto.d2_in1k", weights="pretrained")
     text = str(told.value)
-    assert text.startswith("model.weights pretrained: timm/convnext_atto.d2_in1k is not in the cache of Hugging Face")
+    assert text.startswith(
+        "model.weights pretrained: timm/convnext_atto.d2_in1k is not in the cache of Hugging Face"
+    )
     assert str(tmp_path / "empty") in text
-    for way in ("`hf download timm/convnext_atto.d2_in1k`", "model.weights_file", "model.weights to none"):
+    for way in (
+        "`hf download timm/convnext_atto.d2_in1k`",
+        "model.weights_file",
+        "model.weights to none",
+    ):
         assert way in text
 
 
 def test_a_model_without_published_weights_says_so() -> None:
-    name = next(name for name in timm.list_models("convnext*") if not timm.list_pretrained(f"{name}.*"))
+    name = next(
+        name for name in timm.list_models("convnext*") if not timm.list_pretrained(f"{name}.*")
+    )
     with torch.device("meta"), pytest.raises(TaskError, match=f"timm knows no weights of {name}"):
         timm_model(name, classes=2, side=224, pretrained=True)
 
@@ -192,7 +246,9 @@ def saved(model: nn.Module, path: Path) -> Path:
 
 def differing(one: nn.Module, other: nn.Module) -> set[str]:
     theirs = other.state_dict()
-    return {name for name, value in one.state_dict().items() if not torch.equal(value, theirs[name])}
+    return {
+        name for name, value in one.state_dict().items() if not torch.equal(value, theirs[name])
+    }
 
 
 @pytest.mark.parametrize("file", ["a b 'Ω'.pt", "weights.safetensors", "best.pt"])
@@ -207,12 +263,16 @@ def test_the_task_begins_with_the_file(tmp_path: Path) -> None:
     written = model_of(seed=0, **SMALL)
     path = saved(written, tmp_path / "w.pt")
     values = {f"model.{name}": value for name, value in SMALL.items()}
-    config = build_config(ImageClassifier.Config, values | {"model.weights": "file", "model.weights_file": path})
+    config = build_config(
+        ImageClassifier.Config, values | {"model.weights": "file", "model.weights_file": path}
+    )
     torch.manual_seed(5)
     model = ImageClassifier().model(config, ImageClassifier().data(config, 0))
     head = {"head.fc.weight", "head.fc.bias"}
     assert {
-        n for n, v in model.state_dict().items() if n not in head and not torch.equal(v, written.state_dict()[n])
+        n
+        for n, v in model.state_dict().items()
+        if n not in head and not torch.equal(v, written.state_dict()[n])
     } == set()
     assert model.state_dict()["head.fc.weight"].shape == (2, 8)
 
@@ -220,7 +280,9 @@ def test_the_task_begins_with_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("with_head", [True, False])
 def test_a_classifier_of_another_size_is_left_out(with_head: bool, tmp_path: Path) -> None:
     written, fresh, before = model_of(classes=7, seed=0), model_of(seed=1), model_of(seed=1)
-    state = {n: v for n, v in written.state_dict().items() if with_head or not n.startswith("head.fc")}
+    state = {
+        n: v for n, v in written.state_dict().items() if with_head or not n.startswith("head.fc")
+    }
     torch.save(state, tmp_path / "w.pt")
     load_weights(fresh, tmp_path / "w.pt")
     assert not {name for name in differing(before, fresh) if name.startswith("head.fc")}
@@ -234,7 +296,11 @@ def in_original_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, value in state.items():
         name = re.sub(r"stages\.(\d)\.blocks\.(\d+)", r"stages.\1.\2", name)
         name = re.sub(r"stages\.(\d)\.downsample\.", r"downsample_layers.\1.", name)
-        name = name.replace("stem.", "downsample_layers.0.").replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")
+        name = (
+            name.replace("stem.", "downsample_layers.0.")
+            .replace("conv_dw", "dwconv")
+            .replace("mlp.fc", "pwconv")
+        )
         renamed[name.replace("head.norm", "norm").replace("head.fc", "head")] = value
     return {"model": renamed}  # type: ignore[dict-item]
 
@@ -250,7 +316,10 @@ def test_the_authors_own_files_are_read(tmp_path: Path) -> None:
 
 def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
     wider = saved(model_of(**SMALL | {"dims": (4, 4, 8, 16)}), tmp_path / "wider.pt")
-    with pytest.raises(TaskError, match=r"wider.pt: is no file of this model: it has other shapes of head.norm.bias, "):
+    with pytest.raises(
+        TaskError,
+        match=r"wider.pt: is no file of this model: it has other shapes of head.norm.bias, ",
+    ):
         load_weights(model_of(), wider)
     other = saved(timm.create_model("test_resnet", num_classes=3), tmp_path / "resnet.pt")
     before, model = model_of(), model_of()
@@ -271,12 +340,17 @@ def test_what_is_no_state_dict_is_refused(content: str, suffix: str, tmp_path: P
     if content == "text":
         path.write_text("not weights")
     else:
-        torch.save({"code": {"a": Evil()}, "numbers": {"a": 1}, "tensor": torch.zeros(3)}[content], path)
-    with pytest.raises(TaskError, match=f"w{suffix}: (can't be read as weights|holds no state dict)"):
+        torch.save(
+            {"code": {"a": Evil()}, "numbers": {"a": 1}, "tensor": torch.zeros(3)}[content], path
+        )
+    with pytest.raises(
+        TaskError, match=f"w{suffix}: (can't be read as weights|holds no state dict)"
+    ):
         load_weights(model_of(), path)
 
 
-# Layers -------------------------------------------------------------------------------------------------------------
+# Layers -------------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize(
@@ -323,13 +397,17 @@ def test_layers_come_in_the_order_of_depth() -> None:
 def test_blocks_have_the_rates_that_timm_gives_them(name: str) -> None:
     model = timm.create_model(name, num_classes=3)
     optim = OptimConfig(lr=1.0, layer_decay=0.7, weight_decay=0.05)
-    groups = parameter_groups(model, optim, head=ImageClassifier().head(model), layers=layers_by_depth(model))
+    groups = parameter_groups(
+        model, optim, head=ImageClassifier().head(model), layers=layers_by_depth(model)
+    )
     ours = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     compared = 0
     for group in param_groups_layer_decay(model, weight_decay=0.05, layer_decay=0.7):
         for parameter in group["params"]:
-            if not re.match(r"(head\.|fc_)?norm", names[id(parameter)]):  # beside the classifier: one step lower here
+            if not re.match(
+                r"(head\.|fc_)?norm", names[id(parameter)]
+            ):  # beside the classifier: one step lower here
                 assert ours[id(parameter)] == pytest.approx(group["lr_scale"]), names[id(parameter)]
                 compared += 1
     assert compared > 0.8 * len(names)

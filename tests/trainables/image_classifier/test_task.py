@@ -33,7 +33,9 @@ CLASSES = 4
 def config_of(**values: Any) -> ImageClassifierConfig:
     """A tiny config; `__` stands for the dot."""
     tiny = {"model.dims": (8, 8, 8, 8), "model.depths": (1, 1, 1, 1), "data.batch_size": 32}
-    return build_config(ImageClassifierConfig, tiny | {name.replace("__", "."): v for name, v in values.items()})
+    return build_config(
+        ImageClassifierConfig, tiny | {name.replace("__", "."): v for name, v in values.items()}
+    )
 
 
 def model_of(config: ImageClassifierConfig) -> tuple[nn.Module, ImageSplits]:
@@ -43,17 +45,22 @@ def model_of(config: ImageClassifierConfig) -> tuple[nn.Module, ImageSplits]:
     return task.model(config, splits), splits
 
 
-# Metrics ------------------------------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------
+# ------------------
 
 
-def logits_and_labels(rows: int = 60, *, classes: int = CLASSES, seed: int = 0) -> tuple[Tensor, Tensor]:
+def logits_and_labels(
+    rows: int = 60, *, classes: int = CLASSES, seed: int = 0
+) -> tuple[Tensor, Tensor]:
     """Few different logits, so that many scores are tied."""
     generator = torch.Generator().manual_seed(seed)
     logits_NC = torch.randint(-1, 2, (rows, classes), generator=generator).float()
     return logits_NC, torch.randint(classes, (rows,), generator=generator)
 
 
-def tally_of(logits_NC: Tensor, labels_N: Tensor, batch_size: int, positive: int | None) -> RankingTally:
+def tally_of(
+    logits_NC: Tensor, labels_N: Tensor, batch_size: int, positive: int | None
+) -> RankingTally:
     tally = RankingTally(logits_NC.shape[1], positive)
     for logits, labels in zip(logits_NC.split(batch_size), labels_N.split(batch_size), strict=True):
         tally.update(logits, labels)
@@ -64,7 +71,11 @@ def area_by_hand(scores_N: list[float], is_positive_N: list[bool]) -> float:
     """The sum over all thresholds of (recall - last recall) x precision."""
     area, last_recall = 0.0, 0.0
     for threshold in sorted(set(scores_N), reverse=True):
-        taken = [positive for score, positive in zip(scores_N, is_positive_N, strict=True) if score >= threshold]
+        taken = [
+            positive
+            for score, positive in zip(scores_N, is_positive_N, strict=True)
+            if score >= threshold
+        ]
         recall = sum(taken) / sum(is_positive_N)
         area, last_recall = area + (recall - last_recall) * sum(taken) / len(taken), recall
     return area
@@ -72,7 +83,9 @@ def area_by_hand(scores_N: list[float], is_positive_N: list[bool]) -> float:
 
 @pytest.mark.parametrize("batch_size", [1, 7, 60])
 @pytest.mark.parametrize("classes", [2, CLASSES])
-def test_average_precision_of_each_class_equals_the_references(classes: int, batch_size: int) -> None:
+def test_average_precision_of_each_class_equals_the_references(
+    classes: int, batch_size: int
+) -> None:
     logits_NC, labels_N = logits_and_labels(classes=classes)
     scores_NC = logits_NC.double().softmax(-1)
     assert len(set(scores_NC[:, 0].tolist())) < 40, "there are ties"
@@ -80,11 +93,15 @@ def test_average_precision_of_each_class_equals_the_references(classes: int, bat
     for label in range(classes):
         metrics = tally_of(logits_NC, labels_N, batch_size, label).compute()
         is_label_N = labels_N == label
-        assert metrics["average_precision"] == pytest.approx(average_precision_score(is_label_N, scores_NC[:, label]))
+        assert metrics["average_precision"] == pytest.approx(
+            average_precision_score(is_label_N, scores_NC[:, label])
+        )
         assert metrics["average_precision"] == pytest.approx(
             area_by_hand(scores_NC[:, label].tolist(), is_label_N.tolist())
         )
-        assert metrics["average_precision"] == pytest.approx(float(by_torchmetrics[label]), abs=1e-6)
+        assert metrics["average_precision"] == pytest.approx(
+            float(by_torchmetrics[label]), abs=1e-6
+        )
         assert metrics["f1"] == pytest.approx(f1_score(is_label_N, logits_NC.argmax(-1) == label))
 
 
@@ -106,9 +123,12 @@ def test_classes_that_do_not_occur_are_left_out() -> None:
     logits_NC, labels_N = logits_and_labels()
     labels_N = labels_N % 2
     expected = [
-        average_precision_score(labels_N == label, logits_NC.double().softmax(-1)[:, label]) for label in (0, 1)
+        average_precision_score(labels_N == label, logits_NC.double().softmax(-1)[:, label])
+        for label in (0, 1)
     ]
-    assert tally_of(logits_NC, labels_N, 60, None).compute()["average_precision"] == pytest.approx(sum(expected) / 2)
+    assert tally_of(logits_NC, labels_N, 60, None).compute()["average_precision"] == pytest.approx(
+        sum(expected) / 2
+    )
     assert math.isnan(tally_of(logits_NC, labels_N, 60, 3).compute()["average_precision"])
 
 
@@ -135,7 +155,8 @@ def test_certain_scores_keep_their_order() -> None:
     assert tally_of(logits_NC, torch.tensor([0, 1, 1]), 2, 1).compute()["average_precision"] == 1.0
 
 
-# Loss ---------------------------------------------------------------------------------------------------------------
+# Loss ---------------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
@@ -148,12 +169,16 @@ def test_soft_targets_cost_what_their_parts_do(gamma: float, smoothing: float) -
     others_B = labels_B.roll(1)
     targets_BC = 0.3 * F.one_hot(labels_B, CLASSES) + 0.7 * F.one_hot(others_B, CLASSES)
     parts = [focal_cross_entropy(logits_BC, each, **more) for each in (labels_B, others_B)]
-    torch.testing.assert_close(soft_focal_cross_entropy(logits_BC, targets_BC, **more), 0.3 * parts[0] + 0.7 * parts[1])
+    torch.testing.assert_close(
+        soft_focal_cross_entropy(logits_BC, targets_BC, **more), 0.3 * parts[0] + 0.7 * parts[1]
+    )
 
 
 def test_soft_focal_loss_has_finite_gradients_where_the_model_is_certain() -> None:
     logits_BC = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
-    soft_focal_cross_entropy(logits_BC, torch.tensor([[1.0, 0.0], [0.5, 0.5]]), gamma=0.5).backward()
+    soft_focal_cross_entropy(
+        logits_BC, torch.tensor([[1.0, 0.0], [0.5, 0.5]]), gamma=0.5
+    ).backward()
     assert logits_BC.grad is not None
     assert logits_BC.grad.isfinite().all()
 
@@ -165,7 +190,9 @@ def test_the_loss_is_the_cross_entropy_of_the_normalized_images() -> None:
     batch = next(splits.train.batches(16))
     loss, logits_BC = ImageClassifier().loss(config, model.eval(), batch)
     torch.testing.assert_close(logits_BC, model(normalized(batch["images"])))
-    torch.testing.assert_close(loss, F.cross_entropy(logits_BC, batch["labels"], label_smoothing=0.1))
+    torch.testing.assert_close(
+        loss, F.cross_entropy(logits_BC, batch["labels"], label_smoothing=0.1)
+    )
 
 
 @torch.no_grad()
@@ -173,10 +200,14 @@ def test_a_mixed_batch_is_judged_by_its_mixed_labels() -> None:
     config = config_of(loss__label_smoothing=0.1)
     model, splits = model_of(config)
     torch.manual_seed(2)
-    batch = mixed(next(splits.train.batches(16, shuffle=torch.Generator().manual_seed(0))), 0.8, 0.0)
+    batch = mixed(
+        next(splits.train.batches(16, shuffle=torch.Generator().manual_seed(0))), 0.8, 0.0
+    )
     loss, logits_BC = ImageClassifier().loss(config, model.eval(), batch)
     share = float(batch["mixing"].diagonal().mean())
-    parts = [F.cross_entropy(logits_BC, batch["labels"].roll(by), label_smoothing=0.1) for by in (0, 1)]
+    parts = [
+        F.cross_entropy(logits_BC, batch["labels"].roll(by), label_smoothing=0.1) for by in (0, 1)
+    ]
     torch.testing.assert_close(loss, share * parts[0] + (1 - share) * parts[1])
     assert 0.05 < share < 0.95
 
@@ -184,11 +215,14 @@ def test_a_mixed_batch_is_judged_by_its_mixed_labels() -> None:
 def test_images_reach_the_model_as_they_lie_in_memory() -> None:
     model, splits = model_of(config_of())
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions)
+    assert all(
+        layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions
+    )
     assert splits.train.tensors["images"].dtype == torch.uint8
 
 
-# Training -----------------------------------------------------------------------------------------------------------
+# Training -----------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_augmentation_is_for_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,11 +230,15 @@ def test_augmentation_is_for_training_alone(monkeypatch: pytest.MonkeyPatch) -> 
     seen: list[tuple[bool, Batch]] = []
     original = ImageClassifier.loss
 
-    def remember(self: ImageClassifier, config: Any, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def remember(
+        self: ImageClassifier, config: Any, model: nn.Module, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
         seen.append((model.training, batch))
         return original(self, config, model, batch)
 
-    config = config_of(data__overlay_probability=1.0, data__paste_probability=1.0, data__mixup_alpha=1.0)
+    config = config_of(
+        data__overlay_probability=1.0, data__paste_probability=1.0, data__mixup_alpha=1.0
+    )
     splits = shorter(ImageClassifier().data(config, 0), 32)
     monkeypatch.setattr(ImageClassifier, "data", lambda *_: splits)
     monkeypatch.setattr(ImageClassifier, "loss", remember)
@@ -221,9 +259,15 @@ def test_the_head_alone_learns_while_the_rest_is_frozen(monkeypatch: pytest.Monk
     assert report.state is not None
     state = report.state()["model"]
     torch.manual_seed(0)
-    fresh = curve(ImageClassifier(), config_of(optim__freeze_epochs=1, optim__lr=1e-30), epochs=1)[0].state
+    fresh = curve(ImageClassifier(), config_of(optim__freeze_epochs=1, optim__lr=1e-30), epochs=1)[
+        0
+    ].state
     assert fresh is not None
-    moved = {name for name, value in fresh()["model"].items() if not torch.allclose(state[name], value, atol=1e-6)}
+    moved = {
+        name
+        for name, value in fresh()["model"].items()
+        if not torch.allclose(state[name], value, atol=1e-6)
+    }
     assert moved == {"head.fc.weight", "head.fc.bias"}
 
 
@@ -231,10 +275,22 @@ def test_the_head_alone_learns_while_the_rest_is_frozen(monkeypatch: pytest.Monk
     ("values", "rule"),
     [
         ({"data__side": 4}, "side must be at least 8, got side=4"),
-        ({"data__embedded": "digits", "data__paste_probability": 0.1}, "pasting needs the name of the positive class"),
-        ({"data__path": "x", "data__decoy_probability": 0.1}, "pasting needs the name of the positive class"),
-        ({"data__positive": "eight"}, "positive names a class of data.path; the embedded digits have their own"),
-        ({"loss__label_smoothing": 1.0}, "label_smoothing must be in [0, 1), got label_smoothing=1.0"),
+        (
+            {"data__embedded": "digits", "data__paste_probability": 0.1},
+            "pasting needs the name of the positive class",
+        ),
+        (
+            {"data__path": "x", "data__decoy_probability": 0.1},
+            "pasting needs the name of the positive class",
+        ),
+        (
+            {"data__positive": "eight"},
+            "positive names a class of data.path; the embedded digits have their own",
+        ),
+        (
+            {"loss__label_smoothing": 1.0},
+            "label_smoothing must be in [0, 1), got label_smoothing=1.0",
+        ),
         ({"loss__focal_gamma": -1.0}, "focal_gamma must not be negative, got focal_gamma=-1.0"),
     ],
 )
@@ -244,10 +300,14 @@ def test_mistaken_settings_are_told_as_rules(values: dict[str, Any], rule: str) 
 
 
 def test_a_positive_class_of_a_folder_may_be_pasted() -> None:
-    assert config_of(data__path="x", data__positive="cat", data__paste_probability=0.1).data.positive == "cat"
+    assert (
+        config_of(data__path="x", data__positive="cat", data__paste_probability=0.1).data.positive
+        == "cat"
+    )
 
 
-# Pictures -----------------------------------------------------------------------------------------------------------
+# Pictures -----------------------------------------------------------------------------------------
+# ------------------
 
 
 @torch.no_grad()
@@ -260,7 +320,9 @@ def test_pictures_show_the_rows_and_the_confusion_of_all(monkeypatch: pytest.Mon
     assert len(shown) == 3
     for array, row in zip(shown, [3, 0, 17], strict=True):
         assert array is not None
-        assert torch.equal(torch.tensor(array.data), small.validation.tensors["images"][row].permute(1, 2, 0))
+        assert torch.equal(
+            torch.tensor(array.data), small.validation.tensors["images"][row].permute(1, 2, 0)
+        )
     counts = [int(text.get_text()) for text in figures["confusion"].axes[0].texts]
     assert sum(counts) == 40
 

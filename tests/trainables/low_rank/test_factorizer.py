@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainables.low_rank.test_task import OF_TOKENS, RANK, TOKENS, features_of, model_of, svd_of_rank
+from tests.trainables.low_rank.test_task import (
+    OF_TOKENS,
+    RANK,
+    TOKENS,
+    features_of,
+    model_of,
+    svd_of_rank,
+)
 from trainables.low_rank.factorizer import Block, Factorizer, newton_schulz, orthogonalized
 
 
@@ -18,7 +25,9 @@ def test_orthogonalized_rows_are_orthonormal_and_span_the_same(how: Any) -> None
     torch.manual_seed(0)
     rows_BRW = torch.randn(5, 4, 9) * torch.logspace(0, -2, 4)[:, None]
     basis_BRW = orthogonalized(rows_BRW, how)
-    torch.testing.assert_close(basis_BRW @ basis_BRW.mT, torch.eye(4).expand(5, 4, 4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        basis_BRW @ basis_BRW.mT, torch.eye(4).expand(5, 4, 4), atol=1e-4, rtol=0
+    )
     torch.testing.assert_close(rows_BRW @ basis_BRW.mT @ basis_BRW, rows_BRW, atol=1e-5, rtol=1e-3)
 
 
@@ -36,7 +45,9 @@ def test_penalty_leaves_the_rows_alone() -> None:
 
 
 @torch.no_grad()
-def test_a_basis_of_singular_vectors_gives_the_truncated_svd(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_basis_of_singular_vectors_gives_the_truncated_svd(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     features_BTW, model = features_of(4), model_of(OF_TOKENS)
     basis_BRW = torch.linalg.svd(features_BTW, full_matrices=False).Vh[:, :RANK]
     mixed_BRW = torch.randn(RANK, RANK) @ basis_BRW  # another basis of the same space
@@ -49,7 +60,10 @@ def test_a_basis_of_singular_vectors_gives_the_truncated_svd(monkeypatch: pytest
 @pytest.mark.parametrize("how", ["qr", "newton_schulz"])
 @pytest.mark.parametrize("basis", ["tokens", "generated"])
 def test_power_steps_lead_to_the_truncated_svd(how: str, basis: str) -> None:
-    features_BTW, model = features_of(4), model_of(OF_TOKENS | {"basis": basis, "orthogonalize": how})
+    features_BTW, model = (
+        features_of(4),
+        model_of(OF_TOKENS | {"basis": basis, "orthogonalize": how}),
+    )
     expected, errors = svd_of_rank(features_BTW, RANK), []
     for model.power_steps in (0, 1, 2, 20):
         errors.append(float((model(features_BTW).reconstruction() - expected).square().mean()))
@@ -120,7 +134,10 @@ def test_coefficients_come_from_where_the_setting_says(coefficients: str) -> Non
 @pytest.mark.parametrize("model", [{}, OF_TOKENS])
 def test_factors_follow_the_features_unit(model: dict[str, Any]) -> None:
     factorizer, features_BTW = model_of(model), features_of(4)
-    once, larger = factorizer(features_BTW), factorizer(1024 * features_BTW)  # a power of two rounds nothing
+    once, larger = (
+        factorizer(features_BTW),
+        factorizer(1024 * features_BTW),
+    )  # a power of two rounds nothing
     torch.testing.assert_close(larger.basis_BRW, once.basis_BRW)
     torch.testing.assert_close(larger.coefficients_BTR, 1024 * once.coefficients_BTR)
 
@@ -165,4 +182,6 @@ def test_autocast_does_not_reach_the_linear_algebra() -> None:
         factors = model(features_BTW)
     eye_BRR = torch.eye(RANK).expand(4, -1, -1)
     torch.testing.assert_close(factors.basis_BRW @ factors.basis_BRW.mT, eye_BRR, atol=1e-5, rtol=0)
-    torch.testing.assert_close(factors.coefficients_BTR, features_BTW @ factors.basis_BRW.mT, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        factors.coefficients_BTR, features_BTW @ factors.basis_BRW.mT, atol=1e-4, rtol=1e-4
+    )

@@ -66,7 +66,10 @@ def image(number: float, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def numbers(splits: Splits) -> list[list[float]]:
     """The images of each split."""
-    return [split.tensors["features"][:, 0, 0].tolist() for split in (splits.train, splits.validation, splits.test())]
+    return [
+        split.tensors["features"][:, 0, 0].tolist()
+        for split in (splits.train, splits.validation, splits.test())
+    ]
 
 
 def message_of(folder: Path) -> str:
@@ -75,7 +78,8 @@ def message_of(folder: Path) -> str:
     return str(caught.value)
 
 
-# Files --------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -98,7 +102,12 @@ def test_all_forms_are_read_bit_by_bit(write: Write, dtype: torch.dtype) -> None
 
 def test_files_stand_by_number_whatever_is_missing_or_beside_them(write: Write) -> None:
     chosen = [0, 2, 9, 10, 11, 100, 101, 1000, 7, 30]
-    others = {"features_x.pt": image(-1), "features_1.pt.tmp": image(-1), "notes.txt": b"", "old_features_3.pt": b""}
+    others = {
+        "features_x.pt": image(-1),
+        "features_1.pt.tmp": image(-1),
+        "notes.txt": b"",
+        "old_features_3.pt": b"",
+    }
     splits = cached_features(write({f"features_{i}.pt": image(i) for i in chosen} | others), 0)
     train, validation, test = numbers(splits)
     assert train == sorted(train)
@@ -140,12 +149,21 @@ def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(write: Write) -
 
 
 BAD_FILES: list[tuple[Any, str]] = [
-    (torch.zeros(5, WIDTH), r"features must be [tokens, width], tokens a square number, got [5, 3]"),
+    (
+        torch.zeros(5, WIDTH),
+        r"features must be [tokens, width], tokens a square number, got [5, 3]",
+    ),
     (torch.zeros(TOKENS), "features must be [tokens, width], tokens a square number, got [4]"),
     (torch.zeros(2, TOKENS, WIDTH), "got [2, 4, 3]"),
     (torch.zeros(TOKENS, 0), "got [4, 0]"),
-    (torch.zeros(TOKENS, 8), "all must be like features_0.pt, [4, 3] torch.float32, got [4, 8] torch.float32"),
-    (image(7, torch.bfloat16), "all must be like features_0.pt, [4, 3] torch.float32, got [4, 3] torch.bfloat16"),
+    (
+        torch.zeros(TOKENS, 8),
+        "all must be like features_0.pt, [4, 3] torch.float32, got [4, 8] torch.float32",
+    ),
+    (
+        image(7, torch.bfloat16),
+        "all must be like features_0.pt, [4, 3] torch.float32, got [4, 3] torch.bfloat16",
+    ),
     (image(7).double(), "features must be float32, float16 or bfloat16, got torch.float64"),
     (image(7).long(), "features must be float32, float16 or bfloat16, got torch.int64"),
     (image(float("nan")), "features must be finite, got NaN or infinity"),
@@ -171,7 +189,9 @@ def test_a_file_that_cannot_be_used_is_named(write: Write, content: Any, problem
 
 
 def test_a_first_file_that_cannot_be_used_is_named(write: Write) -> None:
-    folder = write({f"features_{i}.pt": image(i) for i in range(3)} | {"features_0.pt": b"not a checkpoint"})
+    folder = write(
+        {f"features_{i}.pt": image(i) for i in range(3)} | {"features_0.pt": b"not a checkpoint"}
+    )
     assert f"{folder}/features_0.pt: can't be read by torch.load" in message_of(folder)
 
 
@@ -207,7 +227,9 @@ def test_the_task_trains_on_a_folder_in_bfloat16(write: Write) -> None:
     torch.manual_seed(0)
     folder = write({f"features_{i}.pt": torch.randn(16, 24).bfloat16() for i in range(20)})
     tiny = {"model.rank": 4, "model.width": 8, "model.heads": 2, "data.batch_size": 7}
-    (report,) = curve(LowRank(), build_config(LowRankConfig, tiny | {"data.path": folder}), epochs=1)
+    (report,) = curve(
+        LowRank(), build_config(LowRankConfig, tiny | {"data.path": folder}), epochs=1
+    )
     validation = cached_features(folder, 0).validation.tensors["features"].float()
     best = torch.stack([truncated_svd(features_TW, 4) for features_TW in validation])
     expected = torch.nn.functional.cosine_similarity(best, validation, dim=-1).mean()
@@ -215,7 +237,8 @@ def test_the_task_trains_on_a_folder_in_bfloat16(write: Write) -> None:
     assert report.metrics["cosine"] < report.metrics["svd_cosine"]
 
 
-# SVD and splits -----------------------------------------------------------------------------------------------------
+# SVD and splits -----------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(16, 9), (16, 16), (9, 16), (16, 40)])
@@ -227,7 +250,9 @@ def test_svd_cosines_equal_torchs_svd_at_every_rank(tokens: int, width: int) -> 
     for rank in range(1, min(tokens, width) + 1):
         left, singular, right = torch.linalg.svd(features_NTW.double(), full_matrices=False)
         best = (left[..., :rank] * singular[:, None, :rank]) @ right[:, :rank]
-        expected_N = torch.nn.functional.cosine_similarity(best, features_NTW.double(), dim=-1).mean(-1)
+        expected_N = torch.nn.functional.cosine_similarity(
+            best, features_NTW.double(), dim=-1
+        ).mean(-1)
         torch.testing.assert_close(cosines_NK[:, rank - 1].double(), expected_N, atol=1e-6, rtol=0)
 
 
@@ -235,7 +260,9 @@ def test_the_splits_that_judge_hold_each_images_own_cosines() -> None:
     torch.manual_seed(0)
     splits = feature_splits(lambda part: torch.randn(5, 16, 9))
     for split in (splits.validation, splits.test()):
-        for features_TW, cosines_K in zip(split.tensors["features"], split.tensors["svd_cosine_NK"], strict=True):
+        for features_TW, cosines_K in zip(
+            split.tensors["features"], split.tensors["svd_cosine_NK"], strict=True
+        ):
             assert torch.equal(svd_cosines(features_TW[None])[0], cosines_K)
 
 
@@ -255,7 +282,8 @@ def test_a_split_is_random_disjoint_and_about_80_10_10(count: int) -> None:
     assert count < 10 or parts != split_rows(count, 6)
 
 
-# Embedded images ----------------------------------------------------------------------------------------------------
+# Embedded images ----------------------------------------------------------------------------------
+# ------------------
 
 
 def test_embedded_features_are_square_maps_of_photographs_and_mosaics() -> None:
@@ -269,14 +297,22 @@ def test_embedded_features_are_square_maps_of_photographs_and_mosaics() -> None:
 def test_no_pixel_of_a_photograph_is_in_two_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels_HW = torch.arange(427 * 640).reshape(427, 640)
     numbered = [
-        torch.stack([pixels_HW % 256, pixels_HW // 256 % 256, pixels_HW // 256**2 + 100 * photo]).byte()
+        torch.stack(
+            [pixels_HW % 256, pixels_HW // 256 % 256, pixels_HW // 256**2 + 100 * photo]
+        ).byte()
         for photo in range(2)
     ]
     monkeypatch.setattr(features, "_photos", lambda: numbered)
     parts = []
     for part in ("train", "validation", "test"):
         crops_NCHH = photo_crops(3, part).int()
-        parts.append(set((crops_NCHH[:, 0] + 256 * crops_NCHH[:, 1] + 256**2 * crops_NCHH[:, 2]).flatten().tolist()))
+        parts.append(
+            set(
+                (crops_NCHH[:, 0] + 256 * crops_NCHH[:, 1] + 256**2 * crops_NCHH[:, 2])
+                .flatten()
+                .tolist()
+            )
+        )
         assert len(parts[-1]) > 8 * 80**2 - 1
     assert not (parts[0] & parts[1]) | (parts[0] & parts[2]) | (parts[1] & parts[2])
 
@@ -284,14 +320,17 @@ def test_no_pixel_of_a_photograph_is_in_two_splits(monkeypatch: pytest.MonkeyPat
 def test_a_mosaic_is_sixteen_digits_of_its_split(monkeypatch: pytest.MonkeyPatch) -> None:
     ink_NHH = torch.arange(1797)[:, None, None].expand(-1, 16, 16) / 2048
     monkeypatch.setattr(features, "digit_strokes", lambda side: (ink_NHH, None))
-    monkeypatch.setattr(torch, "lerp", lambda ground, colour, ink: (2048 * ink).expand(-1, 3, -1, -1).round())
+    monkeypatch.setattr(
+        torch, "lerp", lambda ground, colour, ink: (2048 * ink).expand(-1, 3, -1, -1).round()
+    )
     monkeypatch.setattr(Tensor, "byte", lambda tensor: tensor)
     for part, rows in split_rows(1797, 3).items():
         mosaics_NCHH = digit_mosaics(3, part)
         digits = mosaics_NCHH[:, 0, ::16, ::16].flatten().int().tolist()
         assert mosaics_NCHH.shape[1:] == (3, 64, 64)
         assert torch.equal(
-            mosaics_NCHH, mosaics_NCHH[..., ::16, ::16].repeat_interleave(16, 2).repeat_interleave(16, 3)
+            mosaics_NCHH,
+            mosaics_NCHH[..., ::16, ::16].repeat_interleave(16, 2).repeat_interleave(16, 3),
         )
         assert len(set(digits)) == len(digits) == len(rows) // 16 * 16
         assert set(digits) <= set(rows)
@@ -310,7 +349,9 @@ def test_the_spectrum_has_strong_directions_and_a_long_tail() -> None:
 def test_an_images_features_do_not_depend_on_the_others() -> None:
     images_NCHH = photo_crops(0, "validation")[:3]
     for image_CHH, features_TW in zip(images_NCHH, convolved(images_NCHH, 8), strict=True):
-        torch.testing.assert_close(convolved(image_CHH[None], 8)[0], features_TW, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            convolved(image_CHH[None], 8)[0], features_TW, rtol=1e-3, atol=1e-3
+        )
 
 
 def test_token_maps_go_row_by_row() -> None:

@@ -22,12 +22,27 @@ IMAGES = 5
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A folder with a tiny Qwen2.5-VL, language model included, and the model."""
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2VLImageProcessor
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+    )
 
     torch.manual_seed(0)
     rope = {"rope_type": "default", "mrope_section": [1, 1, 2]}
-    text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
-    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "fullatt_block_indexes": [1]}
+    text = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "fullatt_block_indexes": [1],
+    }
     config = Qwen2_5_VLConfig(
         text_config=text | {"num_key_value_heads": 2, "vocab_size": 64, "rope_parameters": rope},
         vision_config=vision | {"out_hidden_size": 24},
@@ -55,7 +70,9 @@ def run(images: Path, cache: Path, model: Path | str) -> int:
 
 
 @torch.no_grad()
-def test_the_features_are_the_models_own_image_features(tiny: tuple[Path, Any], images: Path, tmp_path: Path) -> None:
+def test_the_features_are_the_models_own_image_features(
+    tiny: tuple[Path, Any], images: Path, tmp_path: Path
+) -> None:
     from transformers import Qwen2VLImageProcessor
 
     folder, model = tiny
@@ -78,7 +95,9 @@ def test_a_filled_cache_is_what_the_reader_wants(
     assert run(images, tmp_path / "cache", tiny[0]) == 0
     splits = cached_features(tmp_path / "cache", 0)
     assert splits.train.tensors["features"].shape == (3, 256, 24)
-    assert (tmp_path / "cache" / "features_0.pt").stat().st_size < 2 * 256 * 24 * 4, "a slice holds its whole batch"
+    assert (tmp_path / "cache" / "features_0.pt").stat().st_size < 2 * 256 * 24 * 4, (
+        "a slice holds its whole batch"
+    )
 
 
 def test_images_that_are_left_out_are_told(
@@ -104,7 +123,9 @@ def test_a_second_run_goes_on_where_the_first_ended(
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     monkeypatch.setattr(fill_features, "VisionTower", None)  # would raise if called
     assert run(images, cache, tiny[0]) == 0
-    assert json.loads((cache / "images.json").read_text())["images"] == [f"{i}.png" for i in range(IMAGES)]
+    assert json.loads((cache / "images.json").read_text())["images"] == [
+        f"{i}.png" for i in range(IMAGES)
+    ]
 
 
 def test_a_cache_of_other_images_or_of_another_model_is_refused(
@@ -123,7 +144,10 @@ def test_a_cache_of_other_images_or_of_another_model_is_refused(
 
 
 def test_absent_weights_are_told_and_how_to_get_them(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     assert run(images, tmp_path / "cache", "Qwen/not-on-this-machine") == 2
@@ -143,11 +167,18 @@ def test_a_folder_without_the_towers_weights_is_refused(
     for path in tiny[0].iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
     weights = load_file(broken / "model.safetensors")
-    kept = {name: tensor for name, tensor in weights.items() if not name.endswith("visual.merger.mlp.0.weight")}
+    kept = {
+        name: tensor
+        for name, tensor in weights.items()
+        if not name.endswith("visual.merger.mlp.0.weight")
+    }
     assert len(kept) == len(weights) - 1
     save_file(kept, broken / "model.safetensors", metadata={"format": "pt"})
     assert run(images, tmp_path / "cache", broken) == 2
-    assert "has no weights of a Qwen2.5-VL vision tower: lacks merger.mlp.0.weight" in capsys.readouterr().err
+    assert (
+        "has no weights of a Qwen2.5-VL vision tower: lacks merger.mlp.0.weight"
+        in capsys.readouterr().err
+    )
 
 
 def test_images_that_are_not_there_or_broken_are_named(

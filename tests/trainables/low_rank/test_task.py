@@ -32,9 +32,17 @@ OF_TOKENS = {"basis": "tokens", "coefficients": "projection", "orthogonalize": "
 
 def config_of(model: dict[str, Any] | None = None, **values: Any) -> LowRankConfig:
     """A tiny config; `__` stands for the dot."""
-    tiny = {"model.rank": RANK, "model.width": 8, "model.heads": 2, "model.layers": 1, "data.width": WIDTH}
+    tiny = {
+        "model.rank": RANK,
+        "model.width": 8,
+        "model.heads": 2,
+        "model.layers": 1,
+        "data.width": WIDTH,
+    }
     chosen = {f"model.{name}": value for name, value in (model or {}).items()}
-    return build_config(LowRankConfig, tiny | chosen | {name.replace("__", "."): v for name, v in values.items()})
+    return build_config(
+        LowRankConfig, tiny | chosen | {name.replace("__", "."): v for name, v in values.items()}
+    )
 
 
 def features_of(count: int, *, seed: int = 0) -> Tensor:
@@ -59,7 +67,8 @@ def svd_of_rank(features_BTW: Tensor, rank: int) -> Tensor:
     return left[..., :rank] @ singular[..., :rank].diag_embed() @ right[..., :rank, :]
 
 
-# Loss ---------------------------------------------------------------------------------------------------------------
+# Loss ---------------------------------------------------------------------------------------------
+# ------------------
 
 
 @torch.no_grad()
@@ -68,7 +77,8 @@ def test_the_penalties_equal_loops() -> None:
     basis_BRW = torch.randn(4, RANK, WIDTH)
     lengths = [sum(float(entry) ** 2 for entry in row) for rows in basis_BRW for row in rows]
     distances = [
-        sum((float(rows[i] @ rows[j]) - (i == j)) ** 2 for i in range(RANK) for j in range(RANK)) / RANK
+        sum((float(rows[i] @ rows[j]) - (i == j)) ** 2 for i in range(RANK) for j in range(RANK))
+        / RANK
         for rows in basis_BRW
     ]
     assert float(row_length_penalty(basis_BRW)) == pytest.approx(np.mean(lengths), rel=1e-5)
@@ -77,8 +87,12 @@ def test_the_penalties_equal_loops() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("lambda_B", "lambda_ortho"), [(0.3, 0.7), (0.0, 0.7), (0.3, 0.0), (0.0, 0.0)])
-def test_the_loss_is_the_squared_error_and_the_weighted_penalties(lambda_B: float, lambda_ortho: float) -> None:
+@pytest.mark.parametrize(
+    ("lambda_B", "lambda_ortho"), [(0.3, 0.7), (0.0, 0.7), (0.3, 0.0), (0.0, 0.0)]
+)
+def test_the_loss_is_the_squared_error_and_the_weighted_penalties(
+    lambda_B: float, lambda_ortho: float
+) -> None:
     config = config_of(loss__lambda_B=lambda_B, loss__lambda_ortho=lambda_ortho)
     model, features_BTW = model_of(), features_of(4)
     factors = model(features_BTW)
@@ -96,13 +110,16 @@ def test_features_in_half_precision_and_autocast_are_judged_in_float32() -> None
     model = model_of(OF_TOKENS)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         factors = model(features_of(4).bfloat16().float())
-        loss, outputs = LowRank().loss(config_of(OF_TOKENS), model, {"features": features_of(4).bfloat16()})
+        loss, outputs = LowRank().loss(
+            config_of(OF_TOKENS), model, {"features": features_of(4).bfloat16()}
+        )
     expected = factors.coefficients_BTR @ factors.basis_BRW
     assert outputs.features_BTW.dtype == loss.dtype == torch.float32
     torch.testing.assert_close(outputs.reconstruction_BTW, expected, atol=1e-5, rtol=1e-5)
 
 
-# Metrics ------------------------------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------
+# ------------------
 
 
 def cosine(x_W: Tensor, y_W: Tensor) -> float:
@@ -118,13 +135,19 @@ def test_the_metrics_equal_a_loop_over_tokens(batch_size: int) -> None:
     reconstructions = model(features_BTW).reconstruction()
     svds = svd_of_rank(features_BTW, RANK)
     ours = [
-        [cosine(x, y) for x, y in zip(*pair, strict=True)] for pair in zip(features_BTW, reconstructions, strict=True)
+        [cosine(x, y) for x, y in zip(*pair, strict=True)]
+        for pair in zip(features_BTW, reconstructions, strict=True)
     ]
-    best = [[cosine(x, y) for x, y in zip(*pair, strict=True)] for pair in zip(features_BTW, svds, strict=True)]
+    best = [
+        [cosine(x, y) for x, y in zip(*pair, strict=True)]
+        for pair in zip(features_BTW, svds, strict=True)
+    ]
     assert metrics["cosine"] == pytest.approx(np.mean(ours), abs=1e-5)
     assert metrics["svd_cosine"] == pytest.approx(np.mean(best), abs=1e-5)
     assert metrics["gap"] == pytest.approx(np.mean(best) - np.mean(ours), abs=1e-5)
-    assert metrics["mse"] == pytest.approx(float(F.mse_loss(reconstructions, features_BTW)), rel=1e-5)
+    assert metrics["mse"] == pytest.approx(
+        float(F.mse_loss(reconstructions, features_BTW)), rel=1e-5
+    )
     assert metrics["rank"] == RANK
     assert details["cosine_deviation"] == pytest.approx(np.std(np.mean(ours, axis=1)), rel=1e-3)
 
@@ -145,7 +168,8 @@ def test_every_metric_that_is_compared_or_shown_is_reported() -> None:
     }
 
 
-# Settings -----------------------------------------------------------------------------------------------------------
+# Settings -----------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_the_defaults_are_the_settings_found_by_hand() -> None:
@@ -161,11 +185,17 @@ def test_the_defaults_are_the_settings_found_by_hand() -> None:
 def test_mistaken_settings_are_told_as_rules() -> None:
     for values, rule in (
         ({"model__rank": 0}, "rank must be at least 1, got rank=0"),
-        ({"model__rank": 13}, "rank must be at most 12, the embedded features' tokens and width, got rank=13"),
+        (
+            {"model__rank": 13},
+            "rank must be at most 12, the embedded features' tokens and width, got rank=13",
+        ),
         ({"model__rank": 257, "data__width": 512}, "rank must be at most 256"),
         ({"model__layers": -1}, "layers must not be negative, got layers=-1"),
         ({"model__heads": 3}, "heads must divide width, got width=8, heads=3"),
-        ({"model__power_steps": 3, "model__orthogonalize": "qr"}, "power_steps must be from 0 to 2"),
+        (
+            {"model__power_steps": 3, "model__orthogonalize": "qr"},
+            "power_steps must be from 0 to 2",
+        ),
         ({"model__power_steps": 1}, "power_steps need orthogonalize qr or newton_schulz"),
         ({"loss__lambda_ortho": -1.0}, "lambda_ortho must not be negative"),
         ({"data__width": 7}, "width must be even and positive, got width=7"),
@@ -177,7 +207,9 @@ def test_mistaken_settings_are_told_as_rules() -> None:
 
 def test_a_rank_beyond_the_files_features_is_refused() -> None:
     config = config_of(data__path="features", model__rank=13)
-    with pytest.raises(TaskError, match=r"rank must be at most the features' tokens \(16\) and width \(12\)"):
+    with pytest.raises(
+        TaskError, match=r"rank must be at most the features' tokens \(16\) and width \(12\)"
+    ):
         LowRank().model(config, splits_of(features_of(1)))
 
 
@@ -207,7 +239,8 @@ def test_full_size_has_the_parameters_of_the_formula() -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == expected == 12_739_712
 
 
-# Training and pictures ----------------------------------------------------------------------------------------------
+# Training and pictures
+# ----------------------------------------------------------------------------------------------
 
 
 def test_training_brings_the_basis_nearer_to_the_svd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,15 +271,25 @@ def test_pictures_show_maps_and_errors_with_their_cosines() -> None:
         svd_TW = svd_of_rank(original_TW, RANK)
         maps = shown(figures[f"channels_{row}"])
         versions = (original_TW, svd_TW, network_TW)
-        expected = [version[:, channel].reshape(4, 4) for version in versions for channel in range(8)]
+        expected = [
+            version[:, channel].reshape(4, 4) for version in versions for channel in range(8)
+        ]
         np.testing.assert_allclose(np.stack(maps), torch.stack(expected), atol=1e-4)
-        errors = [(version - original_TW).square().mean(-1).sqrt().reshape(4, 4) for version in versions[1:]]
-        np.testing.assert_allclose(np.stack(shown(figures[f"errors_{row}"])[:2]), torch.stack(errors), atol=1e-4)
+        errors = [
+            (version - original_TW).square().mean(-1).sqrt().reshape(4, 4)
+            for version in versions[1:]
+        ]
+        np.testing.assert_allclose(
+            np.stack(shown(figures[f"errors_{row}"])[:2]), torch.stack(errors), atol=1e-4
+        )
         titles = [axis.get_title() for axis in figures[f"errors_{row}"].axes]
         for title, version in zip(titles, versions[1:], strict=False):
             reached = float(F.cosine_similarity(version, original_TW, dim=-1).mean())
             assert f"cosine {reached:.4f}" in title
-            assert f"cosine {reached:.4f}" in cast(Any, figures[f"channels_{row}"])._suptitle.get_text()
+            assert (
+                f"cosine {reached:.4f}"
+                in cast(Any, figures[f"channels_{row}"])._suptitle.get_text()
+            )
 
 
 def test_truncated_svd_is_torchs() -> None:

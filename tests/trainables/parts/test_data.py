@@ -30,7 +30,11 @@ def split_of(rows: int = 10, *, weights_N: torch.Tensor | None = None) -> Tensor
 
 def order_of(split: TensorSplit, batch_size: int, seed: int | None) -> list[int]:
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    return [row for batch in split.batches(batch_size, shuffle=generator) for row in batch["row"].tolist()]
+    return [
+        row
+        for batch in split.batches(batch_size, shuffle=generator)
+        for row in batch["row"].tolist()
+    ]
 
 
 def test_the_three_splits_are_disjoint_complete_and_stratified() -> None:
@@ -72,7 +76,9 @@ ALL_SMALL = [(n, n, n) for n in range(3, 15)]
 
 @pytest.mark.parametrize("counts", [*ALONE_SMALL, *ALL_SMALL, (3,) * 50])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_from_three_samples_on_every_class_is_everywhere(counts: tuple[int, ...], seed: int) -> None:
+def test_from_three_samples_on_every_class_is_everywhere(
+    counts: tuple[int, ...], seed: int
+) -> None:
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     splits = stratified_split(labels, seed)
     assert sorted(row for rows in splits for row in rows) == list(range(len(labels)))
@@ -113,19 +119,26 @@ def test_batches_are_cut_to_their_longest_row() -> None:
     split = split_of()
     for batch in split.batches(3, shuffle=torch.Generator().manual_seed(0)):
         assert batch["tokens"].shape == (len(batch["row"]), int(batch["row"].max()) + 1)
-        assert torch.equal(batch["tokens"], split.tensors["tokens"][batch["row"], : batch["tokens"].shape[1]])
+        assert torch.equal(
+            batch["tokens"], split.tensors["tokens"][batch["row"], : batch["tokens"].shape[1]]
+        )
 
 
 def test_without_lengths_nothing_is_cut() -> None:
     split = TensorSplit(tensors={"images": torch.zeros(5, 3, 4, 4)})
-    assert [tuple(batch["images"].shape) for batch in split.batches(3)] == [(3, 3, 4, 4), (2, 3, 4, 4)]
+    assert [tuple(batch["images"].shape) for batch in split.batches(3)] == [
+        (3, 3, 4, 4),
+        (2, 3, 4, 4),
+    ]
 
 
 def test_weighted_sampling_draws_the_classes_equally() -> None:
     labels_N = torch.tensor([0] * 900 + [1] * 90 + [2] * 10)
     split = TensorSplit(tensors={"labels": labels_N}, weights_N=balanced_weights(labels_N))
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.cat([b["labels"] for _ in range(10) for b in split.batches(64, shuffle=generator)])
+    drawn = torch.cat(
+        [b["labels"] for _ in range(10) for b in split.batches(64, shuffle=generator)]
+    )
     assert len(drawn) == 10_000
     for share in (drawn.bincount() / len(drawn)).tolist():
         assert share == pytest.approx(1 / 3, abs=0.02)  # 4 standard deviations

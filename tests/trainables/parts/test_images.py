@@ -13,7 +13,14 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from trainables.parts.images import IMAGENET_MEAN, IMAGENET_STD, digit_strokes, image_files, normalized, read_image
+from trainables.parts.images import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    digit_strokes,
+    image_files,
+    normalized,
+    read_image,
+)
 from trainables.parts.left_out import LeftOut
 
 
@@ -53,7 +60,9 @@ WIDE: dict[str, tuple[np.ndarray, str]] = {
 
 @pytest.mark.parametrize("kind", WIDE)
 @pytest.mark.parametrize(("height", "width"), [(30, 40), (12, 16), (45, 44)])
-def test_wide_greys_are_read_like_the_bytes_they_stand_for(kind: str, height: int, width: int, tmp_path: Path) -> None:
+def test_wide_greys_are_read_like_the_bytes_they_stand_for(
+    kind: str, height: int, width: int, tmp_path: Path
+) -> None:
     values_HW, ending = WIDE[kind]
     Image.fromarray(values_HW).save(tmp_path / f"wide.{ending}")
     Image.fromarray(GREYS_HW).save(tmp_path / "bytes.png")
@@ -75,7 +84,17 @@ def big_endian_tiff(values_HW: np.ndarray) -> bytes:
     """A TIFF file of one strip as the standard has it; Pillow writes only little-endian ones."""
     height, width = values_HW.shape
     pixels = values_HW.astype(">u2").tobytes()
-    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(pixels)}
+    tags = {
+        256: width,
+        257: height,
+        258: 16,
+        259: 1,
+        262: 1,
+        273: 8,
+        277: 1,
+        278: height,
+        279: len(pixels),
+    }
     entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags.items())
     header = struct.pack(">2sHI", b"MM", 42, 8 + len(pixels))
     return header + pixels + struct.pack(">H", len(tags)) + entries + bytes(4)
@@ -89,7 +108,10 @@ def test_a_wide_grey_image_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     assert read_image(tmp_path / "x.png", 2, 1)[0].tolist() == [[0], [255]]
 
 
-INTEGERS, FLOATS = "32-bit grey values must lie from 0 to 255 or", "floating-point grey values must lie from 0 to 1 or"
+INTEGERS, FLOATS = (
+    "32-bit grey values must lie from 0 to 255 or",
+    "floating-point grey values must lie from 0 to 1 or",
+)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +125,9 @@ INTEGERS, FLOATS = "32-bit grey values must lie from 0 to 255 or", "floating-poi
         (np.array([[0, np.inf]], np.float32), FLOATS, "got 0.0 to inf"),
     ],
 )
-def test_wide_greys_without_a_meaning_are_refused(values: np.ndarray, rule: str, got: str, tmp_path: Path) -> None:
+def test_wide_greys_without_a_meaning_are_refused(
+    values: np.ndarray, rule: str, got: str, tmp_path: Path
+) -> None:
     Image.fromarray(values).save(tmp_path / "x.tif")
     with pytest.raises(ValueError, match=f"^{rule} .*{got}; scale them"):
         read_image(tmp_path / "x.tif", 1, 2)
@@ -151,7 +175,9 @@ def test_images_of_a_folder_come_by_name_and_folders_in_it_are_told(tmp_path: Pa
 
 def test_normalizing_equals_torchvision() -> None:
     images = torch.randint(256, (4, 3, 5, 6), dtype=torch.uint8)
-    reference = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+    reference = v2.Compose(
+        [v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
+    )
     torch.testing.assert_close(normalized(images), reference(images))
     assert normalized(images).is_contiguous(memory_format=torch.channels_last)
 

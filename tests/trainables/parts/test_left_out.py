@@ -17,7 +17,13 @@ def folder(tmp_path: Path) -> Path:
         (path / name).touch()
     for name in ("old", ".hidden"):
         (path / name).mkdir()
-    targets = {"c.jpg": "a.jpg", "new": "old", "gone.jpg": "nowhere", ".gone.jpg": "nowhere", "x.jpg": "x.jpg"}
+    targets = {
+        "c.jpg": "a.jpg",
+        "new": "old",
+        "gone.jpg": "nowhere",
+        ".gone.jpg": "nowhere",
+        "x.jpg": "x.jpg",
+    }
     for name, target in targets.items():
         (path / name).symlink_to(path / target)
     os.mkfifo(path / "pipe.jpg")

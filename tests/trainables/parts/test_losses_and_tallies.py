@@ -27,7 +27,9 @@ def logits_and_labels(rows: int = 40, seed: int = 0) -> tuple[Tensor, Tensor]:
 def test_without_gamma_focal_loss_is_cross_entropy(smoothing: float) -> None:
     logits_BC, labels_B = logits_and_labels()
     expected = F.cross_entropy(logits_BC, labels_B, label_smoothing=smoothing)
-    assert torch.equal(focal_cross_entropy(logits_BC, labels_B, label_smoothing=smoothing), expected)
+    assert torch.equal(
+        focal_cross_entropy(logits_BC, labels_B, label_smoothing=smoothing), expected
+    )
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])

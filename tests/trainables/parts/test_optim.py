@@ -57,7 +57,9 @@ def test_warmup_cosine_falls_like_cosine_annealing(total: int, warmup: int) -> N
 @pytest.mark.parametrize("period", [1, 7, 50])
 def test_cosine_restarts_equals_warm_restarts(period: int) -> None:
     reference = rates_of(CosineAnnealingWarmRestarts(optimizer_of(), T_0=period), 3 * period + 2)
-    assert [cosine_restarts(step, period=period) for step in range(3 * period + 2)] == pytest.approx(reference)
+    assert [
+        cosine_restarts(step, period=period) for step in range(3 * period + 2)
+    ] == pytest.approx(reference)
 
 
 @pytest.mark.parametrize(("total", "warmup"), [(100, 30), (40, 10), (20, 1)])
@@ -110,7 +112,10 @@ def test_every_schedule_is_a_positive_factor_within_the_run(
 def test_the_schedule_spans_the_full_budget_and_warms_up_at_least_10_steps() -> None:
     def factors(warmup_ratio: float, max_epochs: int) -> list[float]:
         optim = OptimConfig(warmup_ratio=warmup_ratio)
-        return [lr_factor(optim, s, steps_per_epoch=20, max_epochs=max_epochs) for s in range(20 * max_epochs)]
+        return [
+            lr_factor(optim, s, steps_per_epoch=20, max_epochs=max_epochs)
+            for s in range(20 * max_epochs)
+        ]
 
     assert factors(0.2, 10).index(1.0) == 40
     assert factors(0.0, 10).index(1.0) == 10
@@ -120,7 +125,11 @@ def test_the_schedule_spans_the_full_budget_and_warms_up_at_least_10_steps() -> 
 
 def test_restarts_are_counted_in_epochs() -> None:
     optim = OptimConfig(scheduler="cosine_restarts", restart_epochs=3)
-    peaks = [step for step in range(90) if lr_factor(optim, step, steps_per_epoch=10, max_epochs=9) == 1.0]
+    peaks = [
+        step
+        for step in range(90)
+        if lr_factor(optim, step, steps_per_epoch=10, max_epochs=9) == 1.0
+    ]
     assert peaks == [0, 30, 60]
 
 
@@ -129,7 +138,9 @@ def test_restarts_are_counted_in_epochs() -> None:
 def test_plateau_equals_reduce_lr_on_plateau(seed: int, patience: int, factor: float) -> None:
     scores = torch.randint(10, (40,), generator=torch.Generator().manual_seed(seed)).tolist()
     optimizer = optimizer_of()
-    reference = ReduceLROnPlateau(optimizer, "max", factor=factor, patience=patience, threshold=0, eps=0)
+    reference = ReduceLROnPlateau(
+        optimizer, "max", factor=factor, patience=patience, threshold=0, eps=0
+    )
     for epoch, score in enumerate(scores, start=1):
         reference.step(score)
         assert plateau(scores[:epoch], patience=patience, factor=factor) == pytest.approx(
@@ -138,7 +149,9 @@ def test_plateau_equals_reduce_lr_on_plateau(seed: int, patience: int, factor: f
 
 
 def test_epochs_since_best_counts_from_the_first_of_equals() -> None:
-    assert [epochs_since_best(s) for s in ([], [1.0], [1.0, 2.0], [2.0, 1.0, 2.0], [3.0, 1.0, 2.0])] == [0, 0, 0, 2, 2]
+    assert [
+        epochs_since_best(s) for s in ([], [1.0], [1.0, 2.0], [2.0, 1.0, 2.0], [3.0, 1.0, 2.0])
+    ] == [0, 0, 0, 2, 2]
 
 
 def test_layers_decay_towards_the_input_and_frozen_parameters_are_in_no_group() -> None:
@@ -147,10 +160,15 @@ def test_layers_decay_towards_the_input_and_frozen_parameters_are_in_no_group() 
     layers = [list(layer.parameters()) for layer in list(model)[:3]]
     optim = OptimConfig(lr=1.0, layer_decay=0.5, head_lr_mult=3.0, weight_decay=0.1)
     groups = parameter_groups(model, optim, head=model[3].parameters(), layers=layers)
-    settings = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    settings = {
+        id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]
+    }
     found = [settings.get(id(parameter)) for parameter in model.parameters()]
     rates = [0.125, 0.25, 0.5]
-    assert found == [pair for rate in rates for pair in ((rate, 0.1), (rate, 0.0))] + [(3.0, 0.1), None]
+    assert found == [pair for rate in rates for pair in ((rate, 0.1), (rate, 0.0))] + [
+        (3.0, 0.1),
+        None,
+    ]
 
 
 def test_the_moving_average_follows_weights_and_buffers_by_its_formula() -> None:

@@ -69,7 +69,10 @@ def test_all_files_that_can_not_be_used_are_named_at_once(tmp_path: Path, cache:
     files = files_of(tmp_path, "1 2", "x", "3", "4 5")
     with pytest.raises(TaskError) as caught:
         packed(files, Reader(), how="v1")
-    assert [problem.split(":")[0] for problem in caught.value.problems] == [str(files[1]), str(files[2])]
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        str(files[1]),
+        str(files[2]),
+    ]
     assert "shape of 0.txt, (2,) float32, got (1,)" in caught.value.problems[1]
     assert not list(cache.glob("*.npy")), "nothing half-packed is left"
     files_of(tmp_path, "1 2", "2 3", "3 4", "4 5")
@@ -84,7 +87,9 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, cache: Path) -> N
     for name in (f".{target.name}.4711.tmp", ".other.npy.4711.tmp"):
         (cache / name).write_bytes(b"unfinished")
     assert packed(files, Reader(), how="v1").tolist() == [[1, 2], [3, 4]]
-    assert sorted(path.name for path in cache.glob(".*.tmp")) == [".other.npy.4711.tmp"], "that may be in the making"
+    assert sorted(path.name for path in cache.glob(".*.tmp")) == [".other.npy.4711.tmp"], (
+        "that may be in the making"
+    )
 
 
 def test_many_broken_files_are_counted(tmp_path: Path) -> None:
@@ -108,13 +113,17 @@ def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
 
 
-def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(tmp_path: Path, no_home: None) -> None:
+def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(
+    tmp_path: Path, no_home: None
+) -> None:
     folder = cache_folder()
     assert folder.parent == tmp_path and folder.stat().st_mode & 0o077 == 0
     assert packed(files_of(tmp_path, "1"), Reader(), how="v1").tolist() == [[1]]
 
 
-def test_but_not_one_that_is_somebody_elses(tmp_path: Path, no_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_but_not_one_that_is_somebody_elses(
+    tmp_path: Path, no_home: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "rungs-54321").mkdir()
     monkeypatch.setattr(os, "getuid", lambda: 54321)
     with pytest.raises(TaskError, match="set RUNGS_CACHE to a folder"):
@@ -123,5 +132,7 @@ def test_but_not_one_that_is_somebody_elses(tmp_path: Path, no_home: None, monke
 
 def test_a_cache_that_was_named_must_be_writable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNGS_CACHE", "/proc/none")
-    with pytest.raises(TaskError, match="RUNGS_CACHE must be a folder that can be written, got /proc/none"):
+    with pytest.raises(
+        TaskError, match="RUNGS_CACHE must be a folder that can be written, got /proc/none"
+    ):
         cache_folder()

@@ -30,20 +30,30 @@ def augment_of(**values: Any) -> AugmentConfig:
 
 
 def labels_in_the_image(rows: int = 32, side: int = 40) -> tuple[Tensor, Tensor]:
-    """Smooth blobs of classes 1 and 3 on 0 and 2; the image's three channels show the label x 60."""
+    """Smooth blobs of classes 1 and 3 on 0 and 2.
+
+    The image's three channels show the label x 60.
+    """
     torch.manual_seed(0)
     coarse_B1HW = torch.rand(rows, 1, 4, 4)
-    smooth_BHW = torch.nn.functional.interpolate(coarse_B1HW, size=(side, side), mode="bicubic").squeeze(1)
+    smooth_BHW = torch.nn.functional.interpolate(
+        coarse_B1HW, size=(side, side), mode="bicubic"
+    ).squeeze(1)
     labels_BHW = (smooth_BHW * 4).clamp(0, 3).to(torch.uint8)
     return (labels_BHW * 60)[:, None].expand(-1, 3, -1, -1).contiguous(), labels_BHW
 
 
 def disagreement(images_B3HW: Tensor, labels_BHW: Tensor, *, edges: bool) -> float:
-    """Share of pixels whose image doesn't show their label; without `edges` only those like their eight neighbors."""
+    """Share of pixels whose image doesn't show their label.
+
+    Without `edges` only those like their eight neighbors.
+    """
     wrong_BHW = (images_B3HW[:, 0].float() / 60).round() != labels_BHW
     counted_BHW = labels_BHW != IGNORED
     if not edges:
-        near = torch.nn.functional.unfold(labels_BHW[:, None].float(), 3, padding=1).reshape(len(labels_BHW), 9, -1)
+        near = torch.nn.functional.unfold(labels_BHW[:, None].float(), 3, padding=1).reshape(
+            len(labels_BHW), 9, -1
+        )
         counted_BHW &= (near == near[:, 4:5]).all(1).reshape(labels_BHW.shape)
     assert float(counted_BHW.float().mean()) > 0.3
     return float(wrong_BHW[counted_BHW].float().mean())
@@ -56,22 +66,30 @@ def test_image_and_label_move_together(values: dict[str, float]) -> None:
     moved_images, moved_labels = augmented(augment_of(**values), images, labels)
     assert disagreement(moved_images, moved_labels, edges=False) == 0
     assert disagreement(moved_images, moved_labels, edges=True) < 0.06, "edges are interpolated"
-    assert disagreement(moved_images, labels, edges=False) > 0.06, "the labels of before no longer agree"
+    assert disagreement(moved_images, labels, edges=False) > 0.06, (
+        "the labels of before no longer agree"
+    )
 
 
-def test_labels_are_taken_where_the_image_is_not_half_a_pixel_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_are_taken_where_the_image_is_not_half_a_pixel_beside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     images, labels = labels_in_the_image(64)
     results = {}
     for crop in ("ours", "torchvision's"):
         torch.manual_seed(1)
         results[crop] = disagreement(*augmented(augment_of(crop=0.2), images, labels), edges=True)
-        monkeypatch.setattr("trainables.segmentation.augment.AlignedResizedCrop", v2.RandomResizedCrop)
+        monkeypatch.setattr(
+            "trainables.segmentation.augment.AlignedResizedCrop", v2.RandomResizedCrop
+        )
         transforms.cache_clear()
     transforms.cache_clear()
     assert results["ours"] < 0.5 * results["torchvision's"]
 
 
-@pytest.mark.parametrize("values", [*GEOMETRY, {"color": 0.4, "blur": 1.0}, {"color": 1.0, "crop": 0.1, "blur": 1.0}])
+@pytest.mark.parametrize(
+    "values", [*GEOMETRY, {"color": 0.4, "blur": 1.0}, {"color": 1.0, "crop": 0.1, "blur": 1.0}]
+)
 def test_labels_stay_classes_and_shapes_and_types_stay(values: dict[str, float]) -> None:
     images, labels = labels_in_the_image()
     labels[labels == 2] = IGNORED
@@ -127,11 +145,16 @@ def test_without_strength_nothing_changes() -> None:
 
 def test_the_recipes_are_made_of_what_they_are_said_to_be() -> None:
     def steps(config: AugmentConfig) -> set[str]:
-        return {type(step).__name__ for step in transforms(config, 40, 40).transforms} - {"Identity"}
+        return {type(step).__name__ for step in transforms(config, 40, 40).transforms} - {
+            "Identity"
+        }
 
     first = {"RandomHorizontalFlip", "RandomRotation", "RandomApply"}
     assert steps(AugmentConfig()) == first
-    assert steps(AugmentConfig(color=0.4, crop=0.5)) == first | {"ColorJitter", "AlignedResizedCrop"}
+    assert steps(AugmentConfig(color=0.4, crop=0.5)) == first | {
+        "ColorJitter",
+        "AlignedResizedCrop",
+    }
     assert steps(augment_of()) == set()
 
 
@@ -143,7 +166,9 @@ def test_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_training_is_varied() -> None:
-    config = build_config(SegmentationConfig, {"data.scenes": 20, "data.side": 16, "augment.crop": 0.2})
+    config = build_config(
+        SegmentationConfig, {"data.scenes": 20, "data.side": 16, "augment.crop": 0.2}
+    )
     task, seen = Segmentation(), []
     batch = next(task.data(config, 0).validation.batches(4))
     model = torch.nn.Conv2d(3, 5, 1).eval()
@@ -152,7 +177,9 @@ def test_only_training_is_varied() -> None:
     assert torch.equal(seen[0], seen[1])
 
 
-@pytest.mark.parametrize("name", ["flip", "blur", "color", "crop", "rotation_degrees", "blur_pixels"])
+@pytest.mark.parametrize(
+    "name", ["flip", "blur", "color", "crop", "rotation_degrees", "blur_pixels"]
+)
 def test_strengths_out_of_range_are_refused(name: str) -> None:
     with pytest.raises(TaskError, match=rf"augment: {name} must be .*{name}=-1.0"):
         build_config(SegmentationConfig, {f"augment.{name}": -1.0})

@@ -41,8 +41,13 @@ def test_json_says_the_same_as_yaml(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text(CLASSES_YAML)
     expected = read_classes(tmp_path)
     (tmp_path / "classes.yaml").unlink()
-    classes = [{"name": "ground", "grey": [1, 9], "color": [10, 20, 30]}, {"name": "tree", "grey": [4]}]
-    (tmp_path / "classes.json").write_text(json.dumps({"classes": classes, "ignored": [0]}, indent="\t"))
+    classes = [
+        {"name": "ground", "grey": [1, 9], "color": [10, 20, 30]},
+        {"name": "tree", "grey": [4]},
+    ]
+    (tmp_path / "classes.json").write_text(
+        json.dumps({"classes": classes, "ignored": [0]}, indent="\t")
+    )
     found = read_classes(tmp_path)
     assert (found.classes, found.train_ids) == (expected.classes, expected.train_ids)
 
@@ -59,18 +64,23 @@ BAD_CLASSES = {
     "ignored: [0]": "classes must list",
     "classes: [{name: a, grey: [1]}]": "classes must list from 2",
     "classes: [{name: a, grey: [1]}, {name: b, grey: [1]}]": "the grey value 1 is listed twice",
-    "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nignored: [2]": "the grey value 2 is listed twice",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nignored: [2]": "the grey value 2 is "
+    "listed twice",
     "classes: [{name: a, grey: [1]}, {name: a, grey: [2]}]": "names must be texts that differ",
     "classes: [{name: a, grey: [1]}, {name: 3, grey: [2]}]": "names must be texts that differ",
     "classes: [{name: a, grey: [1]}, {name: b}]": "class 1 must have name, grey and perhaps color",
-    "classes: [{name: a, grey: [1]}, {name: b, grey: [2], colour: [1, 2, 3]}]": "class 1 must have name, grey",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [2], colour: [1, 2, 3]}]": "class 1 must "
+    "have name, grey",
     "classes: [{name: a, grey: [1]}, b]": "class 1 must have name, grey",
-    "classes: [{name: a, grey: [1]}, {name: b, grey: 2}]": "grey of class 1 must be a list of grey values",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: 2}]": "grey of class 1 must be a list of "
+    "grey values",
     "classes: [{name: a, grey: [1]}, {name: b, grey: [256]}]": "from 0 to 255, got [256]",
     "classes: [{name: a, grey: [1]}, {name: b, grey: [-1]}]": "from 0 to 255, got [-1]",
     "classes: [{name: a, grey: [1]}, {name: b, grey: [true]}]": "from 0 to 255, got [True]",
-    "classes: [{name: a, grey: [1], color: [1, 2]}, {name: b, grey: [2]}]": "color must be red, green and blue",
-    "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nignore: [0]": "has classes and ignored, got ignore",
+    "classes: [{name: a, grey: [1], color: [1, 2]}, {name: b, grey: [2]}]": "color must be red, "
+    "green and blue",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nignore: [0]": "has classes and "
+    "ignored, got ignore",
     "classes: [": "not valid YAML",
     "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nclasses: []": "already given",
     "[1, 2]": "must hold a YAML mapping",
@@ -85,7 +95,9 @@ def test_a_bad_class_file_is_refused(tmp_path: Path, text: str) -> None:
     assert BAD_CLASSES[text] in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "message"), [("[1]", "must hold an object"), ("{", "not JSON"), ("", "not JSON")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("[1]", "must hold an object"), ("{", "not JSON"), ("", "not JSON")]
+)
 def test_a_bad_json_class_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "classes.json").write_text(text)
     with pytest.raises(TaskError, match=rf"classes\.json: {message}"):

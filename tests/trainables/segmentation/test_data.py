@@ -21,7 +21,13 @@ from trainables.parts.data import SPLIT_NAMES
 from trainables.parts.images import read_image
 from trainables.segmentation.classes import palette
 from trainables.segmentation.config import SegmentationConfig
-from trainables.segmentation.data import Frame, SegmentationSplits, recorded_sequences, time_ordered, unix_time
+from trainables.segmentation.data import (
+    Frame,
+    SegmentationSplits,
+    recorded_sequences,
+    time_ordered,
+    unix_time,
+)
 from trainables.segmentation.losses import IGNORED
 from trainables.segmentation.task import Segmentation
 
@@ -42,7 +48,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNGS_CACHE", str(tmp_path / "cache 'Ω'"))
 
 
-def save_frame(sequence: Path, name: str, *, seed: int = 0, ending: str = "png") -> tuple[np.ndarray, np.ndarray]:
+def save_frame(
+    sequence: Path, name: str, *, seed: int = 0, ending: str = "png"
+) -> tuple[np.ndarray, np.ndarray]:
     """An image of noise and a label of grey values, [H, W, 3] and [H, W]."""
     for folder in ("images", "labels"):
         (sequence / folder).mkdir(parents=True, exist_ok=True)
@@ -80,7 +88,8 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
-# What is read -------------------------------------------------------------------------------------------------------
+# What is read -------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_images_and_labels_are_the_files_in_time_order(folder: Path) -> None:
@@ -104,7 +113,9 @@ def test_classes_have_their_names_and_colors(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(12, 16), (16, 8), (48, 64)])
-def test_resizing_takes_the_nearest_label_and_the_image_as_elsewhere(folder: Path, height: int, width: int) -> None:
+def test_resizing_takes_the_nearest_label_and_the_image_as_elsewhere(
+    folder: Path, height: int, width: int
+) -> None:
     tensors = read(folder, height, width).train.tensors
     assert tensors["images"].shape == (14, 3, height, width)
     file = next((folder / "V-00" / "images").glob(f"{START}*"))
@@ -112,7 +123,9 @@ def test_resizing_takes_the_nearest_label_and_the_image_as_elsewhere(folder: Pat
     grey_HW = np.asarray(Image.open(folder / "V-00" / "labels" / file.name))
     rows = ((np.arange(height) + 0.5) * HEIGHT / height).astype(int)
     columns = ((np.arange(width) + 0.5) * WIDTH / width).astype(int)
-    assert np.array_equal(tensors["labels"][0].numpy(), np.vectorize(TRAIN_ID.get)(grey_HW[np.ix_(rows, columns)]))
+    assert np.array_equal(
+        tensors["labels"][0].numpy(), np.vectorize(TRAIN_ID.get)(grey_HW[np.ix_(rows, columns)])
+    )
 
 
 def test_a_palette_label_counts_by_its_indices_and_jpegs_are_images(folder: Path) -> None:
@@ -120,13 +133,18 @@ def test_a_palette_label_counts_by_its_indices_and_jpegs_are_images(folder: Path
     indexed = Image.fromarray(label, mode="P")
     indexed.putpalette([channel for color in palette() for channel in color])
     indexed.save(folder / "V-00" / "labels" / f"{START - 1}.png")
-    assert np.array_equal(read(folder).train.tensors["labels"][0].numpy(), np.vectorize(TRAIN_ID.get)(label))
+    assert np.array_equal(
+        read(folder).train.tensors["labels"][0].numpy(), np.vectorize(TRAIN_ID.get)(label)
+    )
 
 
 @pytest.mark.parametrize(
-    ("ending", "dtype"), [("png", np.uint16), ("tif", np.uint16), ("tiff", np.int32), ("tif", np.uint8)]
+    ("ending", "dtype"),
+    [("png", np.uint16), ("tif", np.uint16), ("tiff", np.int32), ("tif", np.uint8)],
 )
-def test_a_label_of_more_bits_counts_by_its_exact_values(folder: Path, ending: str, dtype: type) -> None:
+def test_a_label_of_more_bits_counts_by_its_exact_values(
+    folder: Path, ending: str, dtype: type
+) -> None:
     _, label = save_frame(folder / "V-00", f"{START - 1}", seed=99)
     (folder / "V-00" / "labels" / f"{START - 1}.png").unlink()
     Image.fromarray(label.astype(dtype)).save(folder / "V-00" / "labels" / f"{START - 1}.{ending}")
@@ -151,7 +169,12 @@ def test_the_time_is_in_the_name(name: str, time: str | None) -> None:
 
 
 def test_the_task_trains_on_a_folder(folder: Path) -> None:
-    values = {"data.path": str(folder), "data.side": 16, "model.architecture": "unet", "model.width": 4}
+    values = {
+        "data.path": str(folder),
+        "data.side": 16,
+        "model.architecture": "unet",
+        "model.width": 4,
+    }
     config = build_config(SegmentationConfig, values | {"model.unet_levels": 2, "optim.lr": 0.01})
     (report,) = curve(Segmentation(), config, epochs=1)
     assert 0 <= report.metrics["miou"] <= 1
@@ -172,22 +195,38 @@ def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(folder: Path) -
     assert read(folder).warning == told
 
 
-# Splits -------------------------------------------------------------------------------------------------------------
+# Splits -------------------------------------------------------------------------------------------
+# ------------------
 
 
 def lists_of(folder: Path) -> dict[str, list[str]]:
-    return {name: [row["image"] for row in csv.DictReader((folder / f"{name}.csv").open())] for name in SPLIT_NAMES}
+    return {
+        name: [row["image"] for row in csv.DictReader((folder / f"{name}.csv").open())]
+        for name in SPLIT_NAMES
+    }
 
 
 def test_split_lists_are_written_in_time_order(folder: Path) -> None:
     read(folder)
     lists = lists_of(folder / "splits")
-    assert {name: len(images) for name, images in lists.items()} == {"train": 14, "validation": 4, "test": 2}
+    assert {name: len(images) for name, images in lists.items()} == {
+        "train": 14,
+        "validation": 4,
+        "test": 2,
+    }
     times = [unix_time(Path(image).stem) for images in lists.values() for image in images]
     assert times == sorted(times, key=lambda time: time or 0)
     assert (folder / lists["train"][0]).exists()
-    assert lists["train"][:2] == [f"V-00/images/{START}-092000506.png", f"V-01/images/{START + 1}-092001506.png"]
-    assert sorted(path.name for path in folder.iterdir()) == ["V-00", "V-01", "classes.yaml", "splits"]
+    assert lists["train"][:2] == [
+        f"V-00/images/{START}-092000506.png",
+        f"V-01/images/{START + 1}-092001506.png",
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "V-00",
+        "V-01",
+        "classes.yaml",
+        "splits",
+    ]
 
 
 def test_the_seed_does_not_move_a_split_in_time(folder: Path) -> None:
@@ -201,7 +240,9 @@ def test_what_a_killed_process_left_of_split_lists_is_removed(folder: Path) -> N
     (folder / ".splits-abc123" / "train.csv").write_text("image,label\n")
     read(folder)
     assert not list(folder.glob(".splits-*"))
-    assert {name: len(images) for name, images in lists_of(folder / "splits").items()}["train"] == 14
+    assert {name: len(images) for name, images in lists_of(folder / "splits").items()}[
+        "train"
+    ] == 14
 
 
 def test_split_lists_that_are_there_are_used(folder: Path) -> None:
@@ -233,16 +274,22 @@ def test_where_the_folder_cannot_be_written_lists_go_to_the_cache(
 
 
 LISTS: dict[str, Callable[[Path], object]] = {
-    "1 images are in none, 0 entries are no image here, 0 entries repeat": lambda lists: drop_last(lists / "train.csv"),
+    "1 images are in none, 0 entries are no image here, 0 entries repeat": lambda lists: drop_last(
+        lists / "train.csv"
+    ),
     "0 images are in none, 0 entries are no image here, 1 entries repeat": lambda lists: add(
         lists / "test.csv", f"V-00/images/{START}-092000506.png"
     ),
-    "0 images are in none, 1 entries are no image here": lambda lists: add(lists / "test.csv", "V-00/images/x.png"),
-    "test.csv: can't be read": lambda lists: (lists / "test.csv").unlink(),
-    "train.csv: must be a CSV list with the columns image and label": lambda lists: (lists / "train.csv").write_text(
-        "picture\na.png\n"
+    "0 images are in none, 1 entries are no image here": lambda lists: add(
+        lists / "test.csv", "V-00/images/x.png"
     ),
-    "train.csv: can't be read": lambda lists: (lists / "train.csv").write_bytes(b"image,label\n\xff\xfe,b\n"),
+    "test.csv: can't be read": lambda lists: (lists / "test.csv").unlink(),
+    "train.csv: must be a CSV list with the columns image and label": lambda lists: (
+        lists / "train.csv"
+    ).write_text("picture\na.png\n"),
+    "train.csv: can't be read": lambda lists: (lists / "train.csv").write_bytes(
+        b"image,label\n\xff\xfe,b\n"
+    ),
 }
 
 
@@ -279,7 +326,8 @@ def test_too_few_images_are_refused_and_no_lists_are_left(folder: Path) -> None:
     assert not (folder / "splits").exists()
 
 
-# What is refused ----------------------------------------------------------------------------------------------------
+# What is refused ----------------------------------------------------------------------------------
+# ------------------
 
 NAME = f"{START + 2}-092002506"
 """A frame of V-00 that is in the training split."""
@@ -307,12 +355,12 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     f"V-00/labels/{NAME}.png: has no image in V-00/images": lambda folder: (
         folder / "V-00" / "images" / f"{NAME}.png"
     ).unlink(),
-    f"V-00/labels/{NAME}.png: has 32x23 pixels, but its image {NAME}.png has 32x24": lambda folder: rewrite_label(
-        folder, np.ones((23, 32), dtype=np.uint8)
-    ),
-    f"V-00/labels/{NAME}.png: the grey value 33 (row 5, column 7) is not in classes.yaml": with_unknown_grey,
-    f"V-00/labels/{NAME}.png: grey values must be from 0 to 255, got 300": lambda folder: rewrite_label(
-        folder, np.full((HEIGHT, WIDTH), 300, dtype=np.uint16)
+    f"V-00/labels/{NAME}.png: has 32x23 pixels, but its image {NAME}.png has "
+    "32x24": lambda folder: rewrite_label(folder, np.ones((23, 32), dtype=np.uint8)),
+    f"V-00/labels/{NAME}.png: the grey value 33 (row 5, column 7) is not in "
+    "classes.yaml": with_unknown_grey,
+    f"V-00/labels/{NAME}.png: grey values must be from 0 to 255, got 300": lambda folder: (
+        rewrite_label(folder, np.full((HEIGHT, WIDTH), 300, dtype=np.uint16))
     ),
     f"V-00/labels/{NAME}.tif: grey values must be from 0 to 255, got -1": lambda folder: tiff_label(
         folder, np.full((HEIGHT, WIDTH), -1, dtype=np.int32)
@@ -320,18 +368,23 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     f"V-00/labels/{NAME}.png: its image has two labels; remove one": lambda folder: Image.new(
         "L", (WIDTH, HEIGHT), 1
     ).save(folder / "V-00" / "labels" / f"{NAME}.tif"),
-    f"V-00/labels/{NAME}.png: a label must have one channel of whole numbers, got mode RGB": lambda folder: (
-        rewrite_label(folder, np.ones((HEIGHT, WIDTH, 3), dtype=np.uint8))
-    ),
+    f"V-00/labels/{NAME}.png: a label must have one channel of whole numbers, got mode "
+    "RGB": lambda folder: rewrite_label(folder, np.ones((HEIGHT, WIDTH, 3), dtype=np.uint8)),
     f"V-00/labels/{NAME}.png: can't be read as an image": lambda folder: (
         folder / "V-00" / "labels" / f"{NAME}.png"
     ).write_bytes(b"no image"),
     f"V-00/images/{NAME}.png: can't be read as an image": lambda folder: (
         folder / "V-00" / "images" / f"{NAME}.png"
     ).write_bytes(b"no image"),
-    "V-00/images/frame.png: the name holds no UNIX time": lambda folder: save_frame(folder / "V-00", "frame"),
-    "must hold one of classes.yaml and classes.json, got none": lambda folder: (folder / "classes.yaml").unlink(),
-    "must hold one of classes.yaml and classes.json, got both": lambda folder: (folder / "classes.json").touch(),
+    "V-00/images/frame.png: the name holds no UNIX time": lambda folder: save_frame(
+        folder / "V-00", "frame"
+    ),
+    "must hold one of classes.yaml and classes.json, got none": lambda folder: (
+        folder / "classes.yaml"
+    ).unlink(),
+    "must hold one of classes.yaml and classes.json, got both": lambda folder: (
+        folder / "classes.json"
+    ).touch(),
 }
 
 
@@ -346,7 +399,10 @@ def test_a_broken_file_is_told_by_name(folder: Path, message: str) -> None:
 def test_a_broken_file_is_told_after_good_ones_were_read(folder: Path) -> None:
     read(folder)
     Image.new("RGB", (WIDTH, HEIGHT - 1)).save(folder / "V-00" / "images" / f"{NAME}.png")
-    assert f"V-00/labels/{NAME}.png: has 32x24 pixels, but its image {NAME}.png has 32x23" in refused(folder)
+    assert (
+        f"V-00/labels/{NAME}.png: has 32x24 pixels, but its image {NAME}.png has 32x23"
+        in refused(folder)
+    )
 
 
 def test_a_cut_label_is_refused(folder: Path) -> None:

@@ -50,7 +50,9 @@ def test_focal_loss_equals_its_formula_pixel_by_pixel(gamma: float, ignored: flo
 
 @pytest.mark.parametrize("ignored", [0.0, 0.3])
 @pytest.mark.parametrize("absent", [(), (2,), (0, 3)])
-def test_dice_loss_equals_brute_force_over_the_classes_that_occur(ignored: float, absent: tuple[int, ...]) -> None:
+def test_dice_loss_equals_brute_force_over_the_classes_that_occur(
+    ignored: float, absent: tuple[int, ...]
+) -> None:
     logits_BCHW, labels_BHW = maps(2, ignored=ignored)
     for train_id in absent:
         labels_BHW[labels_BHW == train_id] = 1
@@ -59,7 +61,9 @@ def test_dice_loss_equals_brute_force_over_the_classes_that_occur(ignored: float
     for c in sorted(set(range(CLASSES)) - set(absent)):
         p, y = p_BCHW[:, c][kept_BHW], (labels == c)[kept_BHW]
         dice.append(2 * (p * y).sum() / (p.sum() + y.sum()))
-    assert float(soft_dice_loss(logits_BCHW, labels_BHW)) == pytest.approx(1 - np.mean(dice), rel=1e-5)
+    assert float(soft_dice_loss(logits_BCHW, labels_BHW)) == pytest.approx(
+        1 - np.mean(dice), rel=1e-5
+    )
 
 
 def test_dice_loss_of_hard_predictions_is_one_minus_torchmetrics_dice() -> None:
@@ -75,7 +79,9 @@ def test_dice_loss_of_hard_predictions_is_one_minus_torchmetrics_dice() -> None:
         average="macro",
         input_format="index",
     )
-    assert float(soft_dice_loss(certain_BCHW, labels_BHW)) == pytest.approx(1 - float(expected), rel=1e-4)
+    assert float(soft_dice_loss(certain_BCHW, labels_BHW)) == pytest.approx(
+        1 - float(expected), rel=1e-4
+    )
 
 
 def test_losses_are_zero_for_certain_and_right_predictions() -> None:
@@ -91,7 +97,9 @@ def test_ignored_pixels_move_neither_loss_nor_gradient(loss_name: str) -> None:
     ignored_B1HW = (labels_BHW == IGNORED)[:, None]
     results = []
     for noise in (0.0, 7.0):
-        noisy_BCHW = (logits_BCHW + noise * torch.randn(logits_BCHW.shape) * ignored_B1HW).requires_grad_()
+        noisy_BCHW = (
+            logits_BCHW + noise * torch.randn(logits_BCHW.shape) * ignored_B1HW
+        ).requires_grad_()
         focal = focal_map_loss(noisy_BCHW, labels_BHW, gamma=2.0)
         loss = focal if loss_name == "focal" else soft_dice_loss(noisy_BCHW, labels_BHW)
         (gradient_BCHW,) = torch.autograd.grad(loss, noisy_BCHW)
@@ -105,7 +113,9 @@ def test_a_batch_without_a_labelled_pixel_has_loss_zero_and_finite_gradients() -
     logits_BCHW, labels_BHW = maps(6)
     labels_BHW.fill_(IGNORED)
     logits_BCHW.requires_grad_()
-    loss = focal_map_loss(logits_BCHW, labels_BHW, gamma=0.5) + soft_dice_loss(logits_BCHW, labels_BHW)
+    loss = focal_map_loss(logits_BCHW, labels_BHW, gamma=0.5) + soft_dice_loss(
+        logits_BCHW, labels_BHW
+    )
     assert float(loss.detach()) == 0
     loss.backward()
     assert logits_BCHW.grad is not None
@@ -114,9 +124,14 @@ def test_a_batch_without_a_labelled_pixel_has_loss_zero_and_finite_gradients() -
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_gradients_are_finite_where_the_model_is_certain(gamma: float) -> None:
-    logits_BCHW = torch.tensor([200.0, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 2, 2).clone().requires_grad_()
+    logits_BCHW = (
+        torch.tensor([200.0, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 2, 2).clone().requires_grad_()
+    )
     labels_BHW = torch.tensor([[[0, 1], [IGNORED, 0]]], dtype=torch.uint8)
-    (focal_map_loss(logits_BCHW, labels_BHW, gamma=gamma) + soft_dice_loss(logits_BCHW, labels_BHW)).backward()
+    (
+        focal_map_loss(logits_BCHW, labels_BHW, gamma=gamma)
+        + soft_dice_loss(logits_BCHW, labels_BHW)
+    ).backward()
     assert logits_BCHW.grad is not None
     assert logits_BCHW.grad.isfinite().all()
 

@@ -12,12 +12,20 @@ from torchvision.models.segmentation import deeplabv3_resnet101, fcn_resnet50
 
 from tests.trainables.segmentation.test_task import config_of, each_architecture
 from trainables.segmentation.config import ModelConfig
-from trainables.segmentation.models import Segmenter, _frozen_parts, deeplabv3, fcn, mask2former_config, unet
+from trainables.segmentation.models import (
+    Segmenter,
+    _frozen_parts,
+    deeplabv3,
+    fcn,
+    mask2former_config,
+    unet,
+)
 from trainables.segmentation.task import mask2former_settings, new_segmenter
 
 CLASSES = 21
 PUBLISHED = {"deeplabv3": 60_996_202, "fcn": 35_322_218, "mask2former": 215.5e6}
-"""Parameters: torchvision's documentation (21 classes; with the auxiliary head), and the paper's (133 classes)."""
+"""Parameters: torchvision's documentation (21 classes; with the auxiliary head), and the paper's
+(133 classes)."""
 
 
 def count(module: nn.Module) -> int:
@@ -29,7 +37,8 @@ def full_size(architecture: str, **values: Any) -> Segmenter:
         return new_segmenter(ModelConfig(architecture=architecture, **values), CLASSES)  # type: ignore[arg-type]
 
 
-# Full size ----------------------------------------------------------------------------------------------------------
+# Full size ----------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_the_default_is_torchvisions_deeplabv3_resnet101_without_its_auxiliary_head() -> None:
@@ -45,7 +54,9 @@ def test_fcn_is_torchvisions_fcn_resnet50_without_its_auxiliary_head() -> None:
         published = fcn_resnet50(weights_backbone=None, aux_loss=True)
     assert published.aux_classifier is not None
     assert count(published) == PUBLISHED["fcn"]
-    assert count(full_size("fcn", backbone="resnet50")) == PUBLISHED["fcn"] - count(published.aux_classifier)
+    assert count(full_size("fcn", backbone="resnet50")) == PUBLISHED["fcn"] - count(
+        published.aux_classifier
+    )
 
 
 def test_the_default_mask2former_is_swin_l_with_100_queries() -> None:
@@ -53,7 +64,9 @@ def test_the_default_mask2former_is_swin_l_with_100_queries() -> None:
 
     coco_classes = 133
     with torch.device("meta"):
-        published = Mask2FormerForUniversalSegmentation(mask2former_settings(ModelConfig(), coco_classes))
+        published = Mask2FormerForUniversalSegmentation(
+            mask2former_settings(ModelConfig(), coco_classes)
+        )
     assert count(published) == pytest.approx(PUBLISHED["mask2former"], rel=0.01)
     coco_head, new_head = 257 * (coco_classes + 1), 257 * CLASSES + (9 * 100 + 1) * CLASSES
     assert count(full_size("mask2former")) == count(published) - coco_head + new_head
@@ -65,7 +78,9 @@ def test_mask2former_leaves_to_transformers_what_is_published_anyway() -> None:
     settings, defaults = mask2former_settings(ModelConfig(), 133), Mask2FormerConfig()
     names = ("encoder_feedforward_dim", "dim_feedforward", "encoder_layers", "decoder_layers", "num_queries",
              "feature_size", "mask_feature_size", "hidden_dim", "dropout")  # fmt: skip
-    assert {name: getattr(settings, name) for name in names} == {name: getattr(defaults, name) for name in names}
+    assert {name: getattr(settings, name) for name in names} == {
+        name: getattr(defaults, name) for name in names
+    }
 
 
 def test_unet_has_the_parameters_of_the_formula() -> None:
@@ -90,14 +105,26 @@ def test_deeplabv3s_new_classifier_is_the_one_described() -> None:
 def test_deeplabv3_computes_what_torchvisions_does() -> None:
     torch.manual_seed(0)
     published = deeplabv3_resnet101(weights=None, weights_backbone=None, num_classes=5).eval()
-    ours = deeplabv3("resnet101", 5, width=64, output_stride=8, atrous_rates=(12, 24, 36), head_width=256, dropout=0.5)
-    renamed = {name.replace("classifier.4.", "classifier.5."): value for name, value in published.state_dict().items()}
+    ours = deeplabv3(
+        "resnet101",
+        5,
+        width=64,
+        output_stride=8,
+        atrous_rates=(12, 24, 36),
+        head_width=256,
+        dropout=0.5,
+    )
+    renamed = {
+        name.replace("classifier.4.", "classifier.5."): value
+        for name, value in published.state_dict().items()
+    }
     ours.net.load_state_dict(renamed)
     images_BCHW = torch.randn(1, 3, 24, 32)
     torch.testing.assert_close(ours.eval()(images_BCHW), published(images_BCHW)["out"])
 
 
-# Any size -----------------------------------------------------------------------------------------------------------
+# Any size -----------------------------------------------------------------------------------------
+# ------------------
 
 
 @each_architecture
@@ -137,7 +164,9 @@ def test_a_batch_of_one_image_can_be_trained(architecture: str) -> None:
 def test_every_trainable_parameter_is_read(architecture: str) -> None:
     model = new_segmenter(config_of(architecture, model__drop_path=0.0).model, 3).train()
     model(torch.randn(2, 3, 40, 40)).square().mean().backward()
-    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert [
+        name for name, p in model.named_parameters() if p.requires_grad and p.grad is None
+    ] == []
 
 
 def test_mask2formers_decoder_never_skips_a_layer() -> None:
@@ -161,7 +190,11 @@ def test_frozen_parts_are_the_topmost() -> None:
     model = unet(3, width=4, levels=2, dropout=0.0)
     model.freeze_below("head")
     names = {id(module): name for name, module in model.named_modules()}
-    assert [names[id(module)] for module in _frozen_parts(model)] == ["net.down", "net.up", "net.merge"]
+    assert [names[id(module)] for module in _frozen_parts(model)] == [
+        "net.down",
+        "net.up",
+        "net.merge",
+    ]
 
 
 def test_the_seed_decides_the_weights() -> None:

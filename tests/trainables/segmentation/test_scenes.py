@@ -24,10 +24,14 @@ def test_scenes_show_strokes_of_all_groups_the_rarer_the_fewer_digits_a_group_ha
     assert splits.classes.names == tuple(GROUPS)
 
 
-def test_scenes_follow_the_seed_and_each_digit_is_in_one_split(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scenes_follow_the_seed_and_each_digit_is_in_one_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     drawn: list[set[int]] = []
 
-    def remember(rows: Tensor, height: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def remember(
+        rows: Tensor, height: int, width: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         drawn.append(set(rows.tolist()))
         return torch.zeros(3, 1, 1), torch.zeros(1, 1)
 
@@ -37,7 +41,9 @@ def test_scenes_follow_the_seed_and_each_digit_is_in_one_split(monkeypatch: pyte
     assert not torch.equal(one.train.tensors["images"], other.train.tensors["images"])
     monkeypatch.setattr("trainables.segmentation.scenes._scene", remember)
     digit_scenes.__wrapped__(20, 16, 16, 0).test()
-    train, validation, test = (set(rows) for rows in sorted({frozenset(rows) for rows in drawn}, key=len, reverse=True))
+    train, validation, test = (
+        set(rows) for rows in sorted({frozenset(rows) for rows in drawn}, key=len, reverse=True)
+    )
     assert not train & validation
     assert not train & test
     assert not validation & test

@@ -26,7 +26,13 @@ from trainables.training import train
 
 CLASSES = 5
 SMALL: dict[str, dict[str, Any]] = {
-    "deeplabv3": {"backbone": "resnet14", "width": 4, "output_stride": 4, "atrous_rates": [1, 2], "head_width": 8},
+    "deeplabv3": {
+        "backbone": "resnet14",
+        "width": 4,
+        "output_stride": 4,
+        "atrous_rates": [1, 2],
+        "head_width": 8,
+    },
     "fcn": {"backbone": "resnet14", "width": 4, "output_stride": 8},
     "unet": {"width": 4, "unet_levels": 2},
     "mask2former": {
@@ -46,8 +52,15 @@ each_architecture = pytest.mark.parametrize("architecture", SMALL)
 def config_of(architecture: str = "unet", **values: Any) -> SegmentationConfig:
     """A tiny config; `__` stands for the dot."""
     tiny = {f"model.{name}": value for name, value in SMALL[architecture].items()}
-    tiny |= {"model.architecture": architecture, "data.side": 40, "data.scenes": 20, "data.batch_size": 4}
-    return build_config(SegmentationConfig, tiny | {name.replace("__", "."): v for name, v in values.items()})
+    tiny |= {
+        "model.architecture": architecture,
+        "data.side": 40,
+        "data.scenes": 20,
+        "data.batch_size": 4,
+    }
+    return build_config(
+        SegmentationConfig, tiny | {name.replace("__", "."): v for name, v in values.items()}
+    )
 
 
 def scenes(rows: int = 4) -> Splits:
@@ -64,7 +77,8 @@ def model_of(config: SegmentationConfig) -> Segmenter:
     return model
 
 
-# Metrics ------------------------------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------
+# ------------------
 
 
 def maps(absent: tuple[int, ...], *, rows: int = 7, ignored: float = 0.2) -> tuple[Tensor, Tensor]:
@@ -82,7 +96,9 @@ def maps(absent: tuple[int, ...], *, rows: int = 7, ignored: float = 0.2) -> tup
 
 def tally_of(logits_BCHW: Tensor, labels_BHW: Tensor, batch_size: int = 3) -> SegmentationTally:
     tally = SegmentationTally(CLASSES)
-    for logits, labels in zip(logits_BCHW.split(batch_size), labels_BHW.split(batch_size), strict=True):
+    for logits, labels in zip(
+        logits_BCHW.split(batch_size), labels_BHW.split(batch_size), strict=True
+    ):
         tally.update(logits, labels)
     return tally
 
@@ -100,7 +116,9 @@ def test_metrics_equal_torchmetrics_also_with_absent_classes_and_ignored_pixels(
     predicted_BHW, long_BHW = logits_BCHW.argmax(1), labels_BHW.long()
     expected = {
         "miou": float(jaccard_index(predicted_BHW, long_BHW, average="macro", **of)),
-        "dice": float(f1_score(predicted_BHW, long_BHW, average="macro", **of)),  # for pixels, Dice is F1
+        "dice": float(
+            f1_score(predicted_BHW, long_BHW, average="macro", **of)
+        ),  # for pixels, Dice is F1
         "pixel_accuracy": float(accuracy(predicted_BHW, long_BHW, average="micro", **of)),
     }
     assert found.compute() == pytest.approx(expected, rel=1e-5)
@@ -129,12 +147,17 @@ def test_details_are_json_and_without_a_labelled_pixel_metrics_are_nan() -> None
 
 def test_every_metric_that_tables_and_spaces_name_is_reported() -> None:
     (report,) = curve(Segmentation(), config_of(), epochs=1)
-    names = {Segmentation.objective.name, *Segmentation.beside, *(o.name for o in Segmentation.other_objectives)}
+    names = {
+        Segmentation.objective.name,
+        *Segmentation.beside,
+        *(o.name for o in Segmentation.other_objectives),
+    }
     assert names == {"miou", "dice", "pixel_accuracy"}
     assert names <= report.metrics.keys()
 
 
-# Loss ---------------------------------------------------------------------------------------------------------------
+# Loss ---------------------------------------------------------------------------------------------
+# ------------------
 
 
 @pytest.mark.parametrize(
@@ -169,21 +192,32 @@ BAD: dict[str, dict[str, Any]] = {
     "must not both be 0": {"loss__focal_weight": 0.0, "loss__dice_weight": 0.0},
     "focal_gamma must not be negative": {"loss__focal_gamma": -1.0},
     "trained must be one of head, decoder, all for unet": {"model__trained": "last_stage"},
-    "trained must be one of head, last_stage, all for fcn": {"architecture": "fcn", "model__trained": "decoder"},
+    "trained must be one of head, last_stage, all for fcn": {
+        "architecture": "fcn",
+        "model__trained": "decoder",
+    },
     "multiples of 4, and at least 8": {"data__side": 34},
     "deeplabv3 needs height and width of at least 16": {
         "architecture": "deeplabv3",
         "model__output_stride": 8,
         "data__width": 15,
     },
-    "mask2former needs height and width of at least 33": {"architecture": "mask2former", "data__side": 32},
-    "hidden_width must be a multiple of 32": {"architecture": "mask2former", "model__hidden_width": 40},
-    "swin_heads must divide": {"architecture": "mask2former", "model__swin_heads": [3, 1, 1, 1]},
-    "swin_depths must be 4 numbers": {"architecture": "mask2former", "model__swin_depths": [1, 1, 1]},
-    "atrous_rates must be at least 1": {"architecture": "deeplabv3", "model__atrous_rates": []},
-    "pretrained needs deeplabv3 resnet50, deeplabv3 resnet101, fcn resnet50, fcn resnet101 or mask2former": {
-        "model__weights": "pretrained"
+    "mask2former needs height and width of at least 33": {
+        "architecture": "mask2former",
+        "data__side": 32,
     },
+    "hidden_width must be a multiple of 32": {
+        "architecture": "mask2former",
+        "model__hidden_width": 40,
+    },
+    "swin_heads must divide": {"architecture": "mask2former", "model__swin_heads": [3, 1, 1, 1]},
+    "swin_depths must be 4 numbers": {
+        "architecture": "mask2former",
+        "model__swin_depths": [1, 1, 1],
+    },
+    "atrous_rates must be at least 1": {"architecture": "deeplabv3", "model__atrous_rates": []},
+    "pretrained needs deeplabv3 resnet50, deeplabv3 resnet101, fcn resnet50, fcn resnet101 or "
+    "mask2former": {"model__weights": "pretrained"},
     "pretrained needs fcn at its full size: width 64": {
         "architecture": "fcn",
         "model__backbone": "resnet50",
@@ -207,9 +241,12 @@ def test_a_config_that_cannot_be_trained_is_refused(message: str) -> None:
     assert message in str(caught.value)
 
 
-# What is trained ----------------------------------------------------------------------------------------------------
+# What is trained ----------------------------------------------------------------------------------
+# ------------------
 
-CASES = [(architecture, level) for architecture, levels in TRAINABLE_LEVELS.items() for level in levels]
+CASES = [
+    (architecture, level) for architecture, levels in TRAINABLE_LEVELS.items() for level in levels
+]
 TRAINED_PARTS = {
     ("deeplabv3", "head"): ["net.classifier.1.", "net.classifier.2.", "net.classifier.5."],
     ("deeplabv3", "decoder"): ["net.classifier."],
@@ -223,7 +260,11 @@ M2F, PIXEL = "net.mask2former.", "net.mask2former.model.pixel_level_module."
 M2F_HEAD = [f"{M2F}class_predictor.", "net.to_classes."]
 M2F_DECODER = [*M2F_HEAD, f"{M2F}model.transformer_module."]
 M2F_PIXEL = [*M2F_DECODER, f"{PIXEL}decoder."]
-M2F_LAST = [*M2F_PIXEL, f"{PIXEL}encoder.swin.encoder.layers.3.", f"{PIXEL}encoder.hidden_states_norms.stage4."]
+M2F_LAST = [
+    *M2F_PIXEL,
+    f"{PIXEL}encoder.swin.encoder.layers.3.",
+    f"{PIXEL}encoder.hidden_states_norms.stage4.",
+]
 TRAINED_PARTS |= {
     ("mask2former", "head"): M2F_HEAD,
     ("mask2former", "decoder"): M2F_DECODER,
@@ -234,7 +275,9 @@ NEVER_READ = f"{PIXEL}encoder.swin.layernorm."
 
 
 @pytest.mark.parametrize(("architecture", "level"), CASES)
-def test_exactly_the_chosen_parts_are_trained_and_the_rest_stays(architecture: str, level: str) -> None:
+def test_exactly_the_chosen_parts_are_trained_and_the_rest_stays(
+    architecture: str, level: str
+) -> None:
     config, batch = config_of(architecture, model__trained=level, model__drop_path=0.0), batch_of()
     model = model_of(config).train()
     parts = tuple(TRAINED_PARTS.get((architecture, level), [""]))
@@ -243,15 +286,23 @@ def test_exactly_the_chosen_parts_are_trained_and_the_rest_stays(architecture: s
     loss, _ = Segmentation().loss(config, model, batch)
     loss.backward()
     trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
-    assert trained == {n for n, _ in model.named_parameters() if n.startswith(parts) and not n.startswith(NEVER_READ)}
+    assert trained == {
+        n
+        for n, _ in model.named_parameters()
+        if n.startswith(parts) and not n.startswith(NEVER_READ)
+    }
     assert trained
     optimizer.step()
     for name, value in model.state_dict().items():
-        assert name.startswith(parts) or torch.equal(value, before[name]), f"{name} is frozen, statistics included"
+        assert name.startswith(parts) or torch.equal(value, before[name]), (
+            f"{name} is frozen, statistics included"
+        )
 
 
 @pytest.mark.parametrize(("architecture", "level"), CASES)
-def test_frozen_parts_are_in_evaluation_mode_and_the_others_are_not(architecture: str, level: str) -> None:
+def test_frozen_parts_are_in_evaluation_mode_and_the_others_are_not(
+    architecture: str, level: str
+) -> None:
     model = model_of(config_of(architecture, model__trained=level)).train()
     for module in model.modules():
         own = list(module.parameters())
@@ -273,7 +324,9 @@ def test_each_parameter_is_in_the_head_or_in_one_layer(architecture: str) -> Non
 
 
 def test_in_frozen_epochs_the_backbone_rests_with_its_statistics_and_learns_after() -> None:
-    config = config_of("deeplabv3", optim__freeze_epochs=2, optim__lr=1e-2, optim__scheduler="constant")
+    config = config_of(
+        "deeplabv3", optim__freeze_epochs=2, optim__lr=1e-2, optim__scheduler="constant"
+    )
     states = []
     for report in train(Segmentation(), config, seed=0, max_epochs=3):
         assert report.state is not None
@@ -284,7 +337,8 @@ def test_in_frozen_epochs_the_backbone_rests_with_its_statistics_and_learns_afte
         assert not torch.equal(states[2][name], states[1][name]), name
 
 
-# Pictures -----------------------------------------------------------------------------------------------------------
+# Pictures -----------------------------------------------------------------------------------------
+# ------------------
 
 
 def test_pictures_show_image_label_and_prediction_in_the_classes_colors() -> None:
@@ -309,8 +363,13 @@ def test_pictures_show_image_label_and_prediction_in_the_classes_colors() -> Non
 
 def test_ignored_pixels_are_in_the_legend_where_there_are_some() -> None:
     classes = Classes(names=("sea",), colors=((0, 0, 255),))
-    for label_HW, names in ((torch.zeros(2, 2), ["sea"]), (torch.tensor([[0, IGNORED]]), ["sea", "ignored"])):
-        figure = segmentation_figure(torch.zeros(3, 2, 2, dtype=torch.uint8), {"label": label_HW}, classes)
+    for label_HW, names in (
+        (torch.zeros(2, 2), ["sea"]),
+        (torch.tensor([[0, IGNORED]]), ["sea", "ignored"]),
+    ):
+        figure = segmentation_figure(
+            torch.zeros(3, 2, 2, dtype=torch.uint8), {"label": label_HW}, classes
+        )
         assert [text.get_text() for text in figure.legends[0].get_texts()] == names
 
 

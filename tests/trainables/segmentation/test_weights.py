@@ -66,7 +66,9 @@ def test_with_other_classes_only_the_head_is_new(architecture: str, write: Write
     assert new
     for name in dict(model.named_parameters()):
         same_shape = loaded[name].shape == state[name].shape
-        varies = same_shape and name in new and bool((state[name] != state[name].flatten()[0]).any())
+        varies = (
+            same_shape and name in new and bool((state[name] != state[name].flatten()[0]).any())
+        )
         assert (same_shape and torch.equal(loaded[name], state[name])) == (
             name not in new or (same_shape and not varies)
         )
@@ -75,8 +77,13 @@ def test_with_other_classes_only_the_head_is_new(architecture: str, write: Write
 def test_torchvisions_own_file_is_loaded_but_for_its_heads(write: Write) -> None:
     ours = pretrained_state("deeplabv3")
     theirs = {name.removeprefix("net."): value for name, value in ours.items()}
-    theirs["classifier.4.weight"] = torch.randn(21, 8, 1, 1)  # there, the last convolution has this number
-    theirs["classifier.4.bias"], theirs["aux_classifier.0.weight"] = torch.randn(21), torch.randn(3, 3)
+    theirs["classifier.4.weight"] = torch.randn(
+        21, 8, 1, 1
+    )  # there, the last convolution has this number
+    theirs["classifier.4.bias"], theirs["aux_classifier.0.weight"] = (
+        torch.randn(21),
+        torch.randn(3, 3),
+    )
     del theirs["classifier.5.weight"], theirs["classifier.5.bias"]
     model = begun("deeplabv3", write(theirs, "w.pth"))
     loaded = model.state_dict()
@@ -126,7 +133,9 @@ class Evil:
         return (Path.touch, (Path("unpickled"),))
 
 
-def test_no_code_in_a_file_is_run(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_code_in_a_file_is_run(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TaskError, match="can't be read as weights"):
         begun("unet", write({"net.classify.bias": Evil()}, "evil.pt"))
@@ -146,12 +155,15 @@ def test_a_folder_is_no_unet(tmp_path: Path) -> None:
         begun("unet", tmp_path)
 
 
-# Published weights --------------------------------------------------------------------------------------------------
+# Published weights
+# --------------------------------------------------------------------------------------------------
 
 
 def full(**values: Any) -> ModelConfig:
     named = {f"model.{name}": value for name, value in values.items()}
-    config: SegmentationConfig = build_config(SegmentationConfig, named | {"model.weights": "pretrained"})
+    config: SegmentationConfig = build_config(
+        SegmentationConfig, named | {"model.weights": "pretrained"}
+    )
     return config.model
 
 
@@ -172,7 +184,9 @@ def test_without_cache_and_net_torchvisions_weights_are_asked_for(
     assert "model.weights_path" in str(caught.value)
 
 
-def test_torchvisions_weights_are_taken_from_its_cache_without_unpickling(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvisions_weights_are_taken_from_its_cache_without_unpickling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: dict[str, Any] = {}
     theirs = {"backbone.conv1.weight": torch.zeros(1)}
 
@@ -191,13 +205,23 @@ def test_torchvisions_weights_are_taken_from_its_cache_without_unpickling(monkey
 
 def test_every_published_state_dict_exists_and_is_of_the_model_it_stands_for() -> None:
     from torchvision.models import get_weight
-    from torchvision.models.segmentation import deeplabv3_resnet50, deeplabv3_resnet101, fcn_resnet50, fcn_resnet101
+    from torchvision.models.segmentation import (
+        deeplabv3_resnet50,
+        deeplabv3_resnet101,
+        fcn_resnet50,
+        fcn_resnet101,
+    )
 
-    builders = {b.__name__: b for b in (deeplabv3_resnet50, deeplabv3_resnet101, fcn_resnet50, fcn_resnet101)}
+    builders = {
+        b.__name__: b
+        for b in (deeplabv3_resnet50, deeplabv3_resnet101, fcn_resnet50, fcn_resnet101)
+    }
     for (architecture, backbone), name in weights.TORCHVISION.items():
         assert f"{architecture}_{backbone}" in get_weight(name).url
         with torch.device("meta"):
-            theirs = builders[f"{architecture}_{backbone}"](weights_backbone=None, aux_loss=True).state_dict()
+            theirs = builders[f"{architecture}_{backbone}"](
+                weights_backbone=None, aux_loss=True
+            ).state_dict()
             ours = new_segmenter(ModelConfig(architecture=architecture, backbone=backbone), 3)  # type: ignore[arg-type]
             begin_from(ours, theirs, architecture=architecture, source=name)
 
@@ -220,12 +244,16 @@ def saved_mask2former(tmp_path: Path) -> tuple[Path, State]:
     from transformers import Mask2FormerForUniversalSegmentation
 
     torch.manual_seed(7)
-    net = Mask2FormerForUniversalSegmentation(mask2former_settings(config_of("mask2former").model, 9))
+    net = Mask2FormerForUniversalSegmentation(
+        mask2former_settings(config_of("mask2former").model, 9)
+    )
     net.save_pretrained(tmp_path / "saved")
     return tmp_path / "saved", dict(net.state_dict())
 
 
-def test_a_folder_of_transformers_gives_all_but_the_head(saved_mask2former: tuple[Path, State]) -> None:
+def test_a_folder_of_transformers_gives_all_but_the_head(
+    saved_mask2former: tuple[Path, State],
+) -> None:
     folder, state = saved_mask2former
     loaded = begun("mask2former", folder).state_dict()
     for name, value in state.items():
@@ -247,10 +275,14 @@ def test_the_published_folder_is_read_the_same_way(
 def test_a_mask2former_of_another_size_is_refused(saved_mask2former: tuple[Path, State]) -> None:
     folder, _ = saved_mask2former
     other = config_of("mask2former", model__weights_path=str(folder), model__queries=5)
-    with pytest.raises(TaskError, match=r"another size: model\.transformer_module\.queries_embedder\.weight"):
+    with pytest.raises(
+        TaskError, match=r"another size: model\.transformer_module\.queries_embedder\.weight"
+    ):
         build_segmenter(other.model, 3)
     deeper = config_of("mask2former", model__weights_path=str(folder), model__pixel_layers=2)
-    with pytest.raises(TaskError, match=r"another size: model\.pixel_level_module\.decoder\.encoder\.layers\.1"):
+    with pytest.raises(
+        TaskError, match=r"another size: model\.pixel_level_module\.decoder\.encoder\.layers\.1"
+    ):
         build_segmenter(deeper.model, 3)
 
 

@@ -3,8 +3,8 @@
 pytest tests/trainables/user_code/test_any_function.py
 
 Five hundred functions are made up; each is trained by the class that trains
-in a search's processes, and its outcomes are written to one study. What must come of them is told by a plain reading of
-what they do.
+in a search's processes, and its outcomes are written to one study. What must come of them is told
+by a plain reading of what they do.
 """
 
 import logging
@@ -75,7 +75,17 @@ NO_LINES: list[Any] = [
     {0: 1, "loss": 1},
     {"loss": 1, "\udc80": 1},
 ]
-NO_NUMBERS = [None, "0.5", [1], {"a": 1}, 1j, 10**400, Unprintable(), np.array([1, 2]), torch.zeros(2)]
+NO_NUMBERS = [
+    None,
+    "0.5",
+    [1],
+    {"a": 1},
+    1j,
+    10**400,
+    Unprintable(),
+    np.array([1, 2]),
+    torch.zeros(2),
+]
 NO_EPOCHS = [-1, 0.5, "1", math.nan, math.inf, 2**60, [], Unprintable()]
 DOINGS = [
     lambda folder: os.chdir(folder.parent),
@@ -194,7 +204,9 @@ def test_its_state_and_values_are_those_of_a_plain_reading(
         epoch: repr(value) for epoch, value in values.items()
     }
     if reason is not None:
-        assert not any(f"({file}.py:" in reason for file in ("function", "job", "training", "trial_folder")), reason
+        assert not any(
+            f"({file}.py:" in reason for file in ("function", "job", "training", "trial_folder")
+        ), reason
         assert "\n" not in reason
 
 

@@ -21,20 +21,33 @@ from trainables.task import Report
 from trainables.user_code.function import FROM_ZERO, MAX_LEFT_OUT, function_reports
 
 LOSS = Objective(name="loss", direction="minimize")
-TWO = Objective(name="loss", direction="minimize", second=Objective(name="size", direction="minimize"))
+TWO = Objective(
+    name="loss", direction="minimize", second=Objective(name="size", direction="minimize")
+)
 
 
-def reports_of(lines: Any, *, past: list[Report] | None = None, objective: Objective = LOSS) -> list[Report]:
+def reports_of(
+    lines: Any, *, past: list[Report] | None = None, objective: Objective = LOSS
+) -> list[Report]:
     def train(config: dict[str, Any]) -> Any:
         yield from lines
 
     return run(train, past=past, objective=objective)
 
 
-def run(function: Any, *, past: list[Report] | None = None, objective: Objective = LOSS, **values: Any) -> list[Report]:
+def run(
+    function: Any, *, past: list[Report] | None = None, objective: Objective = LOSS, **values: Any
+) -> list[Report]:
     context = {"seed": 5, "folder": Path("there")}
     return list(
-        function_reports(function, values, task="mine:train", objective=objective, context=context, past=past or [])
+        function_reports(
+            function,
+            values,
+            task="mine:train",
+            objective=objective,
+            context=context,
+            past=past or [],
+        )
     )
 
 
@@ -126,7 +139,9 @@ def test_a_function_may_hand_on_another_iterator() -> None:
 # Epochs
 
 
-@pytest.mark.parametrize("told", [(1, 2, 3), (1.0, np.int64(2), torch.tensor(3)), (None, None, None)])
+@pytest.mark.parametrize(
+    "told", [(1, 2, 3), (1.0, np.int64(2), torch.tensor(3)), (None, None, None)]
+)
 def test_epochs_are_counted_from_1(told: tuple[Any, ...]) -> None:
     assert numbers(epochs_of(*told)) == [1, 2, 3]
 
@@ -154,14 +169,18 @@ def test_an_epoch_that_is_none_is_refused(told: Any) -> None:
         ((1, 2, 2), [1, 2, 2], "epoch 2 was reported again"),
     ],
 )
-def test_an_epoch_that_repeats_or_goes_back_is_told(told: tuple[int, ...], kept: list[int], warning: str) -> None:
+def test_an_epoch_that_repeats_or_goes_back_is_told(
+    told: tuple[int, ...], kept: list[int], warning: str
+) -> None:
     reports = epochs_of(*told)
     assert numbers(reports) == kept
     assert [report.warning for report in reports if report.warning] == [
         f"{warning} and is left out; each epoch is reported once, in order"
     ]
     values = {report.epoch: report.metrics["loss"] for report in reports}
-    assert values == {epoch: float(told.index(epoch)) for epoch in values}, "the first report of an epoch counts"
+    assert values == {epoch: float(told.index(epoch)) for epoch in values}, (
+        "the first report of an epoch counts"
+    )
 
 
 def test_a_function_that_never_gets_on_is_ended() -> None:
@@ -174,14 +193,17 @@ def test_a_resumed_function_may_report_again_what_it_reported() -> None:
     reports = epochs_of(2, 3, 4, past=past)
     assert numbers(reports) == [4]
     assert reports[0].warning is None
-    assert numbers(reports_of([{"loss": 1}] * 5, past=past)) == [4, 5], "whoever starts over counts from 1 again"
+    assert numbers(reports_of([{"loss": 1}] * 5, past=past)) == [4, 5], (
+        "whoever starts over counts from 1 again"
+    )
 
 
 def test_an_epoch_that_an_interruption_lost_is_told() -> None:
     past = epochs_of(1, 2)
     (report,) = epochs_of(4, past=past)
     assert report.warning == (
-        "epoch 3 went unreported when the trial was interrupted: save a checkpoint after the `yield`, not before it"
+        "epoch 3 went unreported when the trial was interrupted: save a checkpoint after the "
+        "`yield`, not before it"
     )
     every_second = epochs_of(2, 4)
     assert [report.warning for report in epochs_of(6, 8, past=every_second)] == [None, None]
@@ -193,7 +215,11 @@ def test_an_epoch_that_an_interruption_lost_is_told() -> None:
 def test_a_functions_randomness_follows_from_its_seed() -> None:
     def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
         for _ in range(2):
-            yield {"loss": random.random(), "numpy": float(np.random.rand()), "torch": float(torch.rand(()))}
+            yield {
+                "loss": random.random(),
+                "numpy": float(np.random.rand()),
+                "torch": float(torch.rand(())),
+            }
 
     first, second = run(train), run(train)
     assert [report.metrics for report in first] == [report.metrics for report in second]

@@ -60,10 +60,15 @@ def test_the_users_module_comes_before_an_installed_one(tmp_path: Path) -> None:
         ("launch", "Rungs itself"),
         ("random", "Python's own library"),
         ("yaml", "an installed package that Rungs uses"),
-        ("click", "an installed package that Rungs needs"),  # Ray's, which nobody has imported here.
+        (
+            "click",
+            "an installed package that Rungs needs",
+        ),  # Ray's, which nobody has imported here.
     ],
 )
-def test_a_name_that_is_taken_is_refused_also_where_it_is_only_imported(tmp_path: Path, name: str, holder: str) -> None:
+def test_a_name_that_is_taken_is_refused_also_where_it_is_only_imported(
+    tmp_path: Path, name: str, holder: str
+) -> None:
     module(tmp_path, name)
     told = f"the name {name!r} is taken by {holder}"
     assert told in loaded(name, tmp_path)
@@ -87,15 +92,29 @@ def test_what_rungs_needs_is_found_though_a_file_has_its_name(tmp_path: Path) ->
         module(tmp_path, stray, "raise RuntimeError('imported')")
     code = (
         "import sys\nfrom trainables.user_code.importing import import_from\n"
-        f"import_from([{str(tmp_path)!r}])\nimport click, cluster, optuna\nprint(click.__version__, cluster.__file__)"
+        f"import_from([{str(tmp_path)!r}])\nimport click, cluster, "
+        "optuna\nprint(click.__version__, cluster.__file__)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
     assert str(ROOT / "cluster") in done.stdout, done.stderr
 
 
 def test_all_that_rungs_asks_for_is_needed() -> None:
-    assert {"ray", "torch", "optuna", "yaml", "click", "aiohttp", "PIL", "sklearn"} <= needed_names()
-    assert not {"moto", "pytest", "mlflow"} & needed_names(), "what the tests and the options need is not"
+    assert {
+        "ray",
+        "torch",
+        "optuna",
+        "yaml",
+        "click",
+        "aiohttp",
+        "PIL",
+        "sklearn",
+    } <= needed_names()
+    assert not {"moto", "pytest", "mlflow"} & needed_names(), (
+        "what the tests and the options need is not"
+    )
 
 
 def test_packages_and_relative_imports_are_followed(tmp_path: Path) -> None:
@@ -111,13 +130,22 @@ def test_packages_and_relative_imports_are_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        (("import sys", "sys.exit(0)"), "importing mine called sys.exit(0) (mine.py:2); does it read sys.argv?"),
+        (
+            ("import sys", "sys.exit(0)"),
+            "importing mine called sys.exit(0) (mine.py:2); does it read sys.argv?",
+        ),
         (
             ("import argparse", "argparse.ArgumentParser().parse_args()"),
             "importing mine called sys.exit(2) (mine.py:2); does it read sys.argv?",
         ),
         (
-            ("import sys", "try:", "    import not_there_at_all", "except ImportError:", "    sys.exit(1)"),
+            (
+                "import sys",
+                "try:",
+                "    import not_there_at_all",
+                "except ImportError:",
+                "    sys.exit(1)",
+            ),
             "importing mine called sys.exit(1) (mine.py:5)",
         ),
         (("raise KeyboardInterrupt",), "importing mine failed: KeyboardInterrupt (mine.py:1)"),
@@ -125,7 +153,9 @@ def test_packages_and_relative_imports_are_followed(tmp_path: Path) -> None:
         (("x = 1", "def f(:"), "(mine.py:2)"),
     ],
 )
-def test_what_importing_did_is_named_with_the_users_line(tmp_path: Path, lines: tuple[str, ...], told: str) -> None:
+def test_what_importing_did_is_named_with_the_users_line(
+    tmp_path: Path, lines: tuple[str, ...], told: str
+) -> None:
     module(tmp_path, "mine", *lines)
     assert told in loaded("mine", tmp_path)
 
@@ -136,11 +166,14 @@ def test_another_studys_module_of_the_same_name_is_forgotten(tmp_path: Path) -> 
     (tmp_path / "one" / "part.py").write_text("LOSS = 1")
     (tmp_path / "two" / "part.py").write_text("LOSS = 2")
     both = "\n".join(
-        f"import_from([{str(tmp_path / name)!r}])\nprint(next(import_attribute('mine', 'train', '')({{}}))['loss'])"
+        f"import_from([{str(tmp_path / name)!r}])\nprint(next(import_attribute('mine', 'train', "
+        f"'')({{}}))['loss'])"
         for name in ("one", "two")
     )
     code = f"from trainables.user_code.importing import import_attribute, import_from\n{both}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
     assert done.stdout.split() == ["1", "2"], done.stderr
 
 

@@ -120,8 +120,12 @@ def test_what_may_be_a_training_function_passes(function: Callable[..., Any]) ->
     assert function_problem(function) is None
 
 
-@pytest.mark.parametrize(("function", "reason"), BAD, ids=[function.__name__ for function, _ in BAD])
-def test_what_can_be_none_is_refused_with_the_reason(function: Callable[..., Any], reason: str) -> None:
+@pytest.mark.parametrize(
+    ("function", "reason"), BAD, ids=[function.__name__ for function, _ in BAD]
+)
+def test_what_can_be_none_is_refused_with_the_reason(
+    function: Callable[..., Any], reason: str
+) -> None:
     problem = function_problem(function)
     assert problem is not None
     assert reason in problem

@@ -20,7 +20,18 @@ from results.study.record import StudyRecord, read_study
 from search_spaces import Objective, Space, space_from_mapping
 from tests.results.small_study import described
 
-HOSTILE = ("a,b", 'say "hi"', "two\nlines", "a\rreturn", "=1+1", "ünï ✓ 日本", " ", "|`x`|", "null", "\\n")
+HOSTILE = (
+    "a,b",
+    'say "hi"',
+    "two\nlines",
+    "a\rreturn",
+    "=1+1",
+    "ünï ✓ 日本",
+    " ",
+    "|`x`|",
+    "null",
+    "\\n",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +59,9 @@ def record(tmp_path: Path) -> StudyRecord:
     """Ten trials that end in many ways, with texts that break what doesn't quote."""
     space = hostile_space()
     description = described(space)
-    study = Study(StudyFolder(tmp_path / "s"), space, Objective(name="score", direction="maximize"), ())
+    study = Study(
+        StudyFolder(tmp_path / "s"), space, Objective(name="score", direction="maximize"), ()
+    )
     description.write(study.folder)
     for i, text in enumerate(HOSTILE):
         trial = study.next_trial()
@@ -72,7 +85,15 @@ def test_a_line_for_each_trial_reads_back_as_it_was(record: StudyRecord, tmp_pat
     lines = rows(record, tmp_path)
     assert [line["number"] for line in lines] == [str(i) for i in range(len(HOSTILE))]
     assert list(lines[0]) == [
-        *("number", "state", "start_point", "config.text", "config.flag", "config.depth", "best.score"),
+        *(
+            "number",
+            "state",
+            "start_point",
+            "config.text",
+            "config.flag",
+            "config.depth",
+            "best.score",
+        ),
         *("best_epoch", "epochs", "started", "seconds", "reason", "warning"),
     ]
     for i, (line, text) in enumerate(zip(lines, HOSTILE, strict=True)):

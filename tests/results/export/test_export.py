@@ -24,7 +24,16 @@ from trainables.job import Job, run
 from trainables.seeding import derive_seed
 from trainables.user_code.importing import import_from
 
-NAMES = ("plain", "with space", "quo'te\"s: #x", "ünï ✓ 日本", "[bold]{}%s", "two\nlines", "null", "1e-5")
+NAMES = (
+    "plain",
+    "with space",
+    "quo'te\"s: #x",
+    "ünï ✓ 日本",
+    "[bold]{}%s",
+    "two\nlines",
+    "null",
+    "1e-5",
+)
 
 
 def an_export(folder: Path, **changes: Any) -> Export:
@@ -39,7 +48,9 @@ def an_export(folder: Path, **changes: Any) -> Export:
         cpus=0.5,
     )
     best = Best(number=4, epoch=2, value=1 / 3, complete=True)
-    return replace(Export(job=job, import_paths=("here", "ünï"), study="small", best=best), **changes)
+    return replace(
+        Export(job=job, import_paths=("here", "ünï"), study="small", best=best), **changes
+    )
 
 
 # Writing and reading
@@ -54,7 +65,13 @@ def test_an_export_reads_back_as_it_was_written(tmp_path: Path, name: str) -> No
 
 
 def test_a_task_class_is_exported_with_its_defaults_written_out(tmp_path: Path) -> None:
-    job = Job(**{**fields(an_export(tmp_path).job), "task": "gpt2_classifier", "values": {"model.width": 24}})
+    job = Job(
+        **{
+            **fields(an_export(tmp_path).job),
+            "task": "gpt2_classifier",
+            "values": {"model.width": 24},
+        }
+    )
     export = an_export(tmp_path, job=job)
     export.write(tmp_path / "best.yaml")
     config = read_export(tmp_path / "best.yaml", tmp_path).job.values
@@ -119,7 +136,10 @@ def test_what_is_no_yaml_mapping_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_space_is_no_export(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(dump_yaml(small_space().to_dict()))
-    with pytest.raises(StudyError, match=r"space\.yaml is no exported configuration: it has no 'config'.*'parameters'"):
+    with pytest.raises(
+        StudyError,
+        match=r"space\.yaml is no exported configuration: it has no 'config'.*'parameters'",
+    ):
         read_export(tmp_path / "space.yaml", tmp_path)
 
 
@@ -133,7 +153,9 @@ def test_a_study_exports_its_trials_best_first(tmp_path: Path) -> None:
     assert [export.best.complete for export in exports] == [True, True, False]
     assert exports[0].job.values == {"y": 1, "x": 8}
     assert exports[0].job.seed == derive_seed(0, "trial", 3)
-    assert exports[0] == read_export(study.folder.best, exports[0].job.folder), "best.yaml is the first of them"
+    assert exports[0] == read_export(study.folder.best, exports[0].job.folder), (
+        "best.yaml is the first of them"
+    )
 
 
 # Training again
@@ -149,22 +171,33 @@ def train(config):
 """
 
 
-def test_a_functions_randomness_is_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_functions_randomness_is_reproduced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "random_function.py").write_text(RANDOM)
     monkeypatch.setattr("sys.path", list(sys.path))
-    job = replace(an_export(tmp_path).job, task="random_function:train", max_epochs=3, folder=tmp_path / "trial")
+    job = replace(
+        an_export(tmp_path).job,
+        task="random_function:train",
+        max_epochs=3,
+        folder=tmp_path / "trial",
+    )
     import_from([str(tmp_path)])
     values = [report.metrics["score"] for report in run(job)]
     assert len(set(values)) == 3
     best = Best(number=4, epoch=values.index(max(values)) + 1, value=max(values), complete=True)
-    an_export(tmp_path, job=job, best=best, import_paths=(str(tmp_path),)).write(tmp_path / "best.yaml")
+    an_export(tmp_path, job=job, best=best, import_paths=(str(tmp_path),)).write(
+        tmp_path / "best.yaml"
+    )
     code, output = train_again(tmp_path / "best.yaml")
     assert code == 0 and "the exported value, reproduced" in output
 
 
 def test_what_a_task_is_not_compared_by_is_refused_before_it_is_trained(tmp_path: Path) -> None:
     job = replace(
-        an_export(tmp_path).job, task="gpt2_classifier", values=dict.fromkeys(("data.path", "data.vocab"), "/no")
+        an_export(tmp_path).job,
+        task="gpt2_classifier",
+        values=dict.fromkeys(("data.path", "data.vocab"), "/no"),
     )
     an_export(tmp_path, job=job).write(tmp_path / "best.yaml")
     with pytest.raises(TaskError) as caught:
@@ -172,7 +205,8 @@ def test_what_a_task_is_not_compared_by_is_refused_before_it_is_trained(tmp_path
     assert sorted(caught.value.problems) == [
         f"{tmp_path / 'best.yaml'}: data.path: no such file or folder: /no",
         f"{tmp_path / 'best.yaml'}: data.vocab: no such file or folder: /no",
-        f"{tmp_path / 'best.yaml'}: objective: gpt2_classifier is compared by {{maximize: accuracy}}, "
+        f"{tmp_path / 'best.yaml'}: objective: gpt2_classifier is compared by {{maximize: "
+        "accuracy}, "
         "got {maximize: score}",
     ]
 
@@ -188,7 +222,9 @@ def test_the_same_seed_reproduces_the_exported_value(tmp_path: Path) -> None:
     code, text = train_again(study.folder.best)
     assert code == 0
     assert "at epoch 3: the exported value, reproduced" in text
-    assert (study.folder.path / f"best-seed-{derive_seed(0, 'trial', 3)}" / "metrics.jsonl").exists()
+    assert (
+        study.folder.path / f"best-seed-{derive_seed(0, 'trial', 3)}" / "metrics.jsonl"
+    ).exists()
 
 
 def test_another_seed_is_told_beside_the_exports(tmp_path: Path) -> None:
@@ -211,7 +247,13 @@ def test_another_value_under_the_same_seed_is_no_reproduction(tmp_path: Path) ->
 
 
 def test_a_tiny_gpt2_is_reproduced(tmp_path: Path) -> None:
-    values = {"model.layers": 1, "model.width": 16, "model.heads": 2, "data.batch_size": 256, "loss.lm_weight": 0.0}
+    values = {
+        "model.layers": 1,
+        "model.width": 16,
+        "model.heads": 2,
+        "data.batch_size": 256,
+        "loss.lm_weight": 0.0,
+    }
     objective = Objective(name="accuracy", direction="maximize")
     job = Job(
         task="gpt2_classifier",
@@ -228,4 +270,6 @@ def test_a_tiny_gpt2_is_reproduced(tmp_path: Path) -> None:
     code, text = train_again(tmp_path / "best.yaml")
     assert code == 0
     assert "the exported value, reproduced" in text
-    assert StudyFolder(tmp_path).path / "best-seed-1" / "checkpoint" / "best.pt" in list(tmp_path.rglob("*.pt"))
+    assert StudyFolder(tmp_path).path / "best-seed-1" / "checkpoint" / "best.pt" in list(
+        tmp_path.rglob("*.pt")
+    )

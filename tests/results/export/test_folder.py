@@ -45,7 +45,9 @@ def test_each_of_the_best_has_a_folder_and_all_trials_have_a_table(tmp_path: Pat
     written = export_study(record, to, top=2)
     numbers = [best.number for best in record.ranked()][:2]
     folders = [f"trial-{number:04d}" for number in numbers]
-    assert [one.path.name for one in written] == [*folders, "trials.csv", "trials.json"], "the best first"
+    assert [one.path.name for one in written] == [*folders, "trials.csv", "trials.json"], (
+        "the best first"
+    )
     inside = ("README.md", "config.json", "config.yaml", WEIGHTS, "code/user_task.py")
     assert {path.relative_to(to).as_posix() for path in to.rglob("*") if path.is_file()} == {
         *(f"{folder}/{name}" for folder in folders for name in inside),
@@ -54,7 +56,9 @@ def test_each_of_the_best_has_a_folder_and_all_trials_have_a_table(tmp_path: Pat
     }
     for one in written[:2]:
         assert "no weights" not in one.text and "of tiny, full budget)" in one.text
-        assert json.loads((one.path / "config.json").read_text()) == read_yaml(one.path / "config.yaml")
+        assert json.loads((one.path / "config.json").read_text()) == read_yaml(
+            one.path / "config.yaml"
+        )
 
 
 def test_the_weights_are_those_of_the_best_epoch_and_say_whose_they_are(tmp_path: Path) -> None:
@@ -67,9 +71,19 @@ def test_the_weights_are_those_of_the_best_epoch_and_say_whose_they_are(tmp_path
         notes = file.metadata()
         for name in file.keys():  # noqa: SIM118 - it is no dict
             assert torch.equal(file.get_tensor(name), state["model"][name])
-    assert (notes["task"], notes["rungs_format"], notes["format"]) == ("user_task:UserTask", "1", "pt")
-    assert (notes["objective"], notes["value"], notes["epoch"]) == ("error", repr(best.value), str(best.epoch))
-    assert path.stat().st_mode == (tmp_path / "to" / "trials.csv").stat().st_mode, "as readable as any file"
+    assert (notes["task"], notes["rungs_format"], notes["format"]) == (
+        "user_task:UserTask",
+        "1",
+        "pt",
+    )
+    assert (notes["objective"], notes["value"], notes["epoch"]) == (
+        "error",
+        repr(best.value),
+        str(best.epoch),
+    )
+    assert path.stat().st_mode == (tmp_path / "to" / "trials.csv").stat().st_mode, (
+        "as readable as any file"
+    )
 
 
 def test_a_trial_whose_checkpoint_is_not_kept_is_exported_without_weights(tmp_path: Path) -> None:
@@ -77,15 +91,18 @@ def test_a_trial_whose_checkpoint_is_not_kept_is_exported_without_weights(tmp_pa
     written = export_study(record, tmp_path / "to")
     assert [(one.path / WEIGHTS).exists() for one in written[:3]] == [True, False, False]
     again = f"train it again for them: python launch.py train {written[1].path / 'config.yaml'}"
-    assert f"no weights: its checkpoint is not kept, only those of the best 1 are (budget.keep); {again}" in (
-        written[1].text
+    assert (
+        "no weights: its checkpoint is not kept, only those of the best 1 are (budget.keep); "
+        f"{again}" in (written[1].text)
     )
     card = (written[1].path / "README.md").read_text()
     assert "There are no weights here: its checkpoint is not kept" in card
     assert "Train it again, then these lines load what came out." in card
 
 
-def test_exporting_again_replaces_all_but_weights_that_are_kept_nowhere_else(tmp_path: Path) -> None:
+def test_exporting_again_replaces_all_but_weights_that_are_kept_nowhere_else(
+    tmp_path: Path,
+) -> None:
     record = user_study(tmp_path / "s", trials=2)
     first = export_study(record, tmp_path / "to")
     record.folder.trial(record.ranked()[0].number).best.unlink()
@@ -106,13 +123,21 @@ def test_exporting_again_replaces_all_but_weights_that_are_kept_nowhere_else(tmp
         (b"weights", "its checkpoint can't be read"),
         ({"epoch": 99, "model": {}}, "its checkpoint is of epoch 99, as it is still being trained"),
         ({"epoch": None, "model": {"a": object}}, "its checkpoint can't be read"),
-        ({"model": {"a": torch.ones(2), "extra": (1, 2)}}, "safetensors can't hold all of its state: .*extra would"),
-        ({"model": {"a": torch.ones(2), "extra": {"b": torch.ones(1)}}}, "safetensors can't hold all of its state"),
+        (
+            {"model": {"a": torch.ones(2), "extra": (1, 2)}},
+            "safetensors can't hold all of its state: .*extra would",
+        ),
+        (
+            {"model": {"a": torch.ones(2), "extra": {"b": torch.ones(1)}}},
+            "safetensors can't hold all of its state",
+        ),
         ({"model": {"a": torch.ones(2).to_sparse()}}, "safetensors can't hold all of its state"),
     ],
     ids=["damaged", "a later epoch", "code", "a tuple", "a hidden tensor", "sparse"],
 )
-def test_a_checkpoint_that_can_not_be_exported_is_told(tmp_path: Path, state: object, reason: str) -> None:
+def test_a_checkpoint_that_can_not_be_exported_is_told(
+    tmp_path: Path, state: object, reason: str
+) -> None:
     record = user_study(tmp_path / "s")
     path = record.folder.trial(0).best
     if isinstance(state, bytes):
@@ -146,7 +171,10 @@ def test_two_objectives_export_the_whole_front(tmp_path: Path) -> None:
     written = export_study(record, tmp_path / "to")
     assert len(written) == len(front) + 2
     card = (written[0].path / "README.md").read_text()
-    assert f"One of the {len(front)} of 40 trials than which no other is better in both objectives" in card
+    assert (
+        f"One of the {len(front)} of 40 trials than which no other is better in both objectives"
+        in card
+    )
     assert "**cost** (minimized)" in card
 
 
@@ -178,12 +206,14 @@ def test_the_card_is_one_of_hugging_face_and_says_how_the_numbers_were_got(tmp_p
         "metrics": ["error"],
     }
     for text in (
-        f"# `tiny`, trial {best.number}\n\nThe best of 4 trials of a hyperparameter search with Rungs.",
+        f"# `tiny`, trial {best.number}\n\nThe best of 4 trials of a hyperparameter search with "
+        "Rungs.",
         "Tokens that are to follow each other.",
         f"| **error** on the validation split (minimized) | **{best.value:.4f}** |",
         f"| epoch | {best.epoch} of 2, the best of those trained |",
         "| search | `tiny`, 4 of 4 trials: 4 complete; 8 epochs trained |",
-        "its epoch and the trial (of 4) were chosen by this very value: it is the best of many noisy ones",
+        "its epoch and the trial (of 4) were chosen by this very value: it is the best of many "
+        "noisy ones",
         "| `model.width` | `4` | default |",
         "python launch.py train config.yaml\npython launch.py train config.yaml --workers 4",
         f'loaded = load_exported("{one.path.name}")',
@@ -194,7 +224,9 @@ def test_the_card_is_one_of_hugging_face_and_says_how_the_numbers_were_got(tmp_p
 
 def test_the_card_tells_what_was_confirmed(tmp_path: Path) -> None:
     record = user_study(tmp_path / "s", trials=2)
-    candidate = confirmed_candidate(trial=record.ranked()[0].number, mean=0.25, low=0.2, high=0.3, test_value=0.4)
+    candidate = confirmed_candidate(
+        trial=record.ranked()[0].number, mean=0.25, low=0.2, high=0.3, test_value=0.4
+    )
     told = {"objective": "error", "direction": "minimize", "candidates": (candidate,)}
     small_confirmation(**told, verdict="trial 1 is best").write(record.folder)
     first, second, *_ = export_study(record, tmp_path / "to")
@@ -221,8 +253,13 @@ def test_what_fresh_seeds_found_best_is_the_first(tmp_path: Path) -> None:
     assert [one.number for one in chosen(record, 1)] == [third]
     (one, *_) = export_study(record, tmp_path / "to")
     card = (one.path / "README.md").read_text()
-    assert "Number 3 of 4 trials" in card and "the best of those trained again with fresh seeds" in card
-    small_confirmation(candidates=(confirmed_candidate(trial=third, values=(), mean=None),)).write(record.folder)
+    assert (
+        "Number 3 of 4 trials" in card
+        and "the best of those trained again with fresh seeds" in card
+    )
+    small_confirmation(candidates=(confirmed_candidate(trial=third, values=(), mean=None),)).write(
+        record.folder
+    )
     assert [one.number for one in chosen(record, 2)] == [best, second]
 
 
@@ -230,7 +267,9 @@ def test_what_fresh_seeds_found_best_is_the_first(tmp_path: Path) -> None:
 def test_a_damaged_confirmation_is_refused(tmp_path: Path, text: str) -> None:
     record = user_study(tmp_path / "s")
     record.folder.confirmed.write_text(text)
-    with pytest.raises(StudyError, match=r"confirm\.json is damaged: .*; remove it, and confirm again"):
+    with pytest.raises(
+        StudyError, match=r"confirm\.json is damaged: .*; remove it, and confirm again"
+    ):
         export_study(record, tmp_path / "to")
 
 
@@ -239,7 +278,13 @@ def test_the_same_export_is_the_same_bytes(tmp_path: Path) -> None:
     seen = []
     for _ in range(8):  # The library's own order of notes would be the same twice by chance.
         export_study(record, tmp_path / "to", top=1)
-        seen.append({path.name: path.read_bytes() for path in (tmp_path / "to").rglob("*") if path.is_file()})
+        seen.append(
+            {
+                path.name: path.read_bytes()
+                for path in (tmp_path / "to").rglob("*")
+                if path.is_file()
+            }
+        )
     assert all(one == seen[0] for one in seen)
 
 
@@ -249,4 +294,8 @@ def test_the_notes_in_one_order_leave_the_tensors_as_they_are() -> None:
     content = in_one_order(save(tensors, notes))
     read = load(content)
     assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
-    assert in_one_order(content) == content == in_one_order(save(tensors, dict(reversed(notes.items()))))
+    assert (
+        in_one_order(content)
+        == content
+        == in_one_order(save(tensors, dict(reversed(notes.items()))))
+    )
