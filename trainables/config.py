@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +33,41 @@ def require(holds: bool, rule: str, **got: object) -> None:
         raise ValueError(
             f"{rule}, got " + ", ".join(f"{name}={value!r}" for name, value in got.items())
         )
+
+
+def at_least(config: Any, low: float, *names: str) -> None:
+    """Require these fields to be `low` or more; of a tuple every entry, and None passes."""
+    rule = "not be negative" if low == 0 else f"be at least {low}"
+    _require_each(config, names, lambda value: value >= low, rule)
+
+
+def positive(config: Any, *names: str) -> None:
+    """Require these fields to be greater than 0."""
+    _require_each(config, names, lambda value: value > 0, "be positive")
+
+
+def within(config: Any, low: float, high: float, *names: str) -> None:
+    """Require these fields to be from `low` to `high`."""
+    _require_each(config, names, lambda value: low <= value <= high, f"be in [{low}, {high}]")
+
+
+def share(config: Any, *names: str) -> None:
+    """Require these fields to be from 0 to 1, like the share of something that is chosen."""
+    within(config, 0, 1, *names)
+
+
+def below_one(config: Any, *names: str) -> None:
+    """Require these fields to be from 0 to less than 1, like a dropout rate."""
+    _require_each(config, names, lambda value: 0 <= value < 1, "be in [0, 1)")
+
+
+def _require_each(
+    config: Any, names: Sequence[str], holds: Callable[[Any], bool], rule: str
+) -> None:
+    for name in names:
+        value = getattr(config, name)
+        entries = value if isinstance(value, tuple) else () if value is None else (value,)
+        require(all(map(holds, entries)), f"{name} must {rule}", **{name: value})
 
 
 def build_config(config_class: type[T], values: Mapping[str, Any]) -> T:

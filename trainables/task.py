@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from search_spaces.space import Objective
 from trainables.config import TaskError, build_config
@@ -15,6 +16,10 @@ from trainables.user_code.signature import function_problem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ConfigT = TypeVar("ConfigT", default=Any)
+SplitsT = TypeVar("SplitsT", bound=Splits, default=Any)
+ModelT = TypeVar("ModelT", bound=nn.Module, default=Any)
 
 BUILTIN_TASKS = {
     "gpt2_classifier": "trainables.gpt2_classifier.task:GPT2Classifier",
@@ -57,7 +62,7 @@ class Report:
     warning: str | None = None
 
 
-class Task:
+class Task(Generic[ConfigT, SplitsT, ModelT]):
     """Data, model, loss and metrics of one PyTorch problem.
 
     A subclass names its `Config` (a frozen dataclass with a group `optim: OptimConfig` and a field
@@ -76,34 +81,34 @@ class Task:
     other_objectives: ClassVar[tuple[Objective, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ()
 
-    def data(self, config: Any, seed: int) -> Splits:
+    def data(self, config: ConfigT, seed: int) -> SplitsT:
         """The three splits. Called for every trial: cache what is slow to load."""
         raise NotImplementedError
 
-    def model(self, config: Any, splits: Splits) -> nn.Module:
+    def model(self, config: ConfigT, splits: SplitsT) -> ModelT:
         """A new model, initialized from PyTorch's global random state."""
         raise NotImplementedError
 
-    def head(self, model: nn.Module) -> list[nn.Parameter]:
+    def head(self, model: ModelT) -> list[nn.Parameter]:
         """The parameters trained at `lr x head_lr_mult`, also while the others are frozen."""
         return []
 
-    def layers(self, model: nn.Module) -> list[list[nn.Parameter]]:
+    def layers(self, model: ModelT) -> list[list[nn.Parameter]]:
         """The parameters below the head by depth, the input's first, for `layer_decay`."""
         return []
 
-    def augment(self, config: Any, batch: Batch) -> Batch:
+    def augment(self, config: ConfigT, batch: Batch) -> Batch:
         """A training batch, varied at random by PyTorch's global random state.
 
         It is on the model's device already.
         """
         return batch
 
-    def loss(self, config: Any, model: nn.Module, batch: Batch) -> tuple[Tensor, Any]:
+    def loss(self, config: ConfigT, model: ModelT, batch: Batch) -> tuple[Tensor, Any]:
         """The training loss of a batch (a mean), and whatever `count` needs of the forward pass."""
         raise NotImplementedError
 
-    def tally(self, config: Any, splits: Splits) -> Tally:
+    def tally(self, config: ConfigT, splits: SplitsT) -> Tally:
         """An empty tally."""
         raise NotImplementedError
 
@@ -112,7 +117,7 @@ class Task:
         raise NotImplementedError
 
     def pictures(
-        self, config: Any, model: nn.Module, splits: Splits, rows: Sequence[int]
+        self, config: ConfigT, model: ModelT, splits: SplitsT, rows: Sequence[int]
     ) -> dict[str, "Figure"]:
         """Figures by name that show what a trained model does with these rows of the validation split."""
         return {}

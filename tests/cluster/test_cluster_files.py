@@ -68,7 +68,6 @@ def search_arguments(command: str) -> list[str]:
 
 
 # All files ----------------------------------------------------------------------------------------
-# --------------------
 
 
 @pytest.mark.parametrize("name", ALL_FILES)
@@ -128,7 +127,6 @@ def test_launch_py_takes_the_commands(name: str) -> None:
 
 
 # `ray up` -----------------------------------------------------------------------------------------
-# --------------------
 
 
 def cloud(name: str) -> dict[str, Any]:
@@ -203,7 +201,6 @@ def test_both_clouds_set_up_a_machine_alike() -> None:
 
 
 # KubeRay ------------------------------------------------------------------------------------------
-# --------------------
 
 
 def kubernetes(kind: str) -> dict[str, Any]:
@@ -313,7 +310,6 @@ def test_the_image_is_built_from_rays_with_all_of_the_code() -> None:
 
 
 # Slurm --------------------------------------------------------------------------------------------
-# --------------------
 
 SBATCH_OPTIONS = {
     "job-name",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from trainables.config import TaskError, build_config, flat_fields, flatten
 from trainables.job import Job
 from trainables.parts.data import Batch, Splits, TensorSplit
-from trainables.task import BUILTIN_TASKS, Report, Task, load_task
+from trainables.task import BUILTIN_TASKS, Report, SplitsT, Task, load_task
 from trainables.training import train
 
 ROWS = 96
@@ -111,7 +111,7 @@ def tiny_config(name: str, **more: Any) -> Any:
     )
 
 
-def shorter(splits: Splits, rows: int) -> Splits:
+def shorter(splits: SplitsT, rows: int) -> SplitsT:
     """The splits with at most so many rows each."""
     return replace(
         splits,

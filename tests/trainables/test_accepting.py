@@ -105,7 +105,6 @@ def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
 
 
 # Files --------------------------------------------------------------------------------------------
-# ------------------
 
 
 def data_of(space: Space) -> tuple[Any, Any]:

@@ -51,7 +51,6 @@ def close(reports: Iterator[Any]) -> None:
 
 
 # A task -------------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize("epochs_done", range(1, EPOCHS + 1))
@@ -173,7 +172,6 @@ def test_the_best_is_finite_and_the_first_of_equals(
 
 
 # A function ---------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.fixture

@@ -121,7 +121,6 @@ def trained(
 
 
 # Steps --------------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(
@@ -194,7 +193,6 @@ def test_a_step_uses_each_groups_peak_rate_and_clears_the_gradients() -> None:
 
 
 # Runs ---------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_training_learns_the_line() -> None:

@@ -52,7 +52,6 @@ def temporary_files(folder: Path) -> list[Path]:
 
 
 # Writing ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_an_interrupted_write_leaves_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
@@ -101,7 +100,6 @@ def test_deleting_checkpoints_leaves_the_metrics(folder: TrialFolder) -> None:
 
 
 # Reading ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def damaged(good: bytes, kind: str) -> bytes:

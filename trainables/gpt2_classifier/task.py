@@ -7,21 +7,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.space import Objective
-from trainables.config import require
+from trainables.config import at_least, below_one, positive, require
 from trainables.gpt2_classifier.sequences import (
     IGNORED,
     SequenceSplits,
     digit_sequences,
     jsonl_sequences,
 )
-from trainables.parts.data import Batch, Splits
+from trainables.parts.data import Batch
 from trainables.parts.losses import focal_cross_entropy
 from trainables.parts.optim import OptimConfig
 from trainables.parts.pictures import confusion_picture
@@ -56,8 +56,8 @@ class DataConfig:
             path=self.path,
             vocab=self.vocab,
         )
-        require(self.max_tokens >= 2, "max_tokens must be at least 2", max_tokens=self.max_tokens)
-        require(self.batch_size >= 1, "batch_size must be at least 1", batch_size=self.batch_size)
+        at_least(self, 2, "max_tokens")
+        at_least(self, 1, "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,24 +90,14 @@ class ModelConfig:
     """Dropout inside the MLP head and on attn_pool's weights."""
 
     def __post_init__(self) -> None:
-        for name in ("layers", "width", "heads", "head_width"):
-            require(
-                getattr(self, name) >= 1,
-                f"{name} must be at least 1",
-                **{name: getattr(self, name)},
-            )
+        at_least(self, 1, "layers", "width", "heads", "head_width")
         require(
             self.width % self.heads == 0,
             "heads must divide width",
             width=self.width,
             heads=self.heads,
         )
-        for name in ("dropout", "attention_dropout", "head_dropout"):
-            require(
-                0 <= getattr(self, name) < 1,
-                f"{name} must be in [0, 1)",
-                **{name: getattr(self, name)},
-            )
+        below_one(self, "dropout", "attention_dropout", "head_dropout")
         require(
             1 <= self.pooled_layers <= self.layers,
             "pooled_layers must be from 1 to layers",
@@ -139,15 +129,9 @@ class LossConfig:
     """Focusing exponent of the focal loss; 0 = plain cross-entropy."""
 
     def __post_init__(self) -> None:
-        require(self.cls_weight > 0, "cls_weight must be positive", cls_weight=self.cls_weight)
-        for name in ("lm_weight", "attention_weight", "focal_gamma"):
-            require(
-                getattr(self, name) >= 0,
-                f"{name} must not be negative",
-                **{name: getattr(self, name)},
-            )
-        smoothing = self.label_smoothing
-        require(0 <= smoothing < 1, "label_smoothing must be in [0, 1)", label_smoothing=smoothing)
+        positive(self, "cls_weight")
+        at_least(self, 0, "lm_weight", "attention_weight", "focal_gamma")
+        below_one(self, "label_smoothing")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,8 +168,8 @@ class GPT2SequenceClassifier(nn.Module):
     """A GPT-2 whose states are pooled into one vector and classified.
 
     Sequences are padded on the right and attention is causal: no real token ever sees PAD, so no
-    mask is needed and
-    attention stays fused. What stands at PAD positions is never pooled and never in a loss.
+    mask is needed and attention stays fused. What stands at PAD positions is never pooled and never
+    in a loss.
     """
 
     def __init__(
@@ -321,12 +305,11 @@ def next_token_loss(model: GPT2SequenceClassifier, last_BTD: Tensor, batch: Batc
     return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED)
 
 
-class GPT2Classifier(Task):
+class GPT2Classifier(Task[GPT2ClassifierConfig, SequenceSplits, GPT2SequenceClassifier]):
     """Sequences classified by GPT-2.
 
     The objective is the accuracy on the validation split, computed from the class logits alone: no
-    loss weight that
-    is searched can move it.
+    loss weight that is searched can move it.
     """
 
     Config = GPT2ClassifierConfig
@@ -341,34 +324,32 @@ class GPT2Classifier(Task):
             )
         return digit_sequences(seed, data.weighted_sampler)
 
-    def model(self, config: GPT2ClassifierConfig, splits: Splits) -> GPT2SequenceClassifier:
+    def model(self, config: GPT2ClassifierConfig, splits: SequenceSplits) -> GPT2SequenceClassifier:
         """A GPT-2 with as many positions as the sequences need."""
-        sequences = cast(SequenceSplits, splits)
         return GPT2SequenceClassifier(
             config.model,
-            vocabulary=sequences.vocabulary.size,
-            positions=sequences.max_tokens,
-            label_ids=sequences.vocabulary.label_ids,
+            vocabulary=splits.vocabulary.size,
+            positions=splits.max_tokens,
+            label_ids=splits.vocabulary.label_ids,
         )
 
-    def head(self, model: nn.Module) -> list[nn.Parameter]:
+    def head(self, model: GPT2SequenceClassifier) -> list[nn.Parameter]:
         """The classifier and the pooling query."""
-        return cast(GPT2SequenceClassifier, model).head_parameters()
+        return model.head_parameters()
 
-    def layers(self, model: nn.Module) -> list[list[nn.Parameter]]:
+    def layers(self, model: GPT2SequenceClassifier) -> list[list[nn.Parameter]]:
         """The embeddings, each block, the last norm."""
-        gpt2 = cast(GPT2SequenceClassifier, model).gpt2
+        gpt2 = model.gpt2
         parts = ([gpt2.wte, gpt2.wpe], *([block] for block in gpt2.h), [gpt2.ln_f])
         return [
             [parameter for module in part for parameter in module.parameters()] for part in parts
         ]
 
     def loss(
-        self, config: GPT2ClassifierConfig, model: nn.Module, batch: Batch
+        self, config: GPT2ClassifierConfig, model: GPT2SequenceClassifier, batch: Batch
     ) -> tuple[Tensor, Tensor]:
         """The weighted sum of the three losses, and the class logits [B, C]."""
-        model, weights = cast(GPT2SequenceClassifier, model), config.loss
-        outputs = model(batch)
+        weights, outputs = config.loss, model(batch)
         targets_B = model.label_ids_C[batch["labels"]] if model.head is None else batch["labels"]
         loss = weights.cls_weight * focal_cross_entropy(
             outputs.scores_BC,
@@ -383,20 +364,23 @@ class GPT2Classifier(Task):
                 model.gpt2.h[-1], outputs.before_last_BTD, batch["cls"]
             )
             loss = loss + weights.attention_weight * (1 - attention_B).mean()
-        return loss, outputs.scores_BC[
-            :, model.label_ids_C
-        ] if model.head is None else outputs.scores_BC
+        logits_BC = outputs.scores_BC
+        return loss, logits_BC[:, model.label_ids_C] if model.head is None else logits_BC
 
-    def tally(self, config: GPT2ClassifierConfig, splits: Splits) -> ClassificationTally:
+    def tally(self, config: GPT2ClassifierConfig, splits: SequenceSplits) -> ClassificationTally:
         """Accuracy, per-class accuracy and the confusion matrix."""
-        return ClassificationTally(len(cast(SequenceSplits, splits).vocabulary.label_ids))
+        return ClassificationTally(len(splits.vocabulary.label_ids))
 
     def count(self, tally: ClassificationTally, outputs: Tensor, batch: Batch) -> None:
         """Count the most likely class of each sequence."""
         tally.update(outputs, batch["labels"])
 
     def pictures(
-        self, config: GPT2ClassifierConfig, model: nn.Module, splits: Splits, rows: Sequence[int]
+        self,
+        config: GPT2ClassifierConfig,
+        model: GPT2SequenceClassifier,
+        splits: SequenceSplits,
+        rows: Sequence[int],
     ) -> "dict[str, Figure]":
         """The confusion matrix of all validation sequences."""
         _, details = evaluate(self, config, model, splits, splits.validation)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 
-from trainables.config import require
+from trainables.config import at_least, positive, require, share, within
 from trainables.parts.data import Batch
 
 
@@ -55,40 +55,15 @@ class AugmentConfig:
     of the batches."""
 
     def __post_init__(self) -> None:
-        for name in ("paste", "decoy", "overlay", "mirror", "erase"):
-            name += "_probability"
-            require(
-                0 <= getattr(self, name) <= 1,
-                f"{name} must be in [0, 1]",
-                **{name: getattr(self, name)},
-            )
+        probabilities = ("paste", "decoy", "overlay", "mirror", "erase")
+        share(self, *(f"{name}_probability" for name in probabilities))
+        share(self, "overlay_strength", "crop_min_area")
+        positive(self, "paste_min_scale", "crop_min_area")
+        within(self, 0, MAX_SCALE, "paste_min_scale")
+        within(self, 0, 30, "policy_magnitude")
         both = self.paste_probability + self.decoy_probability
         require(both <= 1, "paste_probability + decoy_probability must not exceed 1", sum=both)
-        scale = self.paste_min_scale
-        require(
-            0 < scale <= MAX_SCALE,
-            f"paste_min_scale must be in (0, {MAX_SCALE}]",
-            paste_min_scale=scale,
-        )
-        strength = self.overlay_strength
-        require(0 <= strength <= 1, "overlay_strength must be in [0, 1]", overlay_strength=strength)
-        require(
-            0 < self.crop_min_area <= 1,
-            "crop_min_area must be in (0, 1]",
-            crop_min_area=self.crop_min_area,
-        )
-        magnitude = self.policy_magnitude
-        require(
-            0 <= magnitude <= 30,
-            "policy_magnitude must be from 0 to 30",
-            policy_magnitude=magnitude,
-        )
-        for name in ("mixup_alpha", "cutmix_alpha"):
-            require(
-                getattr(self, name) >= 0,
-                f"{name} must not be negative",
-                **{name: getattr(self, name)},
-            )
+        at_least(self, 0, "mixup_alpha", "cutmix_alpha")
 
 
 MAX_SCALE = 0.9

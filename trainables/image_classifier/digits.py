@@ -49,9 +49,9 @@ def one_against_rest(side: int, seed: int, weighted: bool) -> ImageSplits:
     """Eights against all other digits (1 : 9) on coloured grounds, `side` x `side` pixels.
 
     In the training split two things beside the shape give the class away: 80 % of the eights are on
-    a yellow ground,
-    but 20 % of the others; and half of the others are collages (their image is a part of an image
-    of something else), but 10 % of the eights. In validation and test both are true of one half,
+    a yellow ground, but 20 % of the others; and half of the others are collages (their image is a
+    part of an image of something else), but 10 % of the eights. In validation and test both are
+    true of one half,
     whatever the class, so what learned the colour is lost there: that is what overlays and pasting
     are for. Each digit is in one split alone; the held-out ones are drawn four times, at other
     colours and places.

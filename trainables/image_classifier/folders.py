@@ -64,8 +64,8 @@ def folder_images(
     """Images in `path/train/<class>/*`, with `path/val` (or `validation`) and `path/test`, or just in `path/<class>/*`.
 
     What is missing of validation and test is cut from the training images: a tenth for each,
-    stratified. Classes are
-    numbered in the order of their folders' names. Images are resized to `side` x `side` pixels.
+    stratified. Classes are numbered in the order of their folders' names. Images are resized to
+    `side` x `side` pixels.
 
     Raises:
         TaskError: names each folder and file that can't be used.

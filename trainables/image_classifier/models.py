@@ -166,11 +166,9 @@ def no_weights(name: str, error: Exception) -> str:
         )
     return (
         f"model.weights pretrained: {source} is not in the cache of Hugging Face "
-        f"({constants.HF_HUB_CACHE}) and can't "
-        f"be downloaded ({str(error).splitlines()[0]}); run `hf download {source}` where there is "
-        "a network and copy "
-        "the cache here, or name a file of your own as model.weights_file, or set model.weights "
-        "to none"
+        f"({constants.HF_HUB_CACHE}) and can't be downloaded ({str(error).splitlines()[0]}); run "
+        f"`hf download {source}` where there is a network and copy the cache here, or name a file "
+        "of your own as model.weights_file, or set model.weights to none"
     )
 
 

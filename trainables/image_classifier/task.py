@@ -6,14 +6,14 @@ Shapes: B batch, C classes, H height, W width.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.space import Objective
-from trainables.config import require
+from trainables.config import at_least, below_one, require
 from trainables.image_classifier.augment import AugmentConfig, augmented
 from trainables.image_classifier.digits import Embedded, one_against_rest, plain_digits
 from trainables.image_classifier.folders import ImageSplits, folder_images
@@ -27,7 +27,7 @@ from trainables.image_classifier.models import (
     timm_model,
 )
 from trainables.image_classifier.pictures import image_grid
-from trainables.parts.data import Batch, Splits
+from trainables.parts.data import Batch
 from trainables.parts.images import normalized
 from trainables.parts.losses import focal_cross_entropy, soft_focal_cross_entropy
 from trainables.parts.optim import OptimConfig
@@ -65,8 +65,8 @@ class DataConfig(AugmentConfig):
 
     def __post_init__(self) -> None:
         AugmentConfig.__post_init__(self)
-        require(self.side >= 8, "side must be at least 8", side=self.side)
-        require(self.batch_size >= 1, "batch_size must be at least 1", batch_size=self.batch_size)
+        at_least(self, 8, "side")
+        at_least(self, 1, "batch_size")
         known = self.positive is not None or (
             self.path is None and self.embedded == "one_against_rest"
         )
@@ -120,19 +120,9 @@ class ModelConfig:
         problem = name_problem(self.name)
         if problem:
             raise ValueError(problem)
-        for name in ("drop_path_rate", "drop_rate"):
-            require(
-                0 <= getattr(self, name) < 1,
-                f"{name} must be in [0, 1)",
-                **{name: getattr(self, name)},
-            )
-        require(self.patch_size >= 0, "patch_size must not be negative", patch_size=self.patch_size)
-        for name in ("dims", "depths", "hidden"):
-            require(
-                min(getattr(self, name), default=1) >= 1,
-                f"{name} must be at least 1",
-                **{name: getattr(self, name)},
-            )
+        below_one(self, "drop_path_rate", "drop_rate")
+        at_least(self, 0, "patch_size")
+        at_least(self, 1, "dims", "depths", "hidden")
         require(
             (self.weights == "file") == (self.weights_file is not None),
             "weights file and weights_file go together",
@@ -192,11 +182,8 @@ class LossConfig:
     """Focusing exponent of the focal loss; 0 = plain cross-entropy."""
 
     def __post_init__(self) -> None:
-        smoothing = self.label_smoothing
-        require(0 <= smoothing < 1, "label_smoothing must be in [0, 1)", label_smoothing=smoothing)
-        require(
-            self.focal_gamma >= 0, "focal_gamma must not be negative", focal_gamma=self.focal_gamma
-        )
+        below_one(self, "label_smoothing")
+        at_least(self, 0, "focal_gamma")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,13 +231,12 @@ def build_model(config: ModelConfig, *, classes: int, side: int) -> nn.Module:
     )
 
 
-class ImageClassifier(Task):
+class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
     """Images in classes, of which one may be looked for among the others.
 
     The objective is the average precision on the validation split, computed from the scores alone:
-    how well the
-    positives stand before the rest, whatever the threshold, however rare they are. No setting of
-    the loss and no augmentation can move it.
+    how well the positives stand before the rest, whatever the threshold, however rare they are. No
+    setting of the loss and no augmentation can move it.
     """
 
     Config = ImageClassifierConfig
@@ -269,11 +255,10 @@ class ImageClassifier(Task):
         embedded = one_against_rest if data.embedded == "one_against_rest" else plain_digits
         return embedded(data.side, seed, data.weighted_sampler)
 
-    def model(self, config: ImageClassifierConfig, splits: Splits) -> nn.Module:
+    def model(self, config: ImageClassifierConfig, splits: ImageSplits) -> nn.Module:
         """The network, channels last in memory, with the weights it begins with."""
-        model = build_model(
-            config.model, classes=len(cast(ImageSplits, splits).classes), side=config.data.side
-        )
+        classes = len(splits.classes)
+        model = build_model(config.model, classes=classes, side=config.data.side)
         if config.model.weights_file:
             load_weights(model, config.model.weights_file)
         return model.to(memory_format=torch.channels_last)
@@ -301,20 +286,23 @@ class ImageClassifier(Task):
         targets_BC = batch["mixing"] @ F.one_hot(batch["labels"], logits_BC.shape[1]).float()
         return soft_focal_cross_entropy(logits_BC, targets_BC, **more), logits_BC
 
-    def tally(self, config: ImageClassifierConfig, splits: Splits) -> RankingTally:
+    def tally(self, config: ImageClassifierConfig, splits: ImageSplits) -> RankingTally:
         """Average precision, F1, accuracies and the confusion matrix."""
-        images = cast(ImageSplits, splits)
-        return RankingTally(len(images.classes), images.positive)
+        return RankingTally(len(splits.classes), splits.positive)
 
     def count(self, tally: RankingTally, outputs: Tensor, batch: Batch) -> None:
         """Count the scores of each image."""
         tally.update(outputs, batch["labels"])
 
     def pictures(
-        self, config: ImageClassifierConfig, model: nn.Module, splits: Splits, rows: Sequence[int]
+        self,
+        config: ImageClassifierConfig,
+        model: nn.Module,
+        splits: ImageSplits,
+        rows: Sequence[int],
     ) -> "dict[str, Figure]":
-        """These images with their true and predicted classes, and the confusion matrix of all validation images."""
-        classes = cast(ImageSplits, splits).classes
+        """These images with true and predicted classes; the confusion matrix of all of them."""
+        classes = splits.classes
         shown = {name: tensor[list(rows)] for name, tensor in splits.validation.tensors.items()}
         logits_BC = model(normalized(to_device(shown, model)["images"])).cpu()
         _, details = evaluate(self, config, model, splits, splits.validation)

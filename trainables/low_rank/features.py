@@ -82,7 +82,6 @@ def truncated_svd(features_TW: Tensor, rank: int) -> Tensor:
 
 
 # Cache folder -------------------------------------------------------------------------------------
-# ------------------
 
 
 @lru_cache(maxsize=2)
@@ -193,7 +192,6 @@ def as_bits(features_TW: Tensor) -> np.ndarray:
 
 
 # Embedded images ----------------------------------------------------------------------------------
-# ------------------
 
 
 @lru_cache(maxsize=4)

@@ -62,8 +62,7 @@ class VisionTower:
         except (OSError, ValueError, AttributeError) as error:
             raise TaskError(
                 f"{model}: can't be loaded: {str(error).splitlines()[0]}; get it by `hf download "
-                f"{model}`, or name a "
-                "folder that has it by --model"
+                f"{model}`, or name a folder that has it by --model"
             ) from error
         if report["missing_keys"]:
             raise TaskError(

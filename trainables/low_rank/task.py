@@ -6,14 +6,14 @@ Shapes: B batch, T tokens, W width of the features, R rank, K = min(T, W) ranks.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.space import Objective
-from trainables.config import TaskError, require
+from trainables.config import TaskError, at_least, require, within
 from trainables.low_rank.factorizer import (
     Basis,
     Coefficients,
@@ -55,7 +55,7 @@ class DataConfig:
             "width must be even and positive",
             width=self.width,
         )
-        require(self.batch_size >= 1, "batch_size must be at least 1", batch_size=self.batch_size)
+        at_least(self, 1, "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,29 +87,15 @@ class ModelConfig:
     2."""
 
     def __post_init__(self) -> None:
-        for name in ("rank", "width", "heads"):
-            require(
-                getattr(self, name) >= 1,
-                f"{name} must be at least 1",
-                **{name: getattr(self, name)},
-            )
-        for name in ("layers", "query_layers"):
-            require(
-                getattr(self, name) >= 0,
-                f"{name} must not be negative",
-                **{name: getattr(self, name)},
-            )
+        at_least(self, 1, "rank", "width", "heads")
+        at_least(self, 0, "layers", "query_layers")
         require(
             self.width % self.heads == 0,
             "heads must divide width",
             width=self.width,
             heads=self.heads,
         )
-        require(
-            0 <= self.power_steps <= 2,
-            "power_steps must be from 0 to 2",
-            power_steps=self.power_steps,
-        )
+        within(self, 0, 2, "power_steps")
         require(
             self.power_steps == 0 or self.orthogonalize != "penalty",
             "power_steps need orthogonalize qr or newton_schulz",
@@ -128,12 +114,7 @@ class LossConfig:
     """Of the squared distance of B B^T from the identity, divided by the rank."""
 
     def __post_init__(self) -> None:
-        for name in ("lambda_B", "lambda_ortho"):
-            require(
-                getattr(self, name) >= 0,
-                f"{name} must not be negative",
-                **{name: getattr(self, name)},
-            )
+        at_least(self, 0, "lambda_B", "lambda_ortho")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,13 +229,12 @@ class ReconstructionTally:
         return {"cosine_deviation": max(0.0, variance) ** 0.5}
 
 
-class LowRank(Task):
+class LowRank(Task[LowRankConfig, Splits, Factorizer]):
     """Features X factorized as A B.
 
     The objective is the mean cosine similarity of validation tokens and their reconstructions: no
-    loss weight that is
-    searched can move it. What the truncated SVD of the same rank reaches, and the gap to it, stand
-    beside.
+    loss weight that is searched can move it. What the truncated SVD of the same rank reaches, and
+    the gap to it, stand beside.
     """
 
     Config = LowRankConfig
@@ -294,24 +274,25 @@ class LowRank(Task):
             power_steps=model.power_steps,
         )
 
-    def head(self, model: nn.Module) -> list[nn.Parameter]:
+    def head(self, model: Factorizer) -> list[nn.Parameter]:
         """The queries, their layers, and what makes the factors."""
-        return cast(Factorizer, model).head_parameters()
+        return model.head_parameters()
 
-    def layers(self, model: nn.Module) -> list[list[nn.Parameter]]:
+    def layers(self, model: Factorizer) -> list[list[nn.Parameter]]:
         """The embedding, each block."""
-        return cast(Factorizer, model).layer_parameters()
+        return model.layer_parameters()
 
-    def loss(self, config: LowRankConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Outputs]:
+    def loss(
+        self, config: LowRankConfig, model: Factorizer, batch: Batch
+    ) -> tuple[Tensor, Outputs]:
         """The mean squared error and the two penalties of B.
 
         Features and reconstructions [B, T, W].
         """
         features_BTW, weights = batch["features"].float(), config.loss
         factors: Factors = model(features_BTW)
-        with torch.autocast(
-            features_BTW.device.type, enabled=False
-        ):  # the gap to the SVD is small: count it exactly
+        # The gap to the SVD is small: count it exactly.
+        with torch.autocast(features_BTW.device.type, enabled=False):
             outputs = Outputs(
                 features_BTW=features_BTW, reconstruction_BTW=factors.reconstruction()
             )
@@ -336,7 +317,7 @@ class LowRank(Task):
 
     @torch.no_grad()
     def pictures(
-        self, config: LowRankConfig, model: nn.Module, splits: Splits, rows: Sequence[int]
+        self, config: LowRankConfig, model: Factorizer, splits: Splits, rows: Sequence[int]
     ) -> dict[str, "Figure"]:
         """For each row `channels_<row>`, the first channels as maps, and `errors_<row>`, each token's error."""
         device, figures = next(model.parameters()).device, {}

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
-from trainables.config import require
+from trainables.config import positive, require, share, within
 from trainables.segmentation.losses import IGNORED
 
 CROP_ASPECT = (3 / 4, 4 / 3)
@@ -43,18 +43,10 @@ class AugmentConfig:
     crop."""
 
     def __post_init__(self) -> None:
-        for name in ("flip", "blur", "color"):
-            require(
-                0 <= getattr(self, name) <= 1,
-                f"{name} must be in [0, 1]",
-                **{name: getattr(self, name)},
-            )
-        degrees = self.rotation_degrees
-        require(
-            0 <= degrees <= 180, "rotation_degrees must be in [0, 180]", rotation_degrees=degrees
-        )
-        require(self.blur_pixels > 0, "blur_pixels must be positive", blur_pixels=self.blur_pixels)
-        require(0 < self.crop <= 1, "crop must be in (0, 1]", crop=self.crop)
+        share(self, "flip", "blur", "color")
+        within(self, 0, 180, "rotation_degrees")
+        positive(self, "blur_pixels", "crop")
+        share(self, "crop")
 
 
 class AlignedResizedCrop(v2.RandomResizedCrop):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from trainables.config import require
+from trainables.config import at_least, below_one, require
 from trainables.parts.optim import OptimConfig
 from trainables.segmentation.augment import AugmentConfig
 from trainables.segmentation.models import Backbone, Level
@@ -49,10 +49,9 @@ class DataConfig:
     """Images in a batch."""
 
     def __post_init__(self) -> None:
-        require(self.side >= 8, "side must be at least 8", side=self.side)
-        require(self.width is None or self.width >= 8, "width must be at least 8", width=self.width)
-        require(self.scenes >= 10, "scenes must be at least 10", scenes=self.scenes)
-        require(self.batch_size >= 1, "batch_size must be at least 1", batch_size=self.batch_size)
+        at_least(self, 8, "side", "width")
+        at_least(self, 10, "scenes")
+        at_least(self, 1, "batch_size")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,18 +112,8 @@ class ModelConfig:
     """Layers of mask2former's transformer decoder."""
 
     def __post_init__(self) -> None:
-        for name in SIZES:
-            require(
-                getattr(self, name) >= 1,
-                f"{name} must be at least 1",
-                **{name: getattr(self, name)},
-            )
-        require(
-            self.dropout is None or 0 <= self.dropout < 1,
-            "dropout must be in [0, 1)",
-            dropout=self.dropout,
-        )
-        require(0 <= self.drop_path < 1, "drop_path must be in [0, 1)", drop_path=self.drop_path)
+        at_least(self, 1, *SIZES)
+        below_one(self, "dropout", "drop_path")
         levels = TRAINABLE_LEVELS[self.architecture]
         rule = f"trained must be one of {', '.join(levels)} for {self.architecture}"
         require(self.trained in levels, rule, trained=self.trained)
@@ -196,12 +185,7 @@ class LossConfig:
     """Focusing exponent of the focal loss; 0 = plain cross-entropy."""
 
     def __post_init__(self) -> None:
-        for name in ("focal_weight", "dice_weight", "focal_gamma"):
-            require(
-                getattr(self, name) >= 0,
-                f"{name} must not be negative",
-                **{name: getattr(self, name)},
-            )
+        at_least(self, 0, "focal_weight", "dice_weight", "focal_gamma")
         total = self.focal_weight + self.dice_weight
         require(total > 0, "focal_weight and dice_weight must not both be 0", total=total)
         if self.dice_fraction is not None:

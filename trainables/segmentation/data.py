@@ -176,7 +176,6 @@ def unix_time(name: str) -> Decimal | None:
 
 
 # Split lists --------------------------------------------------------------------------------------
-# ------------------
 
 
 def split_frames(path: Path, frames: Sequence[Frame]) -> dict[str, list[Frame]]:

@@ -16,8 +16,7 @@ def focal_map_loss(logits_BCHW: Tensor, labels_BHW: Tensor, *, gamma: float) -> 
     Gamma 0 is plain cross-entropy.
 
     Source: Lin et al. 2017, https://arxiv.org/abs/1708.02002 (eq. 4, without alpha), with softmax
-    for its sigmoid.
-    A batch without a labelled pixel has loss 0.
+    for its sigmoid. A batch without a labelled pixel has loss 0.
     """
     entropy_BHW = F.cross_entropy(
         logits_BCHW.float(), labels_BHW.long(), ignore_index=IGNORED, reduction="none"

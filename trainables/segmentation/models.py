@@ -32,8 +32,7 @@ class Segmenter(nn.Module):
     """A network from images [B, 3, H, W] to class logits [B, C, H, W], in stages that can be frozen.
 
     A part without a trainable parameter stays in evaluation mode during training: frozen weights
-    see neither dropout
-    nor the batch's own mean and variance.
+    see neither dropout nor the batch's own mean and variance.
 
     Attributes:
         net: The network; its own names are what a file of weights is matched by.
@@ -95,7 +94,6 @@ def _frozen_parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 # ResNets ------------------------------------------------------------------------------------------
-# ------------------
 
 
 class PooledBatchNorm2d(nn.BatchNorm2d):
@@ -185,7 +183,6 @@ def fcn(
 
 
 # U-Net --------------------------------------------------------------------------------------------
-# ------------------
 
 
 class UNet(nn.Module):
@@ -238,7 +235,6 @@ def unet(classes: int, *, width: int, levels: int, dropout: float) -> Segmenter:
 
 
 # Mask2Former --------------------------------------------------------------------------------------
-# ------------------
 
 
 class Mask2FormerMaps(nn.Module):

@@ -4,13 +4,13 @@ Shapes: B batch, C classes, H height, W width.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces.space import Objective
-from trainables.parts.data import Batch, Splits
+from trainables.parts.data import Batch
 from trainables.parts.images import normalized
 from trainables.segmentation.augment import augmented
 from trainables.segmentation.classes import Classes
@@ -176,12 +176,11 @@ def mask2former_folder(model: ModelConfig) -> Any:
     return model.weights_path if model.weights_path and model.weights_path.is_dir() else None
 
 
-class Segmentation(Task):
+class Segmentation(Task[SegmentationConfig, SegmentationSplits, Segmenter]):
     """Images whose every pixel gets a class.
 
     The objective is the mean intersection over union on the validation split, from the predicted
-    classes alone: no
-    loss weight and no augmentation that is searched can move it.
+    classes alone: no loss weight and no augmentation that is searched can move it.
     """
 
     Config = SegmentationConfig
@@ -198,19 +197,19 @@ class Segmentation(Task):
             return recorded_sequences(config.data.path, *config.data.size)
         return digit_scenes(config.data.scenes, *config.data.size, seed)
 
-    def model(self, config: SegmentationConfig, splits: Splits) -> Segmenter:
+    def model(self, config: SegmentationConfig, splits: SegmentationSplits) -> Segmenter:
         """The network, with what isn't trained frozen."""
-        segmenter = build_segmenter(config.model, len(_classes(splits).names))
+        segmenter = build_segmenter(config.model, len(splits.classes.names))
         segmenter.freeze_below(config.model.trained)
         return segmenter
 
-    def head(self, model: nn.Module) -> list[nn.Parameter]:
+    def head(self, model: Segmenter) -> list[nn.Parameter]:
         """What no pretrained weights have: the last layers, down to the decoder."""
-        return cast(Segmenter, model).head_parameters()
+        return model.head_parameters()
 
-    def layers(self, model: nn.Module) -> list[list[nn.Parameter]]:
+    def layers(self, model: Segmenter) -> list[list[nn.Parameter]]:
         """The stem, each stage of the backbone, the decoders."""
-        return cast(Segmenter, model).layer_parameters()
+        return model.layer_parameters()
 
     def augment(self, config: SegmentationConfig, batch: Batch) -> Batch:
         """Each image varied together with its label."""
@@ -218,7 +217,7 @@ class Segmentation(Task):
         return {**batch, "images": images, "labels": labels}
 
     def loss(
-        self, config: SegmentationConfig, model: nn.Module, batch: Batch
+        self, config: SegmentationConfig, model: Segmenter, batch: Batch
     ) -> tuple[Tensor, Tensor]:
         """The weighted sum of focal and Dice loss, and the logits [B, C, H, W]."""
         focal_weight, dice_weight = config.loss.weights
@@ -230,9 +229,9 @@ class Segmentation(Task):
             loss = loss + dice_weight * soft_dice_loss(logits_BCHW, batch["labels"])
         return loss, logits_BCHW
 
-    def tally(self, config: SegmentationConfig, splits: Splits) -> SegmentationTally:
+    def tally(self, config: SegmentationConfig, splits: SegmentationSplits) -> SegmentationTally:
         """Mean IoU, mean Dice, pixel accuracy, IoU of each class, confusion matrix."""
-        return SegmentationTally(len(_classes(splits).names))
+        return SegmentationTally(len(splits.classes.names))
 
     def count(self, tally: SegmentationTally, outputs: Tensor, batch: Batch) -> None:
         """Count the most likely class of each pixel."""
@@ -240,10 +239,14 @@ class Segmentation(Task):
 
     @torch.no_grad()
     def pictures(
-        self, config: SegmentationConfig, model: nn.Module, splits: Splits, rows: Sequence[int]
+        self,
+        config: SegmentationConfig,
+        model: Segmenter,
+        splits: SegmentationSplits,
+        rows: Sequence[int],
     ) -> dict[str, "Figure"]:
         """For each row: image, label and prediction side by side, in the classes' colors."""
-        classes, device = _classes(splits), next(model.parameters()).device
+        classes, device = splits.classes, next(model.parameters()).device
         model.eval()
         figures = {}
         for row in rows:
@@ -282,7 +285,3 @@ def segmentation_figure(image_3HW: Tensor, maps: dict[str, Tensor], classes: Cla
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
-
-
-def _classes(splits: Splits) -> Classes:
-    return cast(SegmentationSplits, splits).classes

@@ -44,10 +44,8 @@ def torchvision_weights(architecture: str, backbone: str) -> tuple[State, str]:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise TaskError(
             f"model.weights pretrained: {name} is not in {folder}, and {weights.url} can't be "
-            f"downloaded ({error}); "
-            "put that file into that folder, or name a file of your own as model.weights_path, or "
-            "set model.weights "
-            "to none"
+            f"downloaded ({error}); put that file into that folder, or name a file of your own as "
+            "model.weights_path, or set model.weights to none"
         ) from error
 
 
@@ -65,10 +63,8 @@ def published_mask2former() -> Path:
     except OSError as error:
         raise TaskError(
             f"model.weights pretrained: {MASK2FORMER} is not in Hugging Face's cache and can't be "
-            "downloaded "
-            f"({_first_line(error)}); run `hf download {MASK2FORMER}` where there is a network "
-            "and name that "
-            "folder as model.weights_path, or set model.weights to none"
+            f"downloaded ({_first_line(error)}); run `hf download {MASK2FORMER}` where there is a "
+            "network and name that folder as model.weights_path, or set model.weights to none"
         ) from error
 
 

@@ -88,7 +88,6 @@ def row_for(read: Read, record: dict[str, Any], **more: Any) -> tuple[list[int],
 
 
 # What is read -------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,6 @@ def test_no_row_is_lost(read: Read) -> None:
 
 
 # What is refused ----------------------------------------------------------------------------------
-# ------------------
 
 BAD_LINES = {
     '{"tokens": "A <CLS>", "label": 0': "Expecting",
@@ -260,7 +258,6 @@ def test_label_ids_stand_in_the_order_of_the_classes(tmp_path: Path) -> None:
 
 
 # Splits -------------------------------------------------------------------------------------------
-# -----------------
 
 
 def test_the_test_split_is_padded_only_when_opened(
@@ -290,7 +287,6 @@ def test_both_samplers_share_one_padded_copy(tmp_path: Path) -> None:
 
 
 # Packed rows --------------------------------------------------------------------------------------
-# ------------------
 
 
 def write_files(folder: Path, records: list[dict[str, Any]]) -> tuple[Path, Path]:
@@ -421,7 +417,6 @@ def test_the_size_of_the_vocabulary_costs_nothing_for_each_token(tmp_path: Path)
 
 
 # Digits -------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_a_digit_is_64_levels_then_cls_then_eos() -> None:

@@ -24,7 +24,7 @@ from trainables.gpt2_classifier.task import (
     cls_self_attention,
     next_token_loss,
 )
-from trainables.parts.data import Batch, Splits
+from trainables.parts.data import Batch
 from trainables.parts.optim import adamw, parameter_groups
 from trainables.training import train
 
@@ -89,7 +89,6 @@ def reference_states(model: GPT2SequenceClassifier, batch: Batch) -> tuple[Tenso
 
 
 # Attention ----------------------------------------------------------------------------------------
-# ------------------
 
 
 @torch.no_grad()
@@ -142,7 +141,6 @@ def test_attention_stays_fused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Pooling ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def pooled_row(
@@ -215,7 +213,6 @@ def test_padding_changes_no_loss(strategy: str) -> None:
 
 
 # Losses -------------------------------------------------------------------------------------------
-# ------------------
 
 
 @torch.no_grad()
@@ -324,7 +321,6 @@ def test_mistaken_sizes_are_told_as_rules() -> None:
 
 
 # Optimization -------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp"])
@@ -365,7 +361,7 @@ def test_without_a_head_there_are_no_empty_groups() -> None:
     assert all(group["params"] for group in groups)
 
 
-def digits(config: GPT2ClassifierConfig) -> Splits:
+def digits(config: GPT2ClassifierConfig) -> SequenceSplits:
     return shorter(GPT2Classifier().data(config, 0), 64)
 
 
@@ -399,7 +395,6 @@ def test_the_backbone_rests_in_frozen_epochs_and_learns_after(
 
 
 # Size ---------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_full_size_gpt2_has_the_parameters_of_the_formula() -> None:

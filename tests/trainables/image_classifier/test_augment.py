@@ -51,7 +51,6 @@ def changed_rectangle(before_3HW: Tensor, after_3HW: Tensor) -> tuple[slice, sli
 
 
 # Pasting ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_every_negative_gets_a_positive_and_becomes_one() -> None:
@@ -174,7 +173,6 @@ def test_mirroring_turns_left_and_right() -> None:
 
 
 # torchvision's ------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(
@@ -208,7 +206,6 @@ def test_by_default_nothing_happens() -> None:
 
 
 # Mixing -------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_mixup_mixes_images_as_it_says() -> None:
@@ -247,7 +244,6 @@ def test_with_both_each_is_done_to_half_of_the_batches() -> None:
 
 
 # Settings -----------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,6 @@ def test_training_can_draw_the_classes_equally(embedded: Callable[..., ImageSpli
 
 
 # Shortcuts ----------------------------------------------------------------------------------------
-# ------------------
 
 
 def yellowness(images_N3HW: Tensor) -> Tensor:
@@ -132,7 +131,6 @@ def test_grounds_are_yellow_as_often_as_they_should_be() -> None:
 
 
 # Parts --------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_a_shrunk_image_is_whole_and_lies_within_its_frame() -> None:

@@ -58,7 +58,6 @@ def kinds(split: TensorSplit) -> list[tuple[int, int, int]]:
 
 
 # Layouts ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_a_flat_folder_is_split_by_class(folder: Path) -> None:
@@ -146,7 +145,6 @@ def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(folder: Path) -
 
 
 # Mistakes -----------------------------------------------------------------------------------------
-# ------------------
 
 
 def no_folder(folder: Path) -> None:

@@ -43,7 +43,6 @@ def count(model: nn.Module) -> int:
 
 
 # Sizes --------------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(("size", "millions"), PUBLISHED_MILLIONS.items())
@@ -90,7 +89,6 @@ def test_overrides_that_a_model_does_not_know_are_told() -> None:
 
 
 # Names and rules ----------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(
@@ -141,7 +139,6 @@ def test_plain_networks_need_something_left_after_pooling() -> None:
 
 
 # Plain networks -----------------------------------------------------------------------------------
-# ------------------
 
 
 def linear(before: int, after: int) -> int:
@@ -202,7 +199,6 @@ def test_a_plain_network_is_its_layers_in_order() -> None:
 
 
 # Weights ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_pretrained_weights_that_cannot_be_had_say_what_was_tried(
@@ -350,7 +346,6 @@ def test_what_is_no_state_dict_is_refused(content: str, suffix: str, tmp_path: P
 
 
 # Layers -------------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(

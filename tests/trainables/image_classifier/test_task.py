@@ -21,7 +21,7 @@ from trainables.image_classifier.augment import mixed
 from trainables.image_classifier.folders import ImageSplits
 from trainables.image_classifier.pictures import image_grid
 from trainables.image_classifier.task import ImageClassifier, ImageClassifierConfig
-from trainables.parts.data import Batch, Splits
+from trainables.parts.data import Batch
 from trainables.parts.images import normalized
 from trainables.parts.losses import focal_cross_entropy, soft_focal_cross_entropy
 from trainables.parts.pictures import confusion_picture
@@ -46,7 +46,6 @@ def model_of(config: ImageClassifierConfig) -> tuple[nn.Module, ImageSplits]:
 
 
 # Metrics ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def logits_and_labels(
@@ -156,7 +155,6 @@ def test_certain_scores_keep_their_order() -> None:
 
 
 # Loss ---------------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
@@ -222,7 +220,6 @@ def test_images_reach_the_model_as_they_lie_in_memory() -> None:
 
 
 # Training -----------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_augmentation_is_for_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,14 +304,13 @@ def test_a_positive_class_of_a_folder_may_be_pasted() -> None:
 
 
 # Pictures -----------------------------------------------------------------------------------------
-# ------------------
 
 
 @torch.no_grad()
 def test_pictures_show_the_rows_and_the_confusion_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of()
     model, splits = model_of(config)
-    small: Splits = shorter(splits, 40)
+    small = shorter(splits, 40)
     figures = ImageClassifier().pictures(config, model.eval(), small, [3, 0, 17])
     shown = [axes.images[0].get_array() for axes in figures["predictions"].axes]
     assert len(shown) == 3

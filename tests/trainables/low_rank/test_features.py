@@ -79,7 +79,6 @@ def message_of(folder: Path) -> str:
 
 
 # Files --------------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -238,7 +237,6 @@ def test_the_task_trains_on_a_folder_in_bfloat16(write: Write) -> None:
 
 
 # SVD and splits -----------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(16, 9), (16, 16), (9, 16), (16, 40)])
@@ -283,7 +281,6 @@ def test_a_split_is_random_disjoint_and_about_80_10_10(count: int) -> None:
 
 
 # Embedded images ----------------------------------------------------------------------------------
-# ------------------
 
 
 def test_embedded_features_are_square_maps_of_photographs_and_mosaics() -> None:

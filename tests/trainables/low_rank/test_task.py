@@ -68,7 +68,6 @@ def svd_of_rank(features_BTW: Tensor, rank: int) -> Tensor:
 
 
 # Loss ---------------------------------------------------------------------------------------------
-# ------------------
 
 
 @torch.no_grad()
@@ -119,7 +118,6 @@ def test_features_in_half_precision_and_autocast_are_judged_in_float32() -> None
 
 
 # Metrics ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def cosine(x_W: Tensor, y_W: Tensor) -> float:
@@ -169,7 +167,6 @@ def test_every_metric_that_is_compared_or_shown_is_reported() -> None:
 
 
 # Settings -----------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_the_defaults_are_the_settings_found_by_hand() -> None:

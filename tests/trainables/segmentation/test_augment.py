@@ -171,7 +171,7 @@ def test_only_training_is_varied() -> None:
     )
     task, seen = Segmentation(), []
     batch = next(task.data(config, 0).validation.batches(4))
-    model = torch.nn.Conv2d(3, 5, 1).eval()
+    model: Any = torch.nn.Conv2d(3, 5, 1).eval()
     for _ in range(2):
         seen.append(task.loss(config, model, batch)[1])
     assert torch.equal(seen[0], seen[1])

@@ -89,7 +89,6 @@ def refused(path: Path) -> str:
 
 
 # What is read -------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_images_and_labels_are_the_files_in_time_order(folder: Path) -> None:
@@ -196,7 +195,6 @@ def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(folder: Path) -
 
 
 # Splits -------------------------------------------------------------------------------------------
-# ------------------
 
 
 def lists_of(folder: Path) -> dict[str, list[str]]:
@@ -327,7 +325,6 @@ def test_too_few_images_are_refused_and_no_lists_are_left(folder: Path) -> None:
 
 
 # What is refused ----------------------------------------------------------------------------------
-# ------------------
 
 NAME = f"{START + 2}-092002506"
 """A frame of V-00 that is in the training split."""

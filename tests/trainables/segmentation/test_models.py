@@ -38,7 +38,6 @@ def full_size(architecture: str, **values: Any) -> Segmenter:
 
 
 # Full size ----------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_the_default_is_torchvisions_deeplabv3_resnet101_without_its_auxiliary_head() -> None:
@@ -124,7 +123,6 @@ def test_deeplabv3_computes_what_torchvisions_does() -> None:
 
 
 # Any size -----------------------------------------------------------------------------------------
-# ------------------
 
 
 @each_architecture

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve, fresh_model, shorter
 from trainables.config import TaskError, build_config
-from trainables.parts.data import Batch, Splits
+from trainables.parts.data import Batch
 from trainables.parts.images import normalized
 from trainables.parts.optim import adamw, parameter_groups
 from trainables.segmentation.classes import Classes
 from trainables.segmentation.config import TRAINABLE_LEVELS, SegmentationConfig
+from trainables.segmentation.data import SegmentationSplits
 from trainables.segmentation.losses import IGNORED, focal_map_loss, soft_dice_loss
 from trainables.segmentation.models import Segmenter
 from trainables.segmentation.task import Segmentation, SegmentationTally, segmentation_figure
@@ -63,7 +64,7 @@ def config_of(architecture: str = "unet", **values: Any) -> SegmentationConfig:
     )
 
 
-def scenes(rows: int = 4) -> Splits:
+def scenes(rows: int = 4) -> SegmentationSplits:
     return shorter(Segmentation().data(config_of(), 0), rows)
 
 
@@ -78,7 +79,6 @@ def model_of(config: SegmentationConfig) -> Segmenter:
 
 
 # Metrics ------------------------------------------------------------------------------------------
-# ------------------
 
 
 def maps(absent: tuple[int, ...], *, rows: int = 7, ignored: float = 0.2) -> tuple[Tensor, Tensor]:
@@ -157,7 +157,6 @@ def test_every_metric_that_tables_and_spaces_name_is_reported() -> None:
 
 
 # Loss ---------------------------------------------------------------------------------------------
-# ------------------
 
 
 @pytest.mark.parametrize(
@@ -242,7 +241,6 @@ def test_a_config_that_cannot_be_trained_is_refused(message: str) -> None:
 
 
 # What is trained ----------------------------------------------------------------------------------
-# ------------------
 
 CASES = [
     (architecture, level) for architecture, levels in TRAINABLE_LEVELS.items() for level in levels
@@ -338,7 +336,6 @@ def test_in_frozen_epochs_the_backbone_rests_with_its_statistics_and_learns_afte
 
 
 # Pictures -----------------------------------------------------------------------------------------
-# ------------------
 
 
 def test_pictures_show_image_label_and_prediction_in_the_classes_colors() -> None:
