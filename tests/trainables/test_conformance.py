@@ -1,4 +1,6 @@
-"""Proves that every built-in task keeps what the training loop and a search rely on: pytest tests/trainables.
+"""Proves that every built-in task keeps what the training loop and a search rely on.
+
+pytest tests/trainables/test_conformance.py
 
 A new task joins by a row in `conformance.TINY`.
 """

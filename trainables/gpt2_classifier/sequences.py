@@ -74,7 +74,9 @@ def digit_vocabulary() -> Vocabulary:
 def jsonl_sequences(
     path: Path, vocabulary_path: Path, max_tokens: int, seed: int, weighted: bool
 ) -> SequenceSplits:
-    """Sequences from a JSON-lines file: `{"input_ids": [...], "label": 3}` or `{"tokens": "A B" or [...], "label": 3}`.
+    """Sequences from a JSON-lines file.
+
+    A line is `{"input_ids": [...], "label": 3}` or `{"tokens": "A B" or [...], "label": 3}`.
 
     A sequence longer than `max_tokens` keeps its end. Token names that the vocabulary lacks become
     `<UNK>`.

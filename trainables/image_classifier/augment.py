@@ -90,7 +90,9 @@ def augmented(config: AugmentConfig, batch: Batch) -> Batch:
 
 
 def pasted(batch: Batch, positives: float, decoys: float, min_scale: float) -> Batch:
-    """The batch with some negatives that hold a positive, and so are one, and some that hold another negative.
+    """The batch with something pasted into some of its negatives.
+
+    One that holds a positive is a positive; others hold another negative, as decoys.
 
     Pasting puts positives on grounds that only negatives have; the original it came from stays in
     the batch as it is. Where the batch has no positive (or no negative), none can be pasted.
@@ -133,7 +135,7 @@ def paste_into(image_3HW: Tensor, other_3HW: Tensor, min_scale: float) -> None:
 
 
 def overlaid(images_B3HW: Tensor, probability: float, strength: float) -> Tensor:
-    """Bytes with a random colour blended over some of them, each with a weight of its own from 0 to `strength`."""
+    """Bytes, some of them under a random colour, with a random weight from 0 to `strength`."""
     if probability == 0:
         return images_B3HW
     rows, device = len(images_B3HW), images_B3HW.device
@@ -177,7 +179,10 @@ def each_image(config: AugmentConfig, size: tuple[int, int]) -> Callable[[Tensor
 
 
 def mixed(batch: Batch, mixup_alpha: float, cutmix_alpha: float) -> Batch:
-    """The batch after torchvision's MixUp or CutMix; `mixing` holds what became of an identity matrix for labels."""
+    """The batch after torchvision's MixUp or CutMix.
+
+    `mixing` [B, B] has the share of each image (column) in each result (row).
+    """
     ways = [v2.MixUp(alpha=mixup_alpha)] if mixup_alpha > 0 else []
     ways += [v2.CutMix(alpha=cutmix_alpha)] if cutmix_alpha > 0 else []
     if not ways:

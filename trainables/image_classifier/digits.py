@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits as images: plain, or one digit against the rest with tempting shortcuts.
+"""scikit-learn's handwritten digits as images: plain, or one digit against the rest.
 
 Shapes: N samples, H height, W width (always equal).
 """
@@ -92,7 +92,7 @@ def drawn(shares: tuple[float, float], positive_N: Tensor, generator: torch.Gene
 
 
 def pictures(strokes_NHW: Tensor, yellow_N: Tensor, generator: torch.Generator) -> Tensor:
-    """Digits, lighter than their ground, which is yellow or of any hue far from it: floats [N, 3, H, W]."""
+    """Light digits on a ground that is yellow, or of a hue far from it: floats [N, 3, H, W]."""
     hue_N, saturation_N, value_N = torch.rand(3, len(strokes_NHW), generator=generator)
     near_N, far_N = YELLOW_HUE + 0.04 * (hue_N - 0.5), YELLOW_HUE + 0.12 + 0.76 * hue_N
     hue_N = torch.where(yellow_N, near_N, far_N) % 1

@@ -61,7 +61,10 @@ class ImageFiles:
 def folder_images(
     path: Path, side: int, positive: str | None, seed: int, weighted: bool
 ) -> ImageSplits:
-    """Images in `path/train/<class>/*`, with `path/val` (or `validation`) and `path/test`, or just in `path/<class>/*`.
+    """Images in folders named for their classes.
+
+    They lie in `path/train/<class>/*`, with `path/val` (or `validation`) and `path/test`, or just
+    in `path/<class>/*`.
 
     What is missing of validation and test is cut from the training images: a tenth for each,
     stratified. Classes are numbered in the order of their folders' names. Images are resized to
@@ -142,7 +145,7 @@ def class_names(folder: Path, left_out: LeftOut) -> tuple[str, ...]:
 
 
 def class_files(folder: Path, classes: tuple[str, ...], left_out: LeftOut) -> ImageFiles:
-    """All images of a split's folder; in the training split every class has some, in others a class may be absent."""
+    """All images of a split's folder; a class may be absent, but not from the training split."""
     strangers = set(class_names(folder, left_out)) - set(classes)
     if strangers:
         raise TaskError(

@@ -140,7 +140,7 @@ def timm_model(name: str, *, classes: int, side: int, pretrained: bool, **more: 
 
 @torch.no_grad()
 def check_side(model: nn.Module, name: str, side: int) -> None:
-    """Raise `TaskError` if nothing is left of such small images after all the halving in a model."""
+    """Raise `TaskError` if a model halves such small images until nothing is left."""
     image_13HW = torch.zeros(1, 3, side, side, device=next(model.parameters()).device)
     try:
         model.eval()(image_13HW)

@@ -1,4 +1,6 @@
-"""Image classification by timm's models (ConvNeXt first) or plain networks: "Nailong", and whatever has class folders.
+"""Image classification by timm's models (ConvNeXt first) or plain networks.
+
+For "Nailong" (one figure among many), and for whatever has class folders.
 
 Shapes: B batch, C classes, H height, W width.
 """

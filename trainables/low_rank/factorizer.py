@@ -1,4 +1,4 @@
-"""A network that factorizes an image's features: X [tokens, width] ~ A [tokens, rank] B [rank, width].
+"""A network that factorizes features: X [tokens, width] ~ A [tokens, rank] B [rank, width].
 
 Shapes: B batch, T tokens (a square map), W width of the features, R rank, D inner width, S side of
 the map.

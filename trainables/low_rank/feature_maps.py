@@ -22,7 +22,7 @@ def token_maps(features_TW: Tensor) -> Tensor:
 
 
 def channel_maps(versions: dict[str, Tensor]) -> "Figure":
-    """The first channels of the original [T, W] and of its reconstructions, a row each, on the original's scale."""
+    """The first channels of the original [T, W] and its reconstructions, on the same scale."""
     from matplotlib.figure import Figure
 
     maps = {

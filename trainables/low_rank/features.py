@@ -1,4 +1,4 @@
-"""Visual features of images, [tokens, width] each: from a cache folder, or of embedded images without a download.
+"""Visual features of images, [tokens, width] each: from a cache folder, or of embedded images.
 
 Shapes: N images, T tokens (a square map, row by row), W width, K = min(T, W) ranks, C channels, H
 height.
@@ -50,7 +50,7 @@ def feature_splits(features: Callable[[str], Tensor], warning: str | None = None
 
 
 def svd_cosines(features_NTW: Tensor) -> Tensor:
-    """For every image and rank 1 to K: the mean over its tokens of cos(x, x truncated by SVD), [N, K].
+    """The mean over an image's tokens of cos(x, x truncated by SVD), for rank 1 to K: [N, K].
 
     With X = U S V^T the token t has the coordinates c = (U S)_t = (X V)_t, of which a truncation
     keeps the first r: cos = |c[:r]| / |c|. So one eigendecomposition of the smaller of X X^T and
@@ -210,7 +210,7 @@ def _embedded_part(width: int, seed: int, part: str) -> Tensor:
 
 
 def photo_crops(seed: int, part: str) -> Tensor:
-    """Crops of a split's regions of the photographs, as bytes [N, 3, 64, 64]: four of each region."""
+    """Four crops of each of a split's regions of the photographs, as bytes [N, 3, 64, 64]."""
     regions_NCHH = torch.cat([_tiles(photo_CHW, REGION, REGION) for photo_CHW in _photos()])
     rows = split_rows(len(regions_NCHH), seed)[part]
     return torch.cat([_tiles(regions_NCHH[row], CROP, CROP_STEP) for row in rows])
@@ -228,7 +228,7 @@ def _tiles(image_CHW: Tensor, side: int, step: int) -> Tensor:
 
 
 def digit_mosaics(seed: int, part: str) -> Tensor:
-    """A split's digits, sixteen in a mosaic with a ground and an ink colour, as bytes [N, 3, 64, 64]."""
+    """Mosaics of sixteen of a split's digits, in two colours, as bytes [N, 3, 64, 64]."""
     ink_NHH = digit_strokes(DIGIT_SIDE)[0]
     rows = torch.tensor(split_rows(len(ink_NHH), seed)[part])
     per_mosaic, generator = MOSAIC_SIDE**2, torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Fill a cache folder with the visual features of images: Qwen2.5-VL's vision tower, through transformers.
+"""Fill a cache folder with the visual features that Qwen2.5-VL's vision tower gives.
 
     python -m trainables.low_rank.fill_features IMAGES CACHE [--model Qwen/Qwen2.5-VL-3B-Instruct]
 
@@ -83,7 +83,7 @@ class VisionTower:
 
 
 def fill(images: Path, cache: Path, model: str, *, batch_size: int = 8) -> int:
-    """Write `features_<i>.pt` for the i-th image by name, those that are there already left as they are.
+    """Write `features_<i>.pt` for the i-th image by name, unless it is there already.
 
     `images.json` beside them holds the names of the model and of the images, so that a run goes on
     only with the same.

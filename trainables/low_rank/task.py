@@ -1,4 +1,6 @@
-"""Low-rank factorization of visual features by a network, judged beside truncated SVD, the optimum of its rank.
+"""Low-rank factorization of visual features by a network.
+
+It is judged beside truncated SVD, the optimum of its rank.
 
 Shapes: B batch, T tokens, W width of the features, R rank, K = min(T, W) ranks.
 """
@@ -319,7 +321,7 @@ class LowRank(Task[LowRankConfig, Splits, Factorizer]):
     def pictures(
         self, config: LowRankConfig, model: Factorizer, splits: Splits, rows: Sequence[int]
     ) -> dict[str, "Figure"]:
-        """For each row `channels_<row>`, the first channels as maps, and `errors_<row>`, each token's error."""
+        """For each row the first channels as maps, and each token's error."""
         device, figures = next(model.parameters()).device, {}
         for row in rows:
             features_TW = splits.validation.tensors["features"][row].to(device).float()

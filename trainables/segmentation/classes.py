@@ -86,7 +86,7 @@ class LabelReader:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """The values of an image of one channel, or its palette's indices: [H, W], upright as its EXIF says.
+    """The values of a one-channel image, or its palette's indices: [H, W], upright.
 
     Raises:
         ValueError: when the file is no such image.
@@ -221,7 +221,7 @@ def _colors(entries: list[dict[str, Any]]) -> tuple[tuple[int, int, int], ...]:
 
 
 def palette() -> list[tuple[int, int, int]]:
-    """Colors that differ, for 256 train ids (the scheme of Pascal VOC: the id's bits are spread over the channels)."""
+    """Different colors for 256 train ids, by Pascal VOC: the id's bits go to all channels."""
     colors = []
     for train_id in range(GREY_VALUES):
         channels = [

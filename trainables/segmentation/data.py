@@ -46,7 +46,7 @@ SEQUENCE_FOLDERS = ("images", "labels")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SegmentationSplits(Splits):
-    """Splits with their classes; the tensors are `images` [N, 3, H, W] and `labels` [N, H, W], both bytes.
+    """Splits with their classes: `images` [N, 3, H, W] and `labels` [N, H, W], both bytes.
 
     Labels are train ids, or `IGNORED`.
     """

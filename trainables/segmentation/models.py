@@ -29,7 +29,7 @@ Stage = tuple[Level, Sequence[nn.Module]]
 
 
 class Segmenter(nn.Module):
-    """A network from images [B, 3, H, W] to class logits [B, C, H, W], in stages that can be frozen.
+    """A network from images [B, 3, H, W] to logits [B, C, H, W], in stages that can be frozen.
 
     A part without a trainable parameter stays in evaluation mode during training: frozen weights
     see neither dropout nor the batch's own mean and variance.
@@ -175,7 +175,7 @@ def deeplabv3(
 def fcn(
     backbone: Backbone, classes: int, *, width: int, output_stride: int, dropout: float
 ) -> Segmenter:
-    """A fully convolutional network (https://arxiv.org/abs/1411.4038) as torchvision builds it: two convolutions."""
+    """A fully convolutional network's head (https://arxiv.org/abs/1411.4038), as torchvision's."""
     features, channels = resnet(backbone, width=width, output_stride=output_stride)
     head: Any = FCNHead(channels, classes)
     head[3].p = dropout
@@ -186,7 +186,7 @@ def fcn(
 
 
 class UNet(nn.Module):
-    """U-Net (https://arxiv.org/abs/1505.04597) with padded convolutions and batch norm, so that sizes stay.
+    """U-Net (https://arxiv.org/abs/1505.04597), padded so that sizes stay, with batch norm.
 
     Height and width must be multiples of 2^levels.
     """

@@ -1,4 +1,4 @@
-"""Scenes composed of real handwriting on textured grounds: what is segmented when there is no data folder.
+"""Scenes of real handwriting on textured grounds, for when there is no data folder.
 
 Shapes: N scenes, H height, W width.
 """

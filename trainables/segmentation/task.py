@@ -85,13 +85,13 @@ class SegmentationTally:
         }
 
     def details(self) -> dict[str, Any]:
-        """`per_class_iou` (None for a class that does not occur) and `confusion` as nested lists."""
+        """`per_class_iou` (None for a class that does not occur) and `confusion`, nested lists."""
         pairs = zip(*(counts.tolist() for counts in self._hits_and_misses()), strict=True)
         per_class = [hits / (hits + misses) if hits + misses else None for hits, misses in pairs]
         return {"per_class_iou": per_class, "confusion": self.confusion_CC.tolist()}
 
     def _hits_and_misses(self) -> tuple[Tensor, Tensor]:
-        """For each class the pixels that have it in label and prediction, and those that have it in one of them."""
+        """Each class's pixels in both label and prediction, and in just one of them."""
         hits_C = self.confusion_CC.diagonal().double()
         return hits_C, self.confusion_CC.sum(0) + self.confusion_CC.sum(1) - 2 * hits_C
 

@@ -81,7 +81,7 @@ def rows_of(splits: SequenceSplits) -> list[tuple[list[int], int, int, int]]:
 
 
 def row_for(read: Read, record: dict[str, Any], **more: Any) -> tuple[list[int], int, int, int]:
-    """What becomes of one record, alone of its kind among 41 (no other starts with its first token kept)."""
+    """What becomes of one record among 41, of which no other starts with its first kept token."""
     others = [{"tokens": "A <CLS>", "label": i % 2} for i in range(40)]
     (found,) = [row for row in rows_of(read([*others, record], **more)) if row[0] != [10, 4]]
     return found
@@ -297,7 +297,7 @@ def write_files(folder: Path, records: list[dict[str, Any]]) -> tuple[Path, Path
 
 
 def random_records(seed: int) -> list[dict[str, Any]]:
-    """Both forms, of many lengths; one <CLS> each near the end, here and there <EOS> and padding."""
+    """Both forms, of many lengths; one <CLS> each near the end, some with <EOS> and padding."""
     random = np.random.default_rng(seed)
     records = []
     for i in range(60):

@@ -1,4 +1,6 @@
-"""Proves that the GPT-2 classifier computes what its paper-and-pencil versions do: pytest tests/trainables.
+"""Proves that the GPT-2 classifier computes what its paper-and-pencil versions do.
+
+pytest tests/trainables/gpt2_classifier/test_task.py
 
 Shapes: B batch, T tokens, D width, H heads, C classes, V vocabulary.
 """
@@ -78,7 +80,7 @@ def row_alone(batch: Batch, row: int) -> Batch:
 
 
 def reference_states(model: GPT2SequenceClassifier, batch: Batch) -> tuple[Tensor, ...]:
-    """transformers' own hidden states, by its eager attention and with an attention mask over PAD."""
+    """transformers' own hidden states, by eager attention with an attention mask over PAD."""
     model.gpt2.set_attn_implementation("eager")
     mask_BT = (torch.arange(batch["tokens"].shape[1]) < batch["length"][:, None]).long()
     states = model.gpt2(

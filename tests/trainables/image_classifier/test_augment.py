@@ -1,4 +1,6 @@
-"""Proves that augmentations do what they say, to whom they say, and nothing else: pytest tests/trainables.
+"""Proves that augmentations do what they say, to whom they say, and nothing else.
+
+pytest tests/trainables/image_classifier/test_augment.py
 
 Shapes: B batch, H height, W width.
 """
@@ -114,7 +116,7 @@ def test_pasting_happens_as_often_as_it_says() -> None:
 
 
 def test_what_is_pasted_has_a_colour_of_its_own() -> None:
-    """Overlays come first: each patch has the colour of the positive that it is from, not of where it lies."""
+    """Overlays come first: a patch has the colour of the positive that it is from."""
     torch.manual_seed(0)
     batch = batch_of()
     after = augmented(

@@ -1,4 +1,6 @@
-"""Proves that the embedded images are real digits, with shortcuts in training alone: pytest tests/trainables.
+"""Proves that the embedded images are real digits, with shortcuts in training alone.
+
+pytest tests/trainables/image_classifier/test_digits.py
 
 Shapes: N samples, H height, W width.
 """
@@ -91,7 +93,7 @@ def yellowness(images_N3HW: Tensor) -> Tensor:
 
 
 def edges(images_N3HW: Tensor) -> Tensor:
-    """How much of an image's outermost pixels differs from what is a fifth further in: a collage's ground."""
+    """How much of an image's border differs from what is a fifth further in: a collage's ground."""
     images, inner = images_N3HW.float(), SIDE // 5
     sides = [images[:, :, 0] - images[:, :, inner], images[:, :, -1] - images[:, :, -1 - inner]]
     sides += [images[..., 0] - images[..., inner], images[..., -1] - images[..., -1 - inner]]
@@ -102,7 +104,7 @@ def edges(images_N3HW: Tensor) -> Tensor:
 def test_a_shortcut_works_in_training_alone(
     shortcut: Callable[[Tensor], Tensor], direction: int
 ) -> None:
-    """What sees nothing but colour, or nothing but edges, is good in training and blind elsewhere."""
+    """What sees only colour, or only edges, is good in training and blind elsewhere."""
     scores, labels = [], []
     for seed in range(4):
         train, *held_out = (

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write(folder: Path, counts: dict[str, int], *, grey: int = 0) -> None:
-    """Images of one grey for each class folder, each a little different: its number is in the red of all pixels."""
+    """Images of one grey for each class folder; an image's number is in the red of all pixels."""
     for kind, (name, count) in enumerate(counts.items()):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for i in range(count):

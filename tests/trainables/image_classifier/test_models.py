@@ -1,4 +1,6 @@
-"""Proves that image models have their published sizes, weights and layers in order: pytest tests/trainables.
+"""Proves that image models have their published sizes, weights and layers in order.
+
+pytest tests/trainables/image_classifier/test_models.py
 
 Shapes: B batch, H height, W width.
 """

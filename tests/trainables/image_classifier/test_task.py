@@ -1,4 +1,6 @@
-"""Proves that the image classifier's loss, metrics and pictures are what they say: pytest tests/trainables.
+"""Proves that the image classifier's loss, metrics and pictures are what they say.
+
+pytest tests/trainables/image_classifier/test_task.py
 
 Shapes: B batch, N samples, C classes, H height, W width.
 """

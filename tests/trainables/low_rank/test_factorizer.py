@@ -1,4 +1,6 @@
-"""Proves that the factorizer computes what its formulas say, and leads to the SVD: pytest tests/trainables.
+"""Proves that the factorizer computes what its formulas say, and leads to the SVD.
+
+pytest tests/trainables/low_rank/test_factorizer.py
 
 Shapes: B batch, T tokens, W width of the features, R rank, D inner width, S side of the map.
 """

@@ -1,4 +1,6 @@
-"""Proves that features are read as written or refused by name, and split without leaks: pytest tests/trainables.
+"""Proves that features are read as written or refused by name, and split without leaks.
+
+pytest tests/trainables/low_rank/test_features.py
 
 Shapes: N images, T tokens, W width, K = min(T, W) ranks.
 """
@@ -60,7 +62,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def image(number: float, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Features that tell which image they are of, by their first value, and are different in every place."""
+    """Features that differ in every place, and whose first value tells the image."""
     return (number + torch.arange(TOKENS * WIDTH).reshape(TOKENS, WIDTH) / 16).to(dtype)
 
 

@@ -1,4 +1,6 @@
-"""Proves that a cache folder is filled with what Qwen2.5-VL's vision tower gives: pytest tests/trainables.
+"""Proves that a cache folder is filled with what Qwen2.5-VL's vision tower gives.
+
+pytest tests/trainables/low_rank/test_fill_features.py
 
 The model is a tiny one with random weights, saved in the real format.
 """

@@ -1,4 +1,6 @@
-"""Proves that the factorizer is what its formulas say and is judged exactly, beside SVD: pytest tests/trainables.
+"""Proves that the factorizer is what its formulas say and is judged exactly, beside SVD.
+
+pytest tests/trainables/low_rank/test_task.py
 
 Shapes: B batch, T tokens, W width of the features, R rank, D inner width.
 """

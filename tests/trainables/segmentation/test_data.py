@@ -1,4 +1,6 @@
-"""Proves that recorded sequences are read as written or refused with the file's name: pytest tests/trainables.
+"""Proves that recorded sequences are read as written or refused with the file's name.
+
+pytest tests/trainables/segmentation/test_data.py
 
 Shapes: N images, H height, W width.
 """
@@ -64,7 +66,7 @@ def save_frame(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two sequences of 10 images each, whose times interleave: the even seconds and the odd ones."""
+    """Two sequences of 10 images each, at the even and at the odd seconds."""
     path = tmp_path / "forest 'Ω'"
     for i in range(20):
         save_frame(path / f"V-0{i % 2}", f"{START + i}-0920{i:02d}506", seed=i)

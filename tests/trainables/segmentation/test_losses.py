@@ -1,4 +1,6 @@
-"""Proves that focal and Dice loss equal their formulas and ignored pixels count nowhere: pytest tests/trainables.
+"""Proves that focal and Dice loss equal their formulas and ignored pixels count nowhere.
+
+pytest tests/trainables/segmentation/test_losses.py
 
 Shapes: B batch, C classes, H height, W width.
 """

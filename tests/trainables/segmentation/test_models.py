@@ -1,4 +1,6 @@
-"""Proves that the segmentation networks are the published ones at full size, and run at any: pytest tests/trainables.
+"""Proves that the segmentation networks are the published ones at full size, and run at any.
+
+pytest tests/trainables/segmentation/test_models.py
 
 Shapes: B batch, C classes, H height, W width.
 """
@@ -75,8 +77,17 @@ def test_mask2former_leaves_to_transformers_what_is_published_anyway() -> None:
     from transformers import Mask2FormerConfig
 
     settings, defaults = mask2former_settings(ModelConfig(), 133), Mask2FormerConfig()
-    names = ("encoder_feedforward_dim", "dim_feedforward", "encoder_layers", "decoder_layers", "num_queries",
-             "feature_size", "mask_feature_size", "hidden_dim", "dropout")  # fmt: skip
+    names = (
+        "encoder_feedforward_dim",
+        "dim_feedforward",
+        "encoder_layers",
+        "decoder_layers",
+        "num_queries",
+        "feature_size",
+        "mask_feature_size",
+        "hidden_dim",
+        "dropout",
+    )
     assert {name: getattr(settings, name) for name in names} == {
         name: getattr(defaults, name) for name in names
     }

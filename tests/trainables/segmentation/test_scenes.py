@@ -1,4 +1,6 @@
-"""Proves that the embedded scenes are seeded, and no digit is in two splits: pytest tests/trainables.
+"""Proves that the embedded scenes are seeded, and no digit is in two splits.
+
+pytest tests/trainables/segmentation/test_scenes.py
 
 Shapes: N scenes, H height, W width.
 """

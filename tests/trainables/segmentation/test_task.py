@@ -1,4 +1,6 @@
-"""Proves that the segmentation task counts, weighs, freezes and draws what it says: pytest tests/trainables.
+"""Proves that the segmentation task counts, weighs, freezes and draws what it says.
+
+pytest tests/trainables/segmentation/test_task.py
 
 Shapes: B batch, C classes, H height, W width.
 """
