@@ -1,1 +1,1 @@
-"""What several tasks share: data, images, losses, optimizers, metrics, pictures."""
+"""What several tasks share: data, text, networks, losses, optimizers, metrics, pictures, readers."""

@@ -1,9 +1,11 @@
 """Tallies: summable counts from which metrics are computed, so ragged batches and several workers come out right."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -36,6 +38,62 @@ class Mean:
     def compute(self) -> float:
         """The mean; NaN when nothing was counted."""
         return float(self.total) / self.weight if self.weight else float("nan")
+
+
+class LossTally:
+    """A mean loss in nats, as cross-entropies are, and in bits."""
+
+    def __init__(self) -> None:
+        self.mean = Mean()
+
+    def update(self, loss: Tensor | float, count: int) -> None:
+        """Count a mean over `count` predictions."""
+        self.mean.add(loss, count)
+
+    def merge(self, other: Self) -> None:
+        """Add another tally's counts to this one."""
+        self.mean.merge(other.mean)
+
+    def compute(self) -> dict[str, float]:
+        """`loss`, and `bits`, which is loss / log 2: for characters, bits per character."""
+        loss = self.mean.compute()
+        return {"loss": loss, "bits": loss / math.log(2)}
+
+    def details(self) -> dict[str, Any]:
+        """Nothing more."""
+        return {}
+
+
+class TokenTally:
+    """The mean cross-entropy of predicted tokens, and how many are right.
+
+    Args:
+        ignored: A prediction whose target is this is not counted.
+    """
+
+    def __init__(self, ignored: int = -100):
+        self.ignored, self.loss, self.hits = ignored, LossTally(), Mean()
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Count logits [..., V] of tokens [...]."""
+        counted = targets != self.ignored
+        logits_NV, targets_N = logits[counted].float(), targets[counted]
+        if len(targets_N):
+            self.loss.update(F.cross_entropy(logits_NV, targets_N), len(targets_N))
+            self.hits.add((logits_NV.argmax(-1) == targets_N).float().mean(), len(targets_N))
+
+    def merge(self, other: Self) -> None:
+        """Add another tally's counts to this one."""
+        self.loss.merge(other.loss)
+        self.hits.merge(other.hits)
+
+    def compute(self) -> dict[str, float]:
+        """`loss`, `bits`, and `accuracy`."""
+        return {**self.loss.compute(), "accuracy": self.hits.compute()}
+
+    def details(self) -> dict[str, Any]:
+        """Nothing more."""
+        return {}
 
 
 class ClassificationTally:
