@@ -96,6 +96,113 @@ class TokenTally:
         return {}
 
 
+class RegressionTally:
+    """Errors of predicted numbers.
+
+    Attributes:
+        squares: The squared errors' mean.
+        distances: The errors' mean size.
+        targets: The targets' count, mean, and sum of squared deviations from it, in double precision;
+            sums of squares would lose small deviations from a large mean.
+    """
+
+    def __init__(self) -> None:
+        self.squares, self.distances = Mean(), Mean()
+        self.targets = (0, 0.0, 0.0)
+
+    def update(self, predicted: Tensor, targets: Tensor) -> None:
+        """Count numbers of any shape, the same for both; of several outputs all count alike.
+
+        Raises:
+            ValueError: when the shapes differ: [N] and [N, 1] would give N x N errors.
+        """
+        if predicted.shape != targets.shape:
+            got = f"{list(predicted.shape)} and {list(targets.shape)}"
+            raise ValueError(f"predictions and targets must have one shape, got {got}")
+        if not targets.numel():
+            return
+        values = targets.detach().cpu().double()
+        errors = predicted.detach().cpu().double() - values
+        self.squares.add(errors.square().mean(), values.numel())
+        self.distances.add(errors.abs().mean(), values.numel())
+        mean = values.mean()
+        self._add(values.numel(), float(mean), float((values - mean).square().sum()))
+
+    def _add(self, count: int, mean: float, deviation: float) -> None:
+        """Chan, Golub and LeVeque's merge of two sums of squared deviations.
+
+        http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf
+        """
+        own_count, own_mean, own_deviation = self.targets
+        total = own_count + count
+        if total:
+            apart = mean - own_mean
+            self.targets = (
+                total,
+                own_mean + apart * count / total,
+                own_deviation + deviation + apart**2 * own_count * count / total,
+            )
+
+    def merge(self, other: Self) -> None:
+        """Add another tally's counts to this one."""
+        self.squares.merge(other.squares)
+        self.distances.merge(other.distances)
+        self._add(*other.targets)
+
+    def compute(self) -> dict[str, float]:
+        """`mse`, `mae`, and `r2`: the share of the targets' variance that is predicted.
+
+        `r2` is NaN where the targets don't vary.
+        """
+        count, _, deviation = self.targets
+        mse = self.squares.compute()
+        r2 = 1 - mse * count / deviation if deviation else math.nan
+        return {"mse": mse, "mae": self.distances.compute(), "r2": r2}
+
+    def details(self) -> dict[str, Any]:
+        """Nothing more."""
+        return {}
+
+
+class ExactMatchTally:
+    """How many sequences, and how many of their tokens, are just as they should be.
+
+    Args:
+        pad: Where the target is this, nothing is compared.
+    """
+
+    def __init__(self, pad: int = 0):
+        self.pad, self.rows, self.tokens = pad, Mean(), Mean()
+
+    def update(self, predicted_BT: Tensor, targets_BT: Tensor) -> None:
+        """Count rows of tokens; where a prediction is shorter than its target, the rest is wrong.
+
+        Targets should have their end token: else a longer prediction is as good.
+        """
+        length = targets_BT.shape[1]
+        missing = max(0, length - predicted_BT.shape[1])
+        predicted_BT = F.pad(predicted_BT, (0, missing), value=self.pad)[:, :length]
+        counted_BT = targets_BT != self.pad
+        wrong_BT = counted_BT & (predicted_BT != targets_BT)
+        if counted := int(counted_BT.sum()):
+            self.tokens.add(1 - int(wrong_BT.sum()) / counted, counted)
+        if len(targets_BT):
+            self.rows.add(1 - int(wrong_BT.any(1).sum()) / len(targets_BT), len(targets_BT))
+
+    def merge(self, other: Self) -> None:
+        """Add another tally's counts to this one."""
+        self.rows.merge(other.rows)
+        self.tokens.merge(other.tokens)
+
+    def compute(self) -> dict[str, float]:
+        """`exact_match` of whole sequences, and `token_accuracy`."""
+        return {"exact_match": self.rows.compute(), "token_accuracy": self.tokens.compute()}
+
+    def details(self) -> dict[str, Any]:
+        """Nothing more."""
+        return {}
+
+
 class ClassificationTally:
     """A confusion matrix over `classes` classes, and the accuracies that follow from it.
 
