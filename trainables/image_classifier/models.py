@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from trainables.config import TaskError
+from trainables.parts.weights import State, load_state, read_weights
 
 PLAIN = "plain"
 SHOWN_NAMES = 3
@@ -181,53 +182,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises:
         TaskError: when the file can't be read, or is of another model.
     """
-    state, own = fitted(read_weights(path), model), model.state_dict()
     head_ids = {id(parameter) for parameter in classifier_parameters(model)}
-    head = {name for name, parameter in model.named_parameters() if id(parameter) in head_ids}
-    if any(name not in state or state[name].shape != own[name].shape for name in head):
-        state = {name: value for name, value in state.items() if name not in head}
-        own = {name: value for name, value in own.items() if name not in head}
-    shapes = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
-    wrong = {
-        "lacks": own.keys() - state.keys(),
-        "has unknown": state.keys() - own.keys(),
-        "has other shapes of": shapes,
-    }
-    problems = [f"{verb} {_some(names)}" for verb, names in wrong.items() if names]
-    if problems:
-        raise TaskError(f"{path}: is no file of this model: it {'; '.join(problems)}")
-    model.load_state_dict(state, strict=False)
+    head = [name for name, parameter in model.named_parameters() if id(parameter) in head_ids]
+    load_state(model, fitted(read_weights(path), model), source=str(path), head=head)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file.
-
-    Raises:
-        TaskError: when there is none that can be read without unpickling code.
-    """
-    from safetensors import SafetensorError
-    from timm.models import load_state_dict
-
-    try:
-        state = load_state_dict(str(path), device="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise TaskError(f"{path}: no such file") from error
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        SafetensorError,
-    ) as error:
-        raise TaskError(f"{path}: can't be read as weights: {error}") from error
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        raise TaskError(f"{path}: holds no state dict (names of tensors) but {_some(state)}")
-    return state
-
-
-def fitted(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+def fitted(state: State, model: nn.Module) -> State:
     """A state dict in timm's names, by the same function that timm uses for the original files."""
     rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
@@ -264,11 +224,3 @@ def layers_by_depth(model: Any) -> list[list[nn.Parameter]]:
     *below, last = layers
     between = below.pop() + last if below else last
     return [*below, between] if between else below
-
-
-def _some(names: Any) -> str:
-    """The first few names, and how many there are."""
-    first = sorted(map(str, names))[:SHOWN_NAMES]
-    return ", ".join(first) + (
-        f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from search_spaces.space import Objective
 from trainables.parts.data import Batch
 from trainables.parts.images import normalized
+from trainables.parts.weights import read_weights
 from trainables.segmentation.augment import augmented
 from trainables.segmentation.classes import Classes
 from trainables.segmentation.config import ModelConfig, SegmentationConfig
@@ -30,7 +31,6 @@ from trainables.segmentation.weights import (
     begin_from,
     mask2former_from,
     published_mask2former,
-    read_weights,
     torchvision_weights,
 )
 from trainables.task import Task

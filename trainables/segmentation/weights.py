@@ -1,14 +1,13 @@
-"""Weights to begin with: the published ones of torchvision and transformers, or a file."""
+"""Weights to begin with: the published ones of torchvision and transformers, and their kind."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torchvision.models import get_weight
 
 from trainables.config import TaskError
+from trainables.parts.weights import State, load_state, some_names
 from trainables.segmentation.models import Segmenter
 
 MASK2FORMER = "facebook/mask2former-swin-large-coco-panoptic"
@@ -25,9 +24,6 @@ NOT_WANTED = (
     "net.mask2former.criterion.",
 )  # heads of the libraries' own
 REPLACED = {"class_predictor.weight", "class_predictor.bias", "criterion.empty_weight"}
-SHOWN_NAMES = 3
-
-State = Mapping[str, Tensor]
 
 
 def torchvision_weights(architecture: str, backbone: str) -> tuple[State, str]:
@@ -69,7 +65,7 @@ def published_mask2former() -> Path:
 
 
 def mask2former_from(folder: Path, config: Any) -> Any:
-    """The Mask2Former that transformers saved in a folder, with a class predictor for the classes of `config`.
+    """The Mask2Former that transformers saved in a folder, with the classes of `config`.
 
     Raises:
         TaskError: when it can't be read, or is of another size than `config`.
@@ -92,42 +88,13 @@ def mask2former_from(folder: Path, config: Any) -> Any:
     misfits = (mismatched | set(info["missing_keys"])) - REPLACED
     if misfits:
         raise TaskError(
-            f"{folder}: a Mask2Former of another size: {_some(misfits)} don't fit this one"
+            f"{folder}: a Mask2Former of another size: {some_names(misfits)} don't fit this one"
         )
     return net
 
 
-def read_weights(path: Path) -> State:
-    """The state dict in a file: `.safetensors`, or PyTorch's own, also as a trial's best checkpoint holds it.
-
-    Raises:
-        TaskError: when it can't be read without unpickling code, or holds no state dict.
-    """
-    try:
-        state = _read(path)
-    except Exception as error:
-        raise TaskError(f"{path}: can't be read as weights: {_first_line(error)}") from error
-    if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):
-        state = state["model"]
-    if (
-        not isinstance(state, Mapping)
-        or not state
-        or not all(isinstance(value, Tensor) for value in state.values())
-    ):
-        raise TaskError(f"{path}: holds no state dict (a map from names to tensors)")
-    return state
-
-
-def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
 def begin_from(model: Segmenter, state: State, *, architecture: str, source: str) -> None:
-    """Load weights that have the model's own names, or those of the library that its network comes from.
+    """Load weights that have the model's own names, or those of the library that it comes from.
 
     All below the head must fit. The head is loaded too if all of it fits, and stays new if not.
 
@@ -140,36 +107,18 @@ def begin_from(model: Segmenter, state: State, *, architecture: str, source: str
         if any(name.startswith("net.") for name in state)
         else LIBRARY_PREFIXES.get(architecture, "net.")
     )
-    found = {prefix + name: value for name, value in state.items()}
-    head = {name for name in own if name.startswith(_head_prefixes(model))}
-    fitting = {name for name in own if name in found and found[name].shape == own[name].shape}
-    problems = _misfits(own.keys() - head, found, own, fitting)
-    if problems:
-        raise TaskError(f"{source}: doesn't fit this {architecture}: {'; '.join(problems)}")
-    wanted = fitting if head <= fitting else fitting - head
-    model.load_state_dict({name: found[name] for name in wanted}, strict=False)
-
-
-def _misfits(needed: set[str], found: State, own: State, fitting: set[str]) -> list[str]:
-    missing = needed - found.keys()
-    unknown = {name for name in found.keys() - own.keys() if not name.startswith(NOT_WANTED)}
-    other = {
-        f"{name} {list(found[name].shape)} for {list(own[name].shape)}"
-        for name in needed - fitting - missing
+    named = {prefix + name: value for name, value in state.items()}
+    wanted = {
+        name: value
+        for name, value in named.items()
+        if name in own or not name.startswith(NOT_WANTED)
     }
-    kinds = {"lacks": missing, "has the unknown": unknown, "has other shapes:": other}
-    return [f"{what} {_some(names)}" for what, names in kinds.items() if names]
+    load_state(model, wanted, source=source, head=_head_prefixes(model))
 
 
 def _head_prefixes(model: Segmenter) -> tuple[str, ...]:
     modules = {id(module) for module in model.stages[-1][1]}
     return tuple(f"{name}." for name, module in model.named_modules() if id(module) in modules)
-
-
-def _some(names: set[str]) -> str:
-    shown = sorted(names)[:SHOWN_NAMES]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _first_line(error: Exception) -> str:

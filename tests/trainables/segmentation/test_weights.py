@@ -108,7 +108,7 @@ def without_stem(state: State) -> State:
 
 MISFITS: dict[str, Callable[[State], Any]] = {
     "lacks net.down.0.0.weight": without_stem,
-    "has the unknown net.other": lambda state: state | {"net.other": torch.zeros(1)},
+    "has unknown net.other": lambda state: state | {"net.other": torch.zeros(1)},
     "has other shapes: net.down.0.0.weight [2, 2] for [4, 3, 3, 3]": lambda state: (
         state | {"net.down.0.0.weight": torch.zeros(2, 2)}
     ),
