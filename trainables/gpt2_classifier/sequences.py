@@ -118,12 +118,12 @@ def split_of(
     Raises:
         ValueError: when a class has too few rows.
     """
-    train, validation, test = stratified_split(rows["labels"].tolist(), seed)
+    parts = stratified_split(rows["labels"].tolist(), seed)
     pad = vocabulary["<PAD>"]
     return SequenceSplits(
-        train=padded(rows, train, pad),
-        validation=padded(rows, validation, pad),
-        test=lambda: padded(rows, test, pad),
+        train=padded(rows, parts["train"], pad),
+        validation=padded(rows, parts["validation"], pad),
+        test=lambda: padded(rows, parts["test"], pad),
         vocabulary=vocabulary,
         max_tokens=max_tokens,
     )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.image_classifier.folders import ImageSplits, labelled
-from trainables.parts.data import SPLIT_NAMES, TensorSplit, stratified_split
+from trainables.parts.data import TensorSplit, stratified_split
 from trainables.parts.images import digit_strokes
 from trainables.seeding import derive_seed
 
@@ -29,7 +29,7 @@ FAIR_SHARES = (0.5, 0.5)
 def plain_digits(side: int, seed: int, weighted: bool) -> ImageSplits:
     """The 1,797 digits in white on black, `side` x `side` pixels, in ten classes."""
     strokes_NHW, digits_N = digit_strokes(side)
-    rows = dict(zip(SPLIT_NAMES, stratified_split(digits_N.tolist(), seed), strict=True))
+    rows = stratified_split(digits_N.tolist(), seed)
 
     def split(name: str) -> TensorSplit:
         images = as_bytes(strokes_NHW[rows[name]][:, None].expand(-1, 3, -1, -1))
@@ -57,7 +57,7 @@ def one_against_rest(side: int, seed: int, weighted: bool) -> ImageSplits:
     colours and places.
     """
     strokes_NHW, digits_N = digit_strokes(side)
-    rows = dict(zip(SPLIT_NAMES, stratified_split(digits_N.tolist(), seed), strict=True))
+    rows = stratified_split(digits_N.tolist(), seed)
 
     def split(name: str) -> TensorSplit:
         is_train = name == "train"

@@ -174,15 +174,15 @@ def completed(
         return found
     whole = found["train"]
     try:
-        train, *cuts = stratified_split(whole.labels, seed, classes)
+        rows = stratified_split(whole.labels, seed, classes)
     except ValueError as error:
         raise TaskError(f"{path}: {error}") from error
-    kept, parts = whole[train], dict(found)
-    for name, rows in zip(("validation", "test"), cuts, strict=True):
+    kept, parts = whole[rows["train"]], dict(found)
+    for name in ("validation", "test"):
         if name in found:
-            kept += whole[rows]
+            kept += whole[rows[name]]
         else:
-            parts[name] = whole[rows]
+            parts[name] = whole[rows[name]]
     return parts | {"train": kept}
 
 

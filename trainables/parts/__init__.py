@@ -1,1 +1,1 @@
-"""What several tasks share: data, text, networks, losses, optimizers, metrics, pictures, readers."""
+"""What several tasks share: data, text, networks, losses, optimizers, metrics, readers."""

@@ -14,7 +14,8 @@ from trainables.seeding import derive_seed
 SPLIT_NAMES = ("train", "validation", "test")
 
 Batch = dict[str, Tensor]
-Rows = tuple[list[int], list[int], list[int]]
+Rows = dict[str, list[int]]
+"""The row numbers of each split, ascending."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ def stratified_split(labels: Sequence[int], seed: int, names: Sequence[str] | No
         )
     labels_N = np.array(labels)
     splits = _split_by_shares(labels_N, seed)
-    if splits and all(len(np.unique(labels_N[rows])) == len(counts) for rows in splits):
+    if splits and all(len(np.unique(labels_N[rows])) == len(counts) for rows in splits.values()):
         return splits
     return _split_each_class(labels_N, seed)
 
@@ -133,7 +134,7 @@ def _split_by_shares(labels_N: np.ndarray, seed: int) -> Rows | None:
         validation, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=labels)
     except ValueError:
         return None
-    return sorted(train.tolist()), sorted(validation.tolist()), sorted(test.tolist())
+    return _in_order(train, validation, test)
 
 
 def _split_each_class(labels_N: np.ndarray, seed: int) -> Rows:
@@ -142,20 +143,49 @@ def _split_each_class(labels_N: np.ndarray, seed: int) -> Rows:
         rows = np.flatnonzero(labels_N == label)
         for name, chosen in split_rows(len(rows), derive_seed(seed, "class", int(label))).items():
             parts[name] += rows[chosen].tolist()
-    train, validation, test = (sorted(parts[name]) for name in SPLIT_NAMES)
-    return train, validation, test
+    return {name: sorted(rows) for name, rows in parts.items()}
 
 
-def split_rows(count: int, seed: int) -> dict[str, list[int]]:
+def split_rows(count: int, seed: int) -> Rows:
     """Row numbers of train, validation and test, about 80 / 10 / 10, at random.
 
-    Of three or more.
+    Raises:
+        ValueError: when there are fewer than three rows.
     """
+    if count < len(SPLIT_NAMES):
+        raise ValueError(f"three splits need at least 3 samples, got {count}")
     rows = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     tenth = max(1, round(count / 10))
     validation, test, train = rows.split([tenth, tenth, count - 2 * tenth])
-    parts = {"validation": validation, "test": test, "train": train}
-    return {name: sorted(part.tolist()) for name, part in parts.items()}
+    return _in_order(train, validation, test)
+
+
+def _in_order(*parts: np.ndarray | Tensor) -> Rows:
+    return {name: sorted(rows.tolist()) for name, rows in zip(SPLIT_NAMES, parts, strict=True)}
+
+
+def split_tensors(
+    tensors: dict[str, Tensor], seed: int, *, stratify_by: str | None = None
+) -> Splits:
+    """Tensors of N rows each, cut about 80 / 10 / 10 at random, all at the same rows.
+
+    Args:
+        tensors: By name; all have N rows.
+        seed: Decides which rows go where.
+        stratify_by: The name of one that holds classes, of which each split gets its share.
+
+    Raises:
+        ValueError: when there are too few rows, or of a class.
+    """
+    if stratify_by is not None:
+        rows = stratified_split(tensors[stratify_by].tolist(), seed)
+    else:
+        rows = split_rows(len(next(iter(tensors.values()))), seed)
+
+    def part(name: str) -> TensorSplit:
+        return TensorSplit(tensors={key: tensor[rows[name]] for key, tensor in tensors.items()})
+
+    return Splits(train=part("train"), validation=part("validation"), test=lambda: part("test"))
 
 
 def balanced_weights(labels_N: Tensor) -> Tensor:

@@ -102,8 +102,8 @@ class RegressionTally:
     Attributes:
         squares: The squared errors' mean.
         distances: The errors' mean size.
-        targets: The targets' count, mean, and sum of squared deviations from it, in double precision;
-            sums of squares would lose small deviations from a large mean.
+        targets: The targets' count, mean, and sum of squared deviations from it, in double
+            precision; plain sums of squares would lose small deviations from a large mean.
     """
 
     def __init__(self) -> None:

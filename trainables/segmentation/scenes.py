@@ -35,7 +35,7 @@ the stroke."""
 def digit_scenes(scenes: int, height: int, width: int, seed: int) -> SegmentationSplits:
     """So many scenes, 7:2:1, each split from digits of its own; labels are the strokes' groups."""
     _, digits = digit_strokes(8)
-    digit_rows = stratified_split(digits.tolist(), seed)
+    digit_rows = list(stratified_split(digits.tolist(), seed).values())
     first, second = scenes * 7 // 10, scenes * 9 // 10
 
     def split(part: int, wanted: int) -> TensorSplit:

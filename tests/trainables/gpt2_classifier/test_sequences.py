@@ -323,7 +323,7 @@ def reference(records: list[dict[str, Any]], max_tokens: int) -> list[dict[str, 
         rows.append([token for token in ids if token != IDS["<PAD>"]][-max_tokens:])
     labels = [record["label"] for record in records]
     splits = []
-    for chosen in stratified_split(labels, 0):
+    for chosen in stratified_split(labels, 0).values():
         own = [rows[i] for i in chosen]
         ends = [
             [i for i, token in enumerate(row) if token == IDS["<EOS>"]] or [len(row) - 1]

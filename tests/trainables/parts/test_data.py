@@ -11,7 +11,14 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from trainables.parts.data import Splits, TensorSplit, balanced_weights, stratified_split
+from trainables.parts.data import (
+    Splits,
+    TensorSplit,
+    balanced_weights,
+    split_rows,
+    split_tensors,
+    stratified_split,
+)
 
 LABELS = [i % 7 % 3 for i in range(300)]
 
@@ -39,10 +46,11 @@ def order_of(split: TensorSplit, batch_size: int, seed: int | None) -> list[int]
 
 def test_the_three_splits_are_disjoint_complete_and_stratified() -> None:
     splits = stratified_split(LABELS, 0)
-    assert [len(rows) for rows in splits] == [240, 30, 30]
-    assert sorted(row for rows in splits for row in rows) == list(range(300))
+    counts = {name: len(rows) for name, rows in splits.items()}
+    assert counts == {"train": 240, "validation": 30, "test": 30}
+    assert sorted(row for rows in splits.values() for row in rows) == list(range(300))
     share = {label: count / 300 for label, count in Counter(LABELS).items()}
-    for rows in splits:
+    for rows in splits.values():
         for label, count in Counter(LABELS[row] for row in rows).items():
             assert count / len(rows) == pytest.approx(share[label], abs=1.01 / len(rows))
 
@@ -81,15 +89,16 @@ def test_from_three_samples_on_every_class_is_everywhere(
 ) -> None:
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     splits = stratified_split(labels, seed)
-    assert sorted(row for rows in splits for row in rows) == list(range(len(labels)))
-    for rows in splits:
+    assert sorted(row for rows in splits.values() for row in rows) == list(range(len(labels)))
+    for rows in splits.values():
         assert {labels[row] for row in rows} == set(range(len(counts)))
     assert splits == stratified_split(labels, seed)
 
 
 def test_where_shares_leave_a_class_out_each_class_is_cut_by_itself() -> None:
     labels = [0] * 100 + [1] * 4
-    counts = [Counter(labels[row] for row in rows) for rows in stratified_split(labels, 0)]
+    splits = stratified_split(labels, 0)
+    counts = [Counter(labels[row] for row in rows) for rows in splits.values()]
     assert counts == [{0: 80, 1: 2}, {0: 10, 1: 1}, {0: 10, 1: 1}]
 
 
@@ -103,7 +112,24 @@ def test_where_shares_leave_a_class_out_each_class_is_cut_by_itself() -> None:
 )
 def test_the_digits_are_split_as_their_documented_results_have_it(seed: int, digest: str) -> None:
     splits = stratified_split(load_digits().target.tolist(), seed)
-    assert hashlib.sha256(json.dumps(splits).encode()).hexdigest() == digest
+    assert hashlib.sha256(json.dumps(list(splits.values())).encode()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("stratify_by", [None, "labels"])
+def test_tensors_are_split_alike_by_the_rows_that_the_seed_gives(stratify_by: str | None) -> None:
+    tensors = {"labels": torch.tensor(LABELS), "row": torch.arange(300)}
+    splits = split_tensors(tensors, 3, stratify_by=stratify_by)
+    rows = stratified_split(LABELS, 3) if stratify_by else split_rows(300, 3)
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test()}
+    for name, part in parts.items():
+        assert part.tensors["row"].tolist() == rows[name]
+        assert part.tensors["labels"].tolist() == [LABELS[row] for row in rows[name]]
+
+
+def test_fewer_rows_than_splits_are_refused() -> None:
+    assert sorted(map(tuple, split_rows(3, 0).values())) == [(0,), (1,), (2,)]
+    with pytest.raises(ValueError, match="three splits need at least 3 samples, got 2"):
+        split_tensors({"x": torch.zeros(2)}, 0)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
