@@ -484,6 +484,11 @@ def study_name(name: str) -> str:
     return name
 
 
-if __name__ == "__main__":
+def cli() -> int:
+    """What a terminal starts, as `rungs` or as `python launch.py`."""
     be_utf8()
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

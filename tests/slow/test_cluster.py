@@ -253,7 +253,7 @@ def test_a_folder_that_a_machine_lacks_is_told_and_a_machine_that_left_is_not_as
         str(workplace),
     )
     if os.geteuid() != 0 or subprocess.run([*hides_it, "true"]).returncode:
-        pytest.skip("needs the right to hide a folder from a process")
+        pytest.skip("only root may hide a folder from a process, in a container with CAP_SYS_ADMIN")
     node = cluster.add(inside=hides_it)
     code = (
         "import pathlib, psutil\n"

@@ -159,14 +159,21 @@ def job_of(name: str, task: Task, folder: Path) -> Job:
     )
 
 
-def with_other_loss_weights(config: Any) -> Any | None:
-    """The config with every number of its group `loss` changed; None when it has no such group."""
-    flat = flatten(config)
-    changed = dict(flat)
-    for name, kind in flat_fields(type(config)).items():
-        if name.startswith("loss.") and kind is float:
-            changed[name] = flat[name] / 2 + 0.05
-    return None if changed == flat else build_config(type(config), changed)
+def loss_weights(config: Any) -> dict[str, float]:
+    """The numbers of a config's group `loss`, by their flat names; empty when it has no such group."""
+    kinds, values = flat_fields(type(config)), flatten(config)
+    return {name: values[name] for name in values if name.startswith("loss.") and kinds[name] is float}
+
+
+def with_loss_weights() -> list[str]:
+    """The tasks that have loss weights."""
+    return [name for name in NAMES if loss_weights(tiny_config(name))]
+
+
+def with_other_loss_weights(config: Any) -> Any:
+    """The config with each of its loss weights changed."""
+    changed = {name: weight / 2 + 0.05 for name, weight in loss_weights(config).items()}
+    return build_config(type(config), flatten(config) | changed)
 
 
 def accepts(config_class: type, values: Mapping[str, Any]) -> bool:
