@@ -13,6 +13,7 @@ from rich.text import Text
 
 from results.console import Console
 from results.study.folder import StudyError, StudyFolder
+from results.text import program
 from search_spaces import SpaceError, parse_duration
 from search_spaces.checks import GREATEST_SEED
 from search_spaces.problems import MAX_WHOLE
@@ -302,7 +303,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def search_parser() -> argparse.ArgumentParser:
     """The options of a search."""
     parser = argparse.ArgumentParser(
-        prog="launch.py",
+        prog=program().removeprefix("python "),
         description="Search a space: Ray schedules the trials, Optuna suggests, ASHA stops early.",
         epilog="commands: " + ", ".join(COMMANDS) + "; each has its own --help",
     )
@@ -352,7 +353,7 @@ def search_parser() -> argparse.ArgumentParser:
 
 def command_parser() -> argparse.ArgumentParser:
     """The commands other than a search."""
-    parser = argparse.ArgumentParser(prog="launch.py")
+    parser = argparse.ArgumentParser(prog=program().removeprefix("python "))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for function, argument, text in COMMANDS.values():
         command = commands.add_parser(function.__name__, help=text, description=text)

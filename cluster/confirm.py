@@ -12,6 +12,7 @@ from results.export.export import trial_export
 from results.study.description import Description
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import StudyRecord, read_study
+from results.text import program
 from search_spaces import Budget, Search, Space
 from trainables.mirror import inside
 from trainables.seeding import derive_seed
@@ -38,11 +39,7 @@ def confirm(
     halt = run_trials(folder, description, options, console)
     trainings = read_study(folder)
     if trainings.condition() != "finished":
-        return tell_end(
-            halt,
-            f"python launch.py confirm {record.folder.path} --top {top} --seeds {seeds}",
-            console,
-        )
+        return tell_end(halt, f"{program()} confirm {record.folder.path} --top {top} --seeds {seeds}", console)
     if known is None or known.trainings != folder.path.name:
         known = confirmed(trainings, chosen, seeds, known)
         known.write(record.folder)

@@ -27,6 +27,7 @@ from results.study.description import Description, as_begun, changes, origin, wi
 from results.study.folder import StudyError, StudyFolder, StudyLock
 from results.study.record import StudyRecord, read_study
 from results.summary import nothing_found_text, print_summary
+from results.text import program
 from trainables.trial_folder import remove_leftovers
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -215,16 +216,16 @@ def tell_end(halt: Halt, again: str, console: Console) -> int:
 def _conclude(record: StudyRecord, halt: Halt, console: Console) -> int:
     """Say how it ended and what to do next; a search that found nothing has failed."""
     path = record.folder.path
-    code = tell_end(halt, f"python launch.py --resume {path}", console)
+    code = tell_end(halt, f"{program()} --resume {path}", console)
     if code != EXIT_INTERRUPTED and not record.ranked():
         console.say(nothing_found_text(record), style="red")
         return EXIT_FAILED
     if code == EXIT_DONE:
         console.say(
-            f"look at it:            python launch.py report {path}\n"
-            f"confirm the best:      python launch.py confirm {path}\n"
-            f"train the best again:  python launch.py train {record.folder.best}\n"
-            f"export the best:       python launch.py export {path} --top 3\n"
-            f"more trials:           python launch.py --resume {path} --trials N"
+            f"look at it:            {program()} report {path}\n"
+            f"confirm the best:      {program()} confirm {path}\n"
+            f"train the best again:  {program()} train {record.folder.best}\n"
+            f"export the best:       {program()} export {path} --top 3\n"
+            f"more trials:           {program()} --resume {path} --trials N"
         )
     return code

@@ -1,10 +1,17 @@
 """Small texts that people read: durations, values, configurations."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from search_spaces import Space
+
+
+def program() -> str:
+    """What to type to run Rungs, in the way that this process was started."""
+    return "rungs" if Path(sys.argv[0]).name == "rungs" else "python launch.py"
 
 
 def duration(seconds: float) -> str:

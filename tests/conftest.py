@@ -46,7 +46,10 @@ def unless_forbidden(report: Report) -> Report:
     """The report; of a skipped test, where $RUNGS_NO_SKIPS is set as it is in CI, that of a failed one."""
     if report.skipped and isinstance(report.longrepr, tuple) and os.environ.get("RUNGS_NO_SKIPS"):
         *_, reason = report.longrepr
-        report.outcome, report.longrepr = "failed", f"no test may be skipped here (RUNGS_NO_SKIPS): {reason}"
+        report.outcome, report.longrepr = (
+            "failed",
+            f"no test may be skipped here (RUNGS_NO_SKIPS): {reason}",
+        )
     return report
 
 

@@ -19,7 +19,9 @@ def postgresql() -> Iterator[str]:
     """A server's URL; it is ended, and what it kept is removed, on leaving."""
     with tempfile.TemporaryDirectory(prefix="pg-") as name:
         folder, programs, user = Path(name), PROGRAMS, None
-        if os.geteuid() == 0:  # The server refuses to be root, and another user may not reach root's files.
+        if (
+            os.geteuid() == 0
+        ):  # The server refuses to be root, and another user may not reach root's files.
             programs, user = copied_programs(folder / "packages"), "nobody"
             shutil.chown(folder, user)
         data, socket = folder / "data", folder

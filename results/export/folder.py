@@ -15,6 +15,7 @@ from results.export.weights import WEIGHTS, are_written, write_weights
 from results.study.best import Best, pareto_front
 from results.study.folder import StudyError
 from results.study.record import StudyRecord
+from results.text import program
 from trainables.task import BUILTIN_TASKS, Task, load_task
 from trainables.trial_folder import read_state, write_atomically
 from trainables.user_code.importing import import_from, task_files
@@ -102,11 +103,7 @@ def _write_folder(record: StudyRecord, export: Export, folder: Path) -> Written:
     _write_text(folder / CARD, model_card(record, export, folder.name, missing, code))
     if missing is None:
         return Written(path=folder, text=export.summary())
-    again = (
-        f"; train it again for them: python launch.py train {folder / CONFIG}"
-        if _is_task(export)
-        else ""
-    )
+    again = f"; train it again for them: {program()} train {folder / CONFIG}" if _is_task(export) else ""
     return Written(path=folder, text=f"{export.summary()}; no weights: {missing}{again}")
 
 

@@ -31,7 +31,7 @@ from results.report.words import about, banners, cards, headline, stamp
 from results.study.description import read_description
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import StudyRecord, read_study
-from results.text import metric_text, value_text
+from results.text import metric_text, program, value_text
 from search_spaces import SpaceError
 from trainables.trial_folder import write_atomically
 
@@ -73,7 +73,7 @@ def write_page(folder: StudyFolder, text: str) -> Path:
         write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise StudyError(
-            f"{path} can't be written: {error.strerror}; `python launch.py watch {folder.path}` "
+            f"{path} can't be written: {error.strerror}; `{program()} watch {folder.path}` "
             "shows the page without writing it, or copy the study"
         ) from error
     return path

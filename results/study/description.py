@@ -17,14 +17,8 @@ from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder
 from results.study.journal_fields import OBJECTIVE
 from results.study.moves import moved_folders
-from search_spaces import (
-    Space,
-    SpaceError,
-    dump_yaml,
-    read_objective,
-    read_yaml,
-    space_from_mapping,
-)
+from results.text import program
+from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
 from search_spaces.problems import is_whole
 from search_spaces.space import Objective
 from trainables.machine import usable_cpus
@@ -220,7 +214,7 @@ _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
 def origin(task: str) -> dict[str, Any]:
     """Where a study comes from: command, time, commit, versions, the task's code, and the launcher's machine."""
     return {
-        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([program(), *sys.argv[1:]]),
         "begun": _now(),
         "commit": _commit(),
         "versions": {"python": platform.python_version()}
