@@ -16,10 +16,10 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 class SlowInTwoChains(LoadScopeScheduling):
-    """With `pytest -n` two processes have all of tests/slow; the other tests are shared out to all.
+    """With `pytest -n` two processes have all of tests/slow, the others share what is left.
 
-    Each slow test starts a Ray that wants every CPU, but mostly waits for it to start and to end: two go well side by
-    side, more would disturb each other's times. test_survival.py is about half of it.
+    Each slow test starts a Ray that wants every CPU, but waits much for its start and its end: two
+    go well side by side, more would disturb each other. test_survival.py is about half of it all.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -43,13 +43,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def unless_forbidden(report: Report) -> Report:
-    """The report; of a skipped test, where $RUNGS_NO_SKIPS is set as it is in CI, that of a failed one."""
+    """The report; with $RUNGS_NO_SKIPS, which CI sets, a skipped test's is that of a failed one."""
     if report.skipped and isinstance(report.longrepr, tuple) and os.environ.get("RUNGS_NO_SKIPS"):
         *_, reason = report.longrepr
-        report.outcome, report.longrepr = (
-            "failed",
-            f"no test may be skipped here (RUNGS_NO_SKIPS): {reason}",
-        )
+        report.outcome = "failed"
+        report.longrepr = f"no test may be skipped here (RUNGS_NO_SKIPS): {reason}"
     return report
 
 
