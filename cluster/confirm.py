@@ -39,7 +39,9 @@ def confirm(
     halt = run_trials(folder, description, options, console)
     trainings = read_study(folder)
     if trainings.condition() != "finished":
-        return tell_end(halt, f"{program()} confirm {record.folder.path} --top {top} --seeds {seeds}", console)
+        return tell_end(
+            halt, f"{program()} confirm {record.folder.path} --top {top} --seeds {seeds}", console
+        )
     if known is None or known.trainings != folder.path.name:
         known = confirmed(trainings, chosen, seeds, known)
         known.write(record.folder)

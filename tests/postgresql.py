@@ -19,12 +19,16 @@ def postgresql() -> Iterator[str]:
     """A server's URL; it is ended, and what it kept is removed, on leaving."""
     with tempfile.TemporaryDirectory(prefix="pg-") as name:
         folder, programs, user = Path(name), PROGRAMS, None
-        if os.geteuid() == 0:  # The server refuses to be root, and another user may not reach root's files.
+        if (
+            os.geteuid() == 0
+        ):  # The server refuses to be root, and another user may not reach root's files.
             programs, user = copied_programs(folder / "packages"), "nobody"
             shutil.chown(folder, user)
         data, socket = folder / "data", folder
         run([programs / "initdb", "--pgdata", data, "--auth", "trust", "--username", "rungs"], user)
-        options = " ".join(f"-c {key}={value!r}" for key, value in SETTINGS.items()) + f" -k {socket}"
+        options = (
+            " ".join(f"-c {key}={value!r}" for key, value in SETTINGS.items()) + f" -k {socket}"
+        )
         control: list[str | Path] = [programs / "pg_ctl", "--pgdata", data, "--wait"]
         run([*control, "--log", folder / "log", "--options", options, "start"], user)
         try:
@@ -43,5 +47,7 @@ def copied_programs(folder: Path) -> Path:
 
 def run(command: list[str | Path], user: str | None) -> None:
     """Run one of PostgreSQL's programs; fails with what it says."""
-    done = subprocess.run(list(map(str, command)), user=user, cwd="/", stdin=subprocess.DEVNULL, capture_output=True)
+    done = subprocess.run(
+        list(map(str, command)), user=user, cwd="/", stdin=subprocess.DEVNULL, capture_output=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr

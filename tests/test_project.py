@@ -67,7 +67,9 @@ def test_the_command_works_in_any_folder(tmp_path: Path) -> None:
     (tmp_path / "results.py").write_text("raise RuntimeError('not this one')")
     done = subprocess.run([RUNGS, "spaces"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert {path.stem for path in builtin_spaces()} <= set(re.findall(r"^\w+", done.stdout, re.MULTILINE))
+    assert {path.stem for path in builtin_spaces()} <= set(
+        re.findall(r"^\w+", done.stdout, re.MULTILINE)
+    )
     done = subprocess.run([RUNGS], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("usage: rungs ")
 

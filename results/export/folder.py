@@ -103,7 +103,11 @@ def _write_folder(record: StudyRecord, export: Export, folder: Path) -> Written:
     _write_text(folder / CARD, model_card(record, export, folder.name, missing, code))
     if missing is None:
         return Written(path=folder, text=export.summary())
-    again = f"; train it again for them: {program()} train {folder / CONFIG}" if _is_task(export) else ""
+    again = (
+        f"; train it again for them: {program()} train {folder / CONFIG}"
+        if _is_task(export)
+        else ""
+    )
     return Written(path=folder, text=f"{export.summary()}; no weights: {missing}{again}")
 
 

@@ -18,7 +18,14 @@ from results.study.folder import StudyError, StudyFolder
 from results.study.journal_fields import OBJECTIVE
 from results.study.moves import moved_folders
 from results.text import program
-from search_spaces import Space, SpaceError, dump_yaml, read_objective, read_yaml, space_from_mapping
+from search_spaces import (
+    Space,
+    SpaceError,
+    dump_yaml,
+    read_objective,
+    read_yaml,
+    space_from_mapping,
+)
 from search_spaces.problems import is_whole
 from search_spaces.space import Objective
 from trainables.machine import usable_cpus

@@ -49,8 +49,14 @@ def test_a_long_tmpdir_no_home_and_one_cpu(workplace: Path, launch: Launch, one_
 
 def test_a_user_of_a_container(workplace: Path) -> None:
     become_another = ["setpriv", *LIMITS, *MAY_READ]
-    if os.geteuid() != 0 or shutil.which("setpriv") is None or subprocess.run([*become_another, "true"]).returncode:
-        pytest.skip("only root may become another user, by setpriv, in a container with CAP_DAC_READ_SEARCH")
+    if (
+        os.geteuid() != 0
+        or shutil.which("setpriv") is None
+        or subprocess.run([*become_another, "true"]).returncode
+    ):
+        pytest.skip(
+            "only root may become another user, by setpriv, in a container with CAP_DAC_READ_SEARCH"
+        )
     (workplace / "mine.yaml").write_text(SPACE)
     os.chown(workplace, int(ANOTHER), int(ANOTHER))
     env = {name: value for name, value in os.environ.items() if name not in ("HOME", "TMPDIR")}

@@ -308,7 +308,12 @@ def test_the_time_limit_ends_the_search_and_more_trials_follow(
 def test_a_full_disk_is_told_and_survived(workplace: Path, launch: Launch, tmp_path: Path) -> None:
     disk = tmp_path / "small"
     disk.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+        ).returncode
+    ):
         pytest.skip("only root may mount a small disk, in a container with CAP_SYS_ADMIN")
     try:
         write_line_space(workplace, trials=8, epoch_s=0.0)

@@ -44,11 +44,17 @@ FIGURES = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     with sync_playwright() as playwright:
         program = chromium or playwright.chromium.executable_path
         if not Path(program).exists():
-            pytest.skip("no browser is installed: apt-get install chromium, or: playwright install chromium")
+            pytest.skip(
+                "no browser is installed: apt-get install chromium, or: playwright install chromium"
+            )
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
