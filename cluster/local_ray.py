@@ -1,6 +1,7 @@
 """What a Ray that is started here needs: the CPUs it may use, room for its sockets, a token."""
 
 import atexit
+import contextlib
 import os
 import secrets
 import shlex
@@ -11,10 +12,7 @@ from typing import Any
 
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private import ray_constants
-from ray._private.authentication.authentication_token_setup import (
-    AuthenticationTokenLoader,
-    generate_and_save_token,
-)
+from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader
 
 from results.study.folder import StudyError
 from trainables.machine import is_writable, usable_cpus
@@ -83,7 +81,7 @@ def ensure_token() -> None:
     if loader.has_token(ignore_auth_mode=True):
         return
     try:
-        generate_and_save_token()
+        _save_token(Path.home() / ".ray" / "auth_token")
     except OSError:
         folder = tempfile.mkdtemp(prefix="rungs-token-")  # Of this user alone.
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -91,6 +89,20 @@ def ensure_token() -> None:
         path.write_text(secrets.token_hex(32), encoding="utf-8")
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
     loader.reset_cache()
+
+
+def _save_token(path: Path) -> None:
+    """Keep a new token for this user's launches, unless one that began at the same time just has.
+
+    A file appears with its content: a launch that read none yet, or another one than its Ray does
+    a moment later, could not join it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".token-") as file:
+        file.write(secrets.token_hex(32))
+        file.flush()
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(file.name)
 
 
 def token_text() -> str:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,17 @@ def test_a_token_that_is_there_is_left_alone(
     assert local_ray.token_text().startswith("`ray get-auth-token` prints")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "one of the user's own, which Ray takes")
     assert local_ray.token_text() == "it asks for the token in RAY_AUTH_TOKEN"
+
+
+def test_launches_that_begin_at_once_have_one_token(tmp_path: Path) -> None:
+    path = tmp_path / ".ray" / "auth_token"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(local_ray._save_token, [path] * 8))
+        kept = path.read_text()
+        list(pool.map(local_ray._save_token, [path] * 8))
+    assert len(kept) == 64 and path.read_text() == kept
+    assert path.stat().st_mode & 0o077 == 0
+    assert [other.name for other in path.parent.iterdir()] == ["auth_token"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "auto"])
