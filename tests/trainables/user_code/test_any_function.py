@@ -7,6 +7,7 @@ in a search's processes, and its outcomes are written to one study. What must co
 by a plain reading of what they do.
 """
 
+import gc
 import logging
 import math
 import multiprocessing
@@ -178,6 +179,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         assert len(study.trials()) >= 500
         read_journal(study.folder.journal, space, LOSS)
     os.chdir(before)
+    gc.unfreeze()
     logging.disable(logging.NOTSET)
     multiprocessing.set_start_method(None, force=True)
     torch.set_default_dtype(torch.float32)
@@ -194,6 +196,7 @@ def test_its_state_and_values_are_those_of_a_plain_reading(
     study: Study, trainer: LocalTrainer, script: list[Step]
 ) -> None:
     SCRIPT[:] = script
+    gc.freeze()  # The trainer collects garbage after each: not again among what others have left.
     trial = study.next_trial()
     assert trial is not None
     reason = run(study, trainer, trial)
