@@ -226,7 +226,7 @@ def listening_addresses(pid: int) -> list[str]:
 
 
 def test_a_second_launcher_is_refused(workplace: Path, launch: Launch) -> None:
-    write_line_space(workplace, trials=40, epoch_s=0.5)
+    write_line_space(workplace, trials=400, epoch_s=0.5)
     first = launch("--space", "line.yaml")
     journal = workplace / "runs" / "line" / "journal.log"
     wait_until(lambda: journal.exists() and "intermediate_value" in journal.read_text(), first)
@@ -288,18 +288,18 @@ def test_ctrl_c_twice_leaves_at_once_and_can_be_resumed(workplace: Path, launch:
 def test_the_time_limit_ends_the_search_and_more_trials_follow(
     workplace: Path, launch: Launch
 ) -> None:
-    write_line_space(workplace, trials=30, epoch_s=0.5)
-    code, output = finish(launch("--space", "line.yaml", "--time", "25s"))
+    write_line_space(workplace, trials=300, epoch_s=0.5)
+    code, output = finish(launch("--space", "line.yaml", "--time", "40s"))
     assert code == 0 and "--resume runs/line" in output, output
     early = record(workplace, "line")
     assert (
         early.condition() == "interrupted"
-        and sum(trial.state.is_finished() for trial in early.trials) < 30
+        and sum(trial.state.is_finished() for trial in early.trials) < 300
     )
     code, output = finish(launch("--resume", "runs/line", "--max-epochs", "20"))
     assert code == 2 and "--max-epochs" in output
     (workplace / "line.yaml").write_text(
-        LINE.format(trials=31, epoch_s=0.5).replace("max_epochs: 9", "max_epochs: 12")
+        LINE.format(trials=301, epoch_s=0.5).replace("max_epochs: 9", "max_epochs: 12")
     )
     code, output = finish(launch("--space", "line.yaml"))
     assert code == 2 and "budget.max_epochs: the study has 9, now 12" in output, output
