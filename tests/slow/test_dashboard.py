@@ -32,7 +32,9 @@ def test_metrics_and_names_tell_what_trains(workplace: Path, launch: Launch) -> 
     figures: dict[str, float] = {}
 
     def many_epochs_are_told() -> bool:
-        figures.update(told())  # Another Ray of this machine may tell of itself there a moment later.
+        figures.update(
+            told()
+        )  # Another Ray of this machine may tell of itself there a moment later.
         return figures.get("ray_rungs_epochs_total", 0) >= 20
 
     wait_until(many_epochs_are_told, process)
