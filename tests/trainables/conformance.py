@@ -160,7 +160,7 @@ def job_of(name: str, task: Task, folder: Path) -> Job:
 
 
 def loss_weights(config: Any) -> dict[str, float]:
-    """The numbers of a config's group `loss`, by their flat names; empty when it has no such group."""
+    """The numbers of a config's group `loss`, by their flat names."""
     kinds, values = flat_fields(type(config)), flatten(config)
     return {
         name: values[name] for name in values if name.startswith("loss.") and kinds[name] is float
