@@ -9,7 +9,7 @@ from rich.table import Table
 from results.console import Console
 from results.study.best import Best, pareto_front, trial_best
 from results.study.description import noted_changes
-from results.study.journal_replay import REASON_KEY
+from results.study.notes import Notes
 from results.study.record import StudyRecord
 from results.text import metric_text, short_names, values_text
 from trainables.config import TaskError
@@ -40,7 +40,7 @@ def print_summary(record: StudyRecord, console: Console) -> None:
         console.say(text, style="yellow")
     failures = [trial for trial in record.trials if trial.state == TrialState.FAIL]
     for trial in failures[:SHOWN_FAILURES]:
-        console.say(f"trial {trial.number} failed: {trial.user_attrs.get('reason')}", style="red")
+        console.say(f"trial {trial.number} failed: {Notes.of(trial).reason}", style="red")
     if len(failures) > SHOWN_FAILURES:
         console.say(f"... and {len(failures) - SHOWN_FAILURES} more failed", style="red")
 
@@ -52,7 +52,7 @@ def nothing_found_text(record: StudyRecord) -> str:
         if trial.state == TrialState.FAIL:
             error = record.folder.trial(trial.number).error
             where = f"; the traceback: {error}" if error.exists() else ""
-            return f"{none}: trial {trial.number} failed: {trial.user_attrs.get(REASON_KEY)}{where}"
+            return f"{none}: trial {trial.number} failed: {Notes.of(trial).reason}{where}"
     for trial in record.trials:
         if trial.intermediate_values:
             return (
@@ -66,8 +66,8 @@ def warning_texts(record: StudyRecord) -> list[str]:
     """What trials warned of, each warning once: that of the data is every trial's."""
     numbers: dict[str, list[int]] = {}
     for trial in record.trials:
-        if "warning" in trial.user_attrs:
-            numbers.setdefault(trial.user_attrs["warning"], []).append(trial.number)
+        if (warning := Notes.of(trial).warning) is not None:
+            numbers.setdefault(warning, []).append(trial.number)
     return [
         f"trial {first}{f' and {len(others)} more' if others else ''}: {text}"
         for text, (first, *others) in numbers.items()
@@ -105,7 +105,7 @@ def best_table(record: StudyRecord) -> Table:
         table.add_column(column, justify="left" if column == "state" else "right")
     table.add_column("configuration", overflow="fold")
     shown = shown_bests(record)
-    starts = [trial for trial in record.trials if "start" in trial.user_attrs]
+    starts = [trial for trial in record.trials if Notes.of(trial).start_point is not None]
     others = [
         best for trial in starts if (best := trial_best(trial, objective)) and best not in shown
     ]
@@ -150,7 +150,7 @@ def _row(
     names: Mapping[str, str],
 ) -> tuple[str, ...]:
     trial = record.trials[best.number]
-    start = trial.user_attrs.get("start")
+    start = Notes.of(trial).start_point
     note = f"[start point {start}] " if start is not None else ""
     state = shown_state(trial, record)
     if trial.state == TrialState.PRUNED:

@@ -19,12 +19,12 @@ from optuna.trial import FrozenTrial, TrialState
 from cluster.search.asha import Asha
 from cluster.search.sampler import ReplayableSampler
 from results.export.export import Export, trial_job
-from results.study.best import SECOND_KEY, Best, ranked, second_at, trial_best
+from results.study.best import Best, ranked, trial_best
 from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder
 from results.study.identity import SPACE_KEY, identity
 from results.study.journal import read_journal
-from results.study.journal_replay import PASSED_KEY, REASON_KEY, START_KEY, WARNING_KEY
+from results.study.notes import Notes
 from search_spaces import Space
 from search_spaces.problems import MAX_WHOLE, is_whole
 from search_spaces.rungs import rung_epochs
@@ -157,8 +157,8 @@ class Study:
         value, second = float(value), None if second is None else float(second)
         if second is not None:
             value = value if math.isfinite(second) else math.nan
-            if math.isfinite(second) and second != second_at(trial, epoch):
-                self._storage.set_trial_user_attr(trial._trial_id, f"{SECOND_KEY}{epoch}", second)
+            if math.isfinite(second) and second != Notes.of(trial).second_at(epoch):
+                self._note(number, Notes(second_values={epoch: second}))
         value = value if math.isfinite(value) else math.nan
         self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
         self.asha.record(number, epoch, value, second, after=after)
@@ -183,7 +183,7 @@ class Study:
         """
         if self._trial(number).state != TrialState.RUNNING:
             return
-        self._note(number, REASON_KEY, reason)
+        self._note(number, Notes(reason=_as_text(reason)))
         self._finish(number, TrialState.FAIL)
         if self.best and self.best.number == number:
             self.best = None
@@ -192,7 +192,7 @@ class Study:
     def warn(self, number: int, text: str) -> None:
         """Keep something that the user should know of a running trial."""
         if self._trial(number).state == TrialState.RUNNING:
-            self._note(number, WARNING_KEY, text)
+            self._note(number, Notes(warning=_as_text(text)))
 
     def release(self) -> None:
         """Leave every running trial to a later launch, which goes on from its last checkpoint."""
@@ -203,12 +203,9 @@ class Study:
     def hopeless(self) -> str | None:
         """The reason why going on is pointless: the first several trials all failed, and for the same one."""
         finished = [trial for trial in self.trials() if trial.state.is_finished()]
-        reasons = {
-            trial.user_attrs.get(REASON_KEY) for trial in finished if trial.state == TrialState.FAIL
-        }
-        failed = sum(trial.state == TrialState.FAIL for trial in finished)
-        if failed == len(finished) >= HOPELESS_FAILURES and len(reasons) == 1:
-            return reasons.pop()
+        reasons = [Notes.of(trial).reason for trial in finished if trial.state == TrialState.FAIL]
+        if len(reasons) == len(finished) >= HOPELESS_FAILURES and len(set(reasons)) == 1:
+            return reasons[0]
         return None
 
     def export(self, best: Best) -> Export:
@@ -255,17 +252,17 @@ class Study:
             )
 
     def _enqueue_start_points(self) -> None:
-        known = {trial.user_attrs.get(START_KEY) for trial in self.trials()}
+        enqueued = {Notes.of(trial).start_point for trial in self.trials()}
         for i, point in enumerate(self.space.start[: self.space.budget.trials]):
-            if i not in known:
-                self._study.enqueue_trial(dict(point), user_attrs={START_KEY: i})
+            if i not in enqueued:
+                self._study.enqueue_trial(dict(point), user_attrs=Notes(start_point=i).to_attrs())
 
     def _put_in_order(self) -> None:
         """Refill ASHA's rungs, take the decisions that a crash cut off, and queue what was running."""
         for trial in self.trials():
-            after = 0
+            after, notes = 0, Notes.of(trial)
             for epoch, value in sorted(trial.intermediate_values.items()):
-                self.asha.record(trial.number, epoch, value, second_at(trial, epoch), after=after)
+                self.asha.record(trial.number, epoch, value, notes.second_at(epoch), after=after)
                 after = epoch
         for trial in self._in_state(TrialState.RUNNING):
             if trial.intermediate_values:
@@ -297,18 +294,16 @@ class Study:
         after = max(
             (earlier for earlier in trial.intermediate_values if earlier < epoch), default=0
         )
-        if not self.asha.asks(epoch, after=after) or trial.user_attrs.get(PASSED_KEY) == epoch:
+        if not self.asha.asks(epoch, after=after) or Notes.of(trial).passed_epoch == epoch:
             return True
         passes = self.asha.goes_on(trial.number, epoch, after=after)
         if passes:
-            self._storage.set_trial_user_attr(trial._trial_id, PASSED_KEY, epoch)
+            self._note(trial.number, Notes(passed_epoch=epoch))
         return passes
 
-    def _note(self, number: int, key: str, text: str) -> None:
-        text = text.encode(
-            "utf-8", "backslashreplace"
-        ).decode()  # It may quote a file name that is no text.
-        self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, text)
+    def _note(self, number: int, notes: Notes) -> None:
+        for key, value in notes.to_attrs().items():
+            self._storage.set_trial_user_attr(self._ids[number], key, value)
 
     def _complete(self, trial: FrozenTrial) -> None:
         best = trial_best(trial, self.objective)
@@ -352,6 +347,11 @@ class Study:
 def last_epoch(trial: FrozenTrial) -> int:
     """The last epoch that a trial reported; 0 before its first."""
     return max(trial.intermediate_values, default=0)
+
+
+def _as_text(text: str) -> str:
+    """What a journal can hold: a reason may quote a file's name that is no valid text."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def cut_torn_line(journal: Path) -> None:

@@ -22,6 +22,7 @@ from results.export.export import trial_export
 from results.export.models import trained_model
 from results.study.best import Best, trial_best
 from results.study.folder import StudyError
+from results.study.notes import Notes
 from results.study.record import StudyRecord
 from results.text import metric_text
 from search_spaces.space import Objective
@@ -64,12 +65,12 @@ def candidates(record: StudyRecord, top: int) -> list[Candidate]:
     starts = [
         best
         for trial in record.trials
-        if "start" in trial.user_attrs and (best := trial_best(trial, objective))
+        if Notes.of(trial).start_point is not None and (best := trial_best(trial, objective))
     ]
     found = []
     for best in [*bests, *(best for best in starts if best not in bests)]:
         trial = record.trials[best.number]
-        start = trial.user_attrs.get("start")
+        start = Notes.of(trial).start_point
         name = f"trial {best.number}" if start is None else f"start point {start}"
         found.append(Candidate(trial=best.number, name=name, best=best, values=trial.params))
     return found

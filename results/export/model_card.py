@@ -10,7 +10,7 @@ from results.confirm.confirmation import Confirmation, ConfirmedCandidate, read_
 from results.export.export import CONFIG, Export, all_values
 from results.export.weights import WEIGHTS
 from results.study.best import pareto_front
-from results.study.journal_replay import START_KEY
+from results.study.notes import Notes
 from results.study.record import StudyRecord
 from results.summary import metrics_at, shown_state, states_text
 from results.text import metric_text
@@ -144,7 +144,7 @@ def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
         if isinstance(value, int | float)
     ]
     trial = record.trials[best.number]
-    start = trial.user_attrs.get(START_KEY)
+    start = Notes.of(trial).start_point
     rows += [
         ("epoch", f"{best.epoch} of {job.max_epochs}, the best of those trained"),
         ("training", f"{shown_state(trial, record)}; {max(trial.intermediate_values)} epochs"),

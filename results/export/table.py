@@ -8,8 +8,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from results.study.best import second_at, trial_best
-from results.study.journal_replay import REASON_KEY, START_KEY, WARNING_KEY
+from results.study.best import trial_best
+from results.study.notes import Notes
 from results.study.record import StudyRecord
 from results.summary import shown_state
 from trainables.trial_folder import write_atomically
@@ -72,13 +72,13 @@ def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
     `epochs` is the last one that it reported; `started` is when it last began, on its launcher's
     clock; `seconds` is what its epochs took, whatever lay between them.
     """
-    best, notes = trial_best(trial, record.description.objective), trial.user_attrs
+    best, notes = trial_best(trial, record.description.objective), Notes.of(trial)
     names = [parameter.name for parameter in record.description.space.parameters]
     values = {} if best is None else {"epoch": best.epoch, "value": best.value}
     return {
         "number": trial.number,
         "state": shown_state(trial, record),
-        "start_point": notes.get(START_KEY),
+        "start_point": notes.start_point,
         "config": {name: trial.params[name] for name in names if name in trial.params},
         "best": (values | ({} if best.second is None else {"second": best.second}))
         if best
@@ -88,16 +88,16 @@ def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
         if trial.datetime_start
         else None,
         "seconds": _seconds(trial, record),
-        "reason": notes.get(REASON_KEY),
-        "warning": notes.get(WARNING_KEY),
+        "reason": notes.reason,
+        "warning": notes.warning,
     }
 
 
 def _values(trial: FrozenTrial) -> list[dict[str, Any]]:
     """Every epoch that it reported."""
-    rows = []
+    rows, notes = [], Notes.of(trial)
     for epoch, value in sorted(trial.intermediate_values.items()):
-        second = second_at(trial, epoch)
+        second = notes.second_at(epoch)
         finite = value if math.isfinite(value) else None
         rows.append(
             {"epoch": epoch, "value": finite, **({} if second is None else {"second": second})}

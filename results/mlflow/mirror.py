@@ -17,7 +17,7 @@ from results.mlflow.tracking import Tracking
 from results.study.best import trial_best
 from results.study.description import Description
 from results.study.folder import StudyError, StudyFolder
-from results.study.journal_replay import REASON_KEY, START_KEY
+from results.study.notes import Notes
 from search_spaces import Space
 from search_spaces.space import Objective
 from trainables.trial_folder import TrialFolder
@@ -192,7 +192,7 @@ class MlflowMirror:
 
     def _create_run(self, study: Study, trial: FrozenTrial) -> str:
         assert trial.datetime_start is not None
-        start = trial.user_attrs.get(START_KEY)
+        start = Notes.of(trial).start_point
         tags = {
             "rungs.study": self._tracking.study,
             "rungs.folder": str(study.folder.path.resolve()),
@@ -224,8 +224,8 @@ class MlflowMirror:
         if rows or params or has_turned:
             epochs = rows[-1]["epoch"] if rows else sent.epochs
             tags = {"rungs.state": trial.state.name, "rungs.epochs": str(epochs)}
-            if REASON_KEY in trial.user_attrs:
-                tags["rungs.reason"] = trial.user_attrs[REASON_KEY]
+            if (reason := Notes.of(trial).reason) is not None:
+                tags["rungs.reason"] = reason
             metrics = metrics_of(rows, study.objective) + (
                 best_metrics(trial, study.objective) if has_turned else []
             )

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from results.report.runs import Reported, Run, packed, read_runs, reported, seconds_by_epoch
 from results.study.best import Best, pareto_front, trial_best
+from results.study.notes import Notes
 from results.study.record import StudyRecord
 from results.summary import shown_state
 from results.text import short_names
@@ -213,15 +214,15 @@ class Facts:
 
 
 def _trial(trial: FrozenTrial, record: StudyRecord, seconds: float | None) -> TrialFacts:
-    notes = trial.user_attrs
+    notes = Notes.of(trial)
     return TrialFacts(
         number=trial.number,
         state=shown_state(trial, record),
         params=trial.params,
-        start=notes.get("start"),
+        start=notes.start_point,
         values=trial.intermediate_values,
         best=trial_best(trial, record.description.objective),
         seconds=seconds,
-        reason=notes.get("reason"),
-        warning=notes.get("warning"),
+        reason=notes.reason,
+        warning=notes.warning,
     )

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
+from results.study.notes import Notes
 from search_spaces.space import Objective
-
-SECOND_KEY = "second@"  # and an epoch: the second objective's value from that epoch on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,24 +48,9 @@ def trial_best(trial: FrozenTrial, objective: Objective) -> Best | None:
         number=trial.number,
         epoch=epoch,
         value=value,
-        second=second_at(trial, epoch) if objective.second else None,
+        second=Notes.of(trial).second_at(epoch) if objective.second else None,
         complete=trial.state == TrialState.COMPLETE,
     )
-
-
-def second_at(trial: FrozenTrial, epoch: int) -> float | None:
-    """The second objective's value at an epoch; it is noted where it changes."""
-    noted = {
-        int(key.removeprefix(SECOND_KEY)): value
-        for key, value in trial.user_attrs.items()
-        if is_second(key)
-    }
-    return noted[max(known)] if (known := [at for at in noted if at <= epoch]) else None
-
-
-def is_second(key: str) -> bool:
-    """Whether a trial's attribute holds a second objective's value."""
-    return key.startswith(SECOND_KEY) and key.removeprefix(SECOND_KEY).isdecimal()
 
 
 def ranked(trials: Iterable[FrozenTrial], objective: Objective) -> list[Best]:

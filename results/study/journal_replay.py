@@ -15,18 +15,21 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from results.study.best import SECOND_KEY, is_second
 from results.study.identity import SPACE_KEY, other_name_text, other_space_text
+from results.study.notes import (
+    PASSED_KEY,
+    REASON_KEY,
+    START_POINT_KEY,
+    WARNING_KEY,
+    Notes,
+    second_epoch,
+)
 from search_spaces import Space
 from search_spaces.parameter import Parameter
 from search_spaces.problems import is_number, is_whole, show
 from search_spaces.space import Objective
 from search_spaces.suggest import active, distribution
 
-START_KEY = "start"
-REASON_KEY = "reason"
-PASSED_KEY = "passed"
-WARNING_KEY = "warning"
 FIXED_KEY = "fixed_params"  # Optuna's, for what `enqueue_trial` was given.
 
 Record = dict[str, Any]
@@ -102,9 +105,11 @@ class Replay:
         _require(
             number < len(self.space.start), "a space's start points must each be tried once", start
         )
-        due, point = {START_KEY: number}, dict(self.space.start[number])
+        due, point = Notes(start_point=number).to_attrs(), dict(self.space.start[number])
         _require(
-            start == due and is_whole(start[START_KEY]), f"user_attrs must be {show(due)}", start
+            start == due and is_whole(start[START_POINT_KEY]),
+            f"user_attrs must be {show(due)}",
+            start,
         )
         _require(
             fixed == {FIXED_KEY: point}, f"system_attrs must be {show({FIXED_KEY: point})}", fixed
@@ -176,28 +181,32 @@ class Replay:
         """Why a trial failed, what it warned of, the rung it passed; the rest is other tools'."""
         trial = self._running(record)
         ((key, value),) = record["user_attr"].items()
-        _require(key != START_KEY, f"{START_KEY} must be set when the trial is created", value)
+        _require(
+            key != START_POINT_KEY,
+            f"{START_POINT_KEY} must be set when the trial is created",
+            value,
+        )
         if key == PASSED_KEY:
             _require(
                 is_whole(value) and value in trial.reports,
                 f"{PASSED_KEY} must be an epoch reported",
                 value,
             )
-        elif is_second(key):
-            self._check_second(trial, key, value)
+        elif (epoch := second_epoch(key)) is not None:
+            self._check_second(trial, key, epoch, value)
             trial.second_noted = True
         elif key in (REASON_KEY, WARNING_KEY):
             _require(isinstance(value, str), f"{key} must be a text", value)
             trial.failed_for = value if key == REASON_KEY else trial.failed_for
 
-    def _check_second(self, trial: _Trial, key: str, value: object) -> None:
+    def _check_second(self, trial: _Trial, key: str, epoch: int, value: object) -> None:
         _require(
             self.objective.second is not None,
             "a study of one objective must have no second value",
             key,
         )
         _require(is_number(value), f"{key} must be a finite number", value)
-        late = int(key.removeprefix(SECOND_KEY)) <= max(trial.reports, default=0)
+        late = epoch <= max(trial.reports, default=0)
         _require(not late, "a second value must stand before the report of its epoch", key)
 
     def finish(self, record: Record) -> None:

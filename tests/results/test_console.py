@@ -11,6 +11,7 @@ from results.confirm.candidates import tell
 from results.console import Console
 from results.report import print_comparison, print_report
 from results.study.folder import StudyFolder
+from results.study.notes import Notes
 from results.study.record import read_study
 from results.summary import print_summary
 from tests.results.report.studies import drive, open_study, space
@@ -101,7 +102,7 @@ def test_the_tables_of_a_study_show_them(folder: StudyFolder) -> None:
     assert any(METRIC in line for line in lines)
     for best in record.ranked():
         trial = record.trials[best.number]
-        if "start" in trial.user_attrs:
+        if Notes.of(trial).start_point is not None:
             told = f"[start point {best.number}] prompt={trial.params['prompt']} x="
             assert any(told in line for line in lines), told
 

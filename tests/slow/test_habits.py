@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from results.study.description import noted_changes
 from results.study.folder import StudyFolder
+from results.study.notes import Notes
 from results.study.record import read_study
 from tests.slow.conftest import Launch, finish, record, wait_until
 
@@ -111,7 +112,7 @@ def test_whoever_exits_in_training_fails_at_once_with_the_line(
     code, output = finish(launch("--space", "mine.yaml", "--quiet"))
     assert code == 0, output
     trials = record(workplace, "mine").trials
-    reasons = [trial.user_attrs.get("reason") for trial in trials]
+    reasons = [Notes.of(trial).reason for trial in trials]
     assert reasons == [
         "SystemExit: data set is empty (mine.py:6)",
         "SystemExit: 2 (mine.py:8)",
@@ -163,7 +164,7 @@ def test_a_function_with_its_own_checkpoint_loses_no_epoch(workplace: Path, laun
     code, output = finish(launch("--space", "mine.yaml", "--quiet"))
     assert code == 0, output
     for trial in record(workplace, "mine").trials:
-        assert trial.state == TrialState.COMPLETE and "warning" not in trial.user_attrs
+        assert trial.state == TrialState.COMPLETE and Notes.of(trial).warning is None
         assert trial.intermediate_values == dict(enumerate(losses_of(trial.params["lr"]), start=1))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from results.study.journal_replay import START_KEY
+from results.study.notes import Notes
 from tests.slow.conftest import Launch, finish, record, wait_until
 
 SPACE = """\
@@ -41,7 +41,7 @@ def test_a_search_in_a_database_goes_on_after_a_kill(
     after = record(workplace, "toy")
     assert [trial.number for trial in after.trials] == list(range(8))
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in after.trials)
-    assert after.trials[0].params == {"x": 0.5} and after.trials[0].user_attrs[START_KEY] == 0
+    assert after.trials[0].params == {"x": 0.5} and Notes.of(after.trials[0]).start_point == 0
     for old, new in zip(before.trials, after.trials, strict=False):
         assert new.params.items() >= old.params.items()
         assert new.intermediate_values.items() >= old.intermediate_values.items()

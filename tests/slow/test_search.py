@@ -13,6 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from results.study.notes import Notes
 from tests.slow.conftest import Launch, finish, record, wait_until
 
 TOY = """\
@@ -41,7 +42,7 @@ def test_every_trial_ends_in_its_true_state(workplace: Path, launch: Launch) -> 
     good, not_a_number, raises, ends = study.trials[:4]
     assert good.state in (TrialState.COMPLETE, TrialState.PRUNED)
     assert not_a_number.state == TrialState.PRUNED and max(not_a_number.intermediate_values) == 2
-    assert raises.state == TrialState.FAIL and "planned failure" in raises.user_attrs["reason"]
+    assert raises.state == TrialState.FAIL and "planned failure" in (Notes.of(raises).reason or "")
     assert ends.state == TrialState.COMPLETE and ends.value == ends.intermediate_values[1] == 1.0
     assert "planned failure" in (study.folder.trial(2).path / "error.txt").read_text()
     for trial in study.trials:
@@ -129,7 +130,7 @@ def test_the_shipped_space_beats_the_hand_made_settings(workplace: Path, launch:
     starts = [
         max(trial.intermediate_values.values())
         for trial in study.trials
-        if "start" in trial.user_attrs
+        if Notes.of(trial).start_point is not None
     ]
     assert len(starts) == 2 and best.value >= 0.93 and best.value > max(starts)
     storage = JournalStorage(JournalFileBackend(str(study.folder.journal)))

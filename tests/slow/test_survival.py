@@ -18,6 +18,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.asha import Asha
+from results.study.notes import Notes
 from results.study.record import StudyRecord
 from search_spaces.rungs import rung_epochs
 from tests.slow.conftest import Launch, finish, record, wait_until
@@ -160,10 +161,10 @@ def test_a_trial_that_dies_each_time_fails_after_its_retries(
     code, output = finish(launch("--space", "toy.yaml"))
     assert code == 0, output
     dies, once, gpu, raises = record(workplace, "toy").trials
-    assert dies.state == TrialState.FAIL and "died 3 times" in dies.user_attrs["reason"]
+    assert dies.state == TrialState.FAIL and "died 3 times" in (Notes.of(dies).reason or "")
     assert once.state == TrialState.COMPLETE
-    assert gpu.state == TrialState.FAIL and "CUDA out of memory" in gpu.user_attrs["reason"]
-    assert raises.state == TrialState.FAIL and "planned failure" in raises.user_attrs["reason"]
+    assert gpu.state == TrialState.FAIL and "CUDA out of memory" in (Notes.of(gpu).reason or "")
+    assert raises.state == TrialState.FAIL and "planned failure" in (Notes.of(raises).reason or "")
     code, output = finish(launch("status", "runs/toy"))
     assert code == 0 and "finished" in output
     assert "CUDA out of memory" in output and "planned failure" in output
@@ -189,8 +190,8 @@ def test_a_trial_that_eats_the_memory_fails_and_the_search_goes_on(
     )
     assert code == 0, output
     eats, good = record(workplace, "toy").trials
-    assert eats.state == TrialState.FAIL and "out of memory" in eats.user_attrs["reason"], (
-        eats.user_attrs
+    assert eats.state == TrialState.FAIL and "out of memory" in (Notes.of(eats).reason or ""), (
+        Notes.of(eats)
     )
     assert good.state == TrialState.COMPLETE
 

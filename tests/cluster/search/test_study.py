@@ -16,6 +16,7 @@ from results.export.export import read_export
 from results.study.best import ranked
 from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder
+from results.study.notes import Notes
 from search_spaces import space_from_mapping
 from tests.cluster.search import toy_study
 from tests.cluster.search.toy_study import (
@@ -70,7 +71,7 @@ def test_start_points_are_tried_first_and_completed(hostile: StudyFolder) -> Non
     assert {"kind": "steady", "lr": 1e-3, "width": 8, "batch": 16}.items() <= first.values.items()
     assert 0 <= first.values["momentum"] <= 0.9
     assert {"kind": "fading", "momentum": 0.3}.items() <= second.values.items()
-    assert [trial.user_attrs.get("start") for trial in study.trials()] == [0, 1, 2, 3, 4, None]
+    assert [Notes.of(trial).start_point for trial in study.trials()] == [0, 1, 2, 3, 4, None]
 
 
 def test_the_whole_budget_makes_a_trial_complete_with_its_best_epoch(opened: Open) -> None:
@@ -133,7 +134,7 @@ def test_a_crash_is_failed_with_its_reason(opened: Open) -> None:
     study.report(0, 1, 0.5)
     study.fail(0, "ValueError: 'ünexpected' (model.py:7)")
     assert trial_of(study, 0).state == TrialState.FAIL
-    assert trial_of(study, 0).user_attrs == {"reason": "ValueError: 'ünexpected' (model.py:7)"}
+    assert Notes.of(trial_of(study, 0)) == Notes(reason="ValueError: 'ünexpected' (model.py:7)")
     assert trial_of(study, 0).intermediate_values == {1: 0.5}
 
 
@@ -141,7 +142,7 @@ def test_a_reason_that_is_no_text_is_written_as_one(opened: Open) -> None:
     study = opened()
     study.next_trial()
     study.fail(0, "no such file: 'caf\udce9'")
-    assert trial_of(opened(), 0).user_attrs == {"reason": "no such file: 'caf\\udce9'"}
+    assert Notes.of(trial_of(opened(), 0)) == Notes(reason="no such file: 'caf\\udce9'")
 
 
 def test_a_report_of_a_trial_that_is_not_running_changes_nothing(opened: Open) -> None:
@@ -160,7 +161,7 @@ def test_a_training_that_ends_without_a_report_is_failed(opened: Open) -> None:
     study.next_trial()
     study.end(0)
     assert trial_of(study, 0).state == TrialState.FAIL
-    assert "without a report" in trial_of(study, 0).user_attrs["reason"]
+    assert Notes.of(trial_of(study, 0)).reason == "the training ended without a report"
 
 
 def test_a_training_that_ends_early_by_itself_is_complete(opened: Open) -> None:

@@ -22,9 +22,10 @@ from cluster.search.sampler import weighed
 from cluster.search.study import Study
 from results.console import Console
 from results.export.export import read_export, study_exports
-from results.study.best import SECOND_KEY, Best, pareto_front, ranked, second_at
+from results.study.best import Best, pareto_front, ranked
 from results.study.description import Description, read_description
 from results.study.folder import StudyError, StudyFolder
+from results.study.notes import SECOND_KEY, Notes
 from results.study.record import read_study
 from results.summary import SHOWN_FRONT, print_summary
 from search_spaces import Objective, Space, SpaceError, space_from_mapping
@@ -89,7 +90,7 @@ def trial_of(
     number: int, value: float, second: float, state: TrialState = TrialState.PRUNED
 ) -> FrozenTrial:
     final = value if state == TrialState.COMPLETE else None
-    attrs = {f"{SECOND_KEY}1": second}
+    attrs = Notes(second_values={1: second}).to_attrs()
     trial = create_trial(state=state, value=final, intermediate_values={1: value}, user_attrs=attrs)
     trial.number = number
     return trial
@@ -197,13 +198,9 @@ def test_a_second_value_is_noted_where_it_changes(tmp_path: Path) -> None:
     for epoch, second in enumerate([2.0, 2.0, 3.0, 3.0], start=1):
         study.report(0, epoch, float(epoch), second)
     (trial,) = study.trials()
-    assert {
-        key: value for key, value in trial.user_attrs.items() if key.startswith(SECOND_KEY)
-    } == {
-        "second@1": 2.0,
-        "second@3": 3.0,
-    }
-    assert [second_at(trial, epoch) for epoch in range(5)] == [None, 2.0, 2.0, 3.0, 3.0]
+    notes = Notes.of(trial)
+    assert notes.second_values == {1: 2.0, 3: 3.0}
+    assert [notes.second_at(epoch) for epoch in range(5)] == [None, 2.0, 2.0, 3.0, 3.0]
 
 
 def test_a_second_value_that_is_not_finite_ends_the_trial(tmp_path: Path) -> None:

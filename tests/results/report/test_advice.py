@@ -4,6 +4,7 @@ pytest tests/results/report/test_advice.py
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from results.report.advice import advice
 from results.report.facts import Facts
 from results.study.description import Description
 from results.study.folder import StudyFolder
+from results.study.notes import Notes
 from results.study.record import StudyRecord
 from search_spaces.suggest import distribution
 from tests.results.report.studies import space
@@ -42,16 +44,16 @@ def told(
     for number, end in ends.items():
         values = {epoch: value(number, epoch) for epoch in range(1, end + 1)}
         state = TrialState.PRUNED if end < EPOCHS else TrialState.COMPLETE
-        notes: dict[str, Any] = {"start": number} if number < 2 else {}
+        notes = Notes(start_point=number if number < 2 else None)
         if number in failed:
-            state, notes = TrialState.FAIL, {**notes, "reason": f"broke {number % 2}"}
+            state, notes = TrialState.FAIL, replace(notes, reason=f"broke {number % 2}")
         made = create_trial(
             state=state,
             value=1.0 if state == TrialState.COMPLETE else None,
             params=MIDDLE | {name.replace("_", "."): one for name, one in changed.items()},
             distributions=names,
             intermediate_values=values,
-            user_attrs=notes,
+            user_attrs=notes.to_attrs(),
         )
         made.number = number
         trials.append(made)

@@ -1,0 +1,67 @@
+"""The notes that the journal keeps with a trial; their keys are spelt here alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from optuna.trial import FrozenTrial
+
+START_POINT_KEY = "start"
+REASON_KEY = "reason"
+WARNING_KEY = "warning"
+PASSED_KEY = "passed"
+SECOND_KEY = "second@"  # and an epoch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notes:
+    """What is noted of a trial beside its parameters and the values of its epochs."""
+
+    start_point: int | None = None
+    """Which of the space's start points it is; None: it was suggested."""
+    reason: str | None = None
+    """Why it failed."""
+    warning: str | None = None
+    """What its training warned of."""
+    passed_epoch: int | None = None
+    """The last epoch at which it was compared with others and went on."""
+    second_values: Mapping[int, float] = field(default_factory=dict)
+    """The second objective's value from an epoch on, for each epoch at which it changed."""
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> Self:
+        """Read a trial's notes."""
+        attrs = trial.user_attrs
+        return cls(
+            start_point=attrs.get(START_POINT_KEY),
+            reason=attrs.get(REASON_KEY),
+            warning=attrs.get(WARNING_KEY),
+            passed_epoch=attrs.get(PASSED_KEY),
+            second_values={
+                epoch: value
+                for key, value in attrs.items()
+                if (epoch := second_epoch(key)) is not None
+            },
+        )
+
+    def to_attrs(self) -> dict[str, Any]:
+        """The attributes in which the journal keeps them."""
+        attrs: dict[str, Any] = {
+            START_POINT_KEY: self.start_point,
+            REASON_KEY: self.reason,
+            WARNING_KEY: self.warning,
+            PASSED_KEY: self.passed_epoch,
+        }
+        attrs |= {f"{SECOND_KEY}{epoch}": value for epoch, value in self.second_values.items()}
+        return {key: value for key, value in attrs.items() if value is not None}
+
+    def second_at(self, epoch: int) -> float | None:
+        """The second objective's value at an epoch; None if there was none yet."""
+        changed = [at for at in self.second_values if at <= epoch]
+        return self.second_values[max(changed)] if changed else None
+
+
+def second_epoch(key: str) -> int | None:
+    """From which epoch on the value of an attribute is the second objective's; None: it is none."""
+    epoch = key.removeprefix(SECOND_KEY)
+    return int(epoch) if key.startswith(SECOND_KEY) and epoch.isdecimal() else None
