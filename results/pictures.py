@@ -10,7 +10,7 @@ import torch
 
 from results.export.export import trial_export
 from results.export.models import trained_model
-from results.study.best import Best
+from results.study.best import BestEpoch
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import StudyRecord, read_study
 from search_spaces import SpaceError
@@ -59,7 +59,7 @@ def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list
     return paths
 
 
-def _all_drawn(record: StudyRecord, best: Best) -> Path:
+def _all_drawn(record: StudyRecord, best: BestEpoch) -> Path:
     """Is there, and was touched last, when none of a trial's pictures is missing."""
     return record.folder.pictures / f".trial-{best.number:04d}.drawn"
 
@@ -103,7 +103,7 @@ def drawn(record: StudyRecord) -> bool:
     return True
 
 
-def chosen(record: StudyRecord, trial: int | None) -> Best:
+def chosen(record: StudyRecord, trial: int | None) -> BestEpoch:
     """The best trial whose model is kept, or the one that is asked for."""
     bests = record.ranked()
     kept = [best for best in bests if record.folder.trial(best.number).best.exists()]

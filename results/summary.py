@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from results.console import Console
-from results.study.best import Best, pareto_front, trial_best
+from results.study.best import BestEpoch, best_epoch, pareto_front
 from results.study.description import noted_changes
 from results.study.notes import Notes
 from results.study.record import StudyRecord
@@ -107,7 +107,7 @@ def best_table(record: StudyRecord) -> Table:
     shown = shown_bests(record)
     starts = [trial for trial in record.trials if Notes.of(trial).start_point is not None]
     others = [
-        best for trial in starts if (best := trial_best(trial, objective)) and best not in shown
+        best for trial in starts if (best := best_epoch(trial, objective)) and best not in shown
     ]
     names = short_names(one.name for one in record.description.space.parameters)
     for best in [*shown, *others]:
@@ -115,7 +115,7 @@ def best_table(record: StudyRecord) -> Table:
     return table
 
 
-def shown_bests(record: StudyRecord) -> list[Best]:
+def shown_bests(record: StudyRecord) -> list[BestEpoch]:
     """The best few; with two objectives, those that no other trial beats in both."""
     bests = record.ranked()
     if record.description.objective.second is None:
@@ -137,14 +137,14 @@ def metrics_beside(record: StudyRecord) -> list[str]:
     return [name for name in task.beside if name not in told] if isinstance(task, Task) else []
 
 
-def metrics_at(record: StudyRecord, best: Best) -> Mapping[str, float]:
+def metrics_at(record: StudyRecord, best: BestEpoch) -> Mapping[str, float]:
     """All that a trial reported at its best epoch; nothing if its file is gone."""
     lines = record.folder.trial(best.number).read_metrics()
     return next((line["metrics"] for line in lines if line["epoch"] == best.epoch), {})
 
 
 def _row(
-    best: Best,
+    best: BestEpoch,
     record: StudyRecord,
     beside: list[str],
     names: Mapping[str, str],

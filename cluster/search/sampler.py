@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from results.study.best import trial_best
+from results.study.best import best_epoch
 from search_spaces.space import Objective
 from trainables.seeding import derive_seed
 
@@ -84,7 +84,7 @@ def weighed(trials: list[FrozenTrial], objective: Objective, weight: float) -> S
     finished = [
         trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
     ]
-    bests = [trial_best(trial, objective) for trial in finished]
+    bests = [best_epoch(trial, objective) for trial in finished]
     scores = np.array(
         [objective.scores(best.value, best.second) if best else (np.nan, np.nan) for best in bests]
     )

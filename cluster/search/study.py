@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cluster.search.asha import Asha
 from cluster.search.sampler import ReplayableSampler
 from results.export.export import Export, trial_job
-from results.study.best import Best, ranked, trial_best
+from results.study.best import BestEpoch, best_epoch, ranked
 from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder
 from results.study.identity import SPACE_KEY, identity
@@ -95,7 +95,7 @@ class Study:
         self._storage = self._study._storage
         self._checkpoints = folder.checkpoints()
         self._check_checkpoints()
-        self.best: Best | None = None
+        self.best: BestEpoch | None = None
         self._enqueue_start_points()
         self._ids = {trial.number: trial._trial_id for trial in self.trials()}
         self._waiting = self.states()[TrialState.WAITING]
@@ -170,7 +170,7 @@ class Study:
         """A running trial's training ended by itself: complete at what it reported, or failed if that is nothing."""
         if self._trial(number).state != TrialState.RUNNING:
             return
-        if trial_best(self._trial(number), self.objective) is None:
+        if best_epoch(self._trial(number), self.objective) is None:
             self.fail(number, "the training ended without a report")
         else:
             self._complete(self._trial(number))
@@ -208,7 +208,7 @@ class Study:
             return reasons[0]
         return None
 
-    def export(self, best: Best) -> Export:
+    def export(self, best: BestEpoch) -> Export:
         """A trial's configuration and what it reached."""
         values = {**self.space.fixed, **self._trial(best.number).params}
         job = self.job(Trial(number=best.number, values=values))
@@ -306,7 +306,7 @@ class Study:
             self._storage.set_trial_user_attr(self._ids[number], key, value)
 
     def _complete(self, trial: FrozenTrial) -> None:
-        best = trial_best(trial, self.objective)
+        best = best_epoch(trial, self.objective)
         assert best is not None
         self._finish(trial.number, TrialState.COMPLETE, best.value)
 
@@ -329,7 +329,7 @@ class Study:
 
     def _renew_best(self, trial: FrozenTrial) -> None:
         """Compare a trial with the best so far, and write `best.yaml` if it is better."""
-        best = trial_best(trial, self.objective)
+        best = best_epoch(trial, self.objective)
         if best is None or (
             self.best and best.rank(self.objective) <= self.best.rank(self.objective)
         ):

@@ -20,7 +20,7 @@ from results.confirm.confirmation import Confirmation, ConfirmedCandidate, Optim
 from results.console import Console
 from results.export.export import trial_export
 from results.export.models import trained_model
-from results.study.best import Best, trial_best
+from results.study.best import BestEpoch, best_epoch
 from results.study.folder import StudyError
 from results.study.notes import Notes
 from results.study.record import StudyRecord
@@ -46,7 +46,7 @@ class Candidate:
 
     trial: int
     name: str
-    best: Best
+    best: BestEpoch
     values: dict[str, Any]
 
 
@@ -65,7 +65,7 @@ def candidates(record: StudyRecord, top: int) -> list[Candidate]:
     starts = [
         best
         for trial in record.trials
-        if Notes.of(trial).start_point is not None and (best := trial_best(trial, objective))
+        if Notes.of(trial).start_point is not None and (best := best_epoch(trial, objective))
     ]
     found = []
     for best in [*bests, *(best for best in starts if best not in bests)]:
@@ -92,7 +92,7 @@ def confirmed(
     groups = [trainings.trials[i : i + seeds] for i in range(0, len(trainings.trials), seeds)]
     found = []
     for candidate, trials in zip(chosen, groups, strict=True):
-        bests = [best for trial in trials if (best := trial_best(trial, objective))]
+        bests = [best for trial in trials if (best := best_epoch(trial, objective))]
         tests = [test for best in bests if (test := test_metrics(trainings, best))]
         found.append(
             confirmed_candidate(candidate, [best.value for best in bests], tests, objective)
@@ -131,7 +131,7 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
     return mean - half, mean + half
 
 
-def test_metrics(record: StudyRecord, best: Best) -> dict[str, float]:
+def test_metrics(record: StudyRecord, best: BestEpoch) -> dict[str, float]:
     """The metrics of a trial's model on the test split; none if its task has no such split."""
     job = trial_export(record, best).job
     if not isinstance(load_task(job.task), Task):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from results.study.best import Best
+from results.study.best import BestEpoch
 from results.study.folder import StudyError, StudyFolder
 from results.study.journal_fields import OBJECTIVE, TEXT, Kind
 from results.study.moves import moved, moved_folders
@@ -50,7 +50,7 @@ class Export:
     job: Job
     import_paths: tuple[str, ...]
     study: str
-    best: Best
+    best: BestEpoch
 
     def content(self, folder: Path | None = None) -> dict[str, Any]:
         """As plain values, every setting written out; for a file in a folder, if one is given."""
@@ -162,7 +162,7 @@ def _from_content(content: Mapping[str, Any], folder: Path, lies_in: Path) -> Ex
         cpus=float(content["cpus"]),
     )
     second = result.get("second")
-    best = Best(
+    best = BestEpoch(
         number=result["trial"],
         epoch=result["epoch"],
         value=float(result["value"]),
@@ -178,7 +178,7 @@ def study_exports(record: StudyRecord) -> list[Export]:
     return [trial_export(record, best) for best in record.ranked()]
 
 
-def trial_export(record: StudyRecord, best: Best) -> Export:
+def trial_export(record: StudyRecord, best: BestEpoch) -> Export:
     """A trial's configuration and what it reached."""
     description, trial = record.description, record.trials[best.number]
     values = {**description.space.fixed, **trial.params}

@@ -12,7 +12,7 @@ from results.export.export import CONFIG, Export, trial_export
 from results.export.model_card import model_card
 from results.export.table import write_csv, write_json
 from results.export.weights import WEIGHTS, are_written, write_weights
-from results.study.best import Best, pareto_front
+from results.study.best import BestEpoch, pareto_front
 from results.study.folder import StudyError
 from results.study.record import StudyRecord
 from results.text import program
@@ -76,7 +76,7 @@ def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> li
     ]
 
 
-def chosen(record: StudyRecord, top: int | None) -> list[Best]:
+def chosen(record: StudyRecord, top: int | None) -> list[BestEpoch]:
     """The trials to export: the one that fresh seeds confirmed, then as the search ranks them.
 
     Or the Pareto front.

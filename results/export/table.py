@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from results.study.best import trial_best
+from results.study.best import best_epoch
 from results.study.notes import Notes
 from results.study.record import StudyRecord
 from results.summary import shown_state
@@ -72,7 +72,7 @@ def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
     `epochs` is the last one that it reported; `started` is when it last began, on its launcher's
     clock; `seconds` is what its epochs took, whatever lay between them.
     """
-    best, notes = trial_best(trial, record.description.objective), Notes.of(trial)
+    best, notes = best_epoch(trial, record.description.objective), Notes.of(trial)
     names = [parameter.name for parameter in record.description.space.parameters]
     values = {} if best is None else {"epoch": best.epoch, "value": best.value}
     return {

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results.console import Console
 from results.mlflow.tracking import Tracking
-from results.study.best import trial_best
+from results.study.best import best_epoch
 from results.study.description import Description
 from results.study.folder import StudyError, StudyFolder
 from results.study.notes import Notes
@@ -318,7 +318,7 @@ def best_metrics(trial: FrozenTrial, objective: Objective) -> list["Metric"]:
     """What a finished trial is compared by, at its best epoch, so that MLflow can sort by it."""
     from mlflow.entities import Metric
 
-    best = trial_best(trial, objective)
+    best = best_epoch(trial, objective)
     if best is None or trial.datetime_complete is None:
         return []
     values = {

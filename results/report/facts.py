@@ -10,7 +10,7 @@ from typing import Any, Self
 from optuna.trial import FrozenTrial
 
 from results.report.runs import Reported, Run, packed, read_runs, reported, seconds_by_epoch
-from results.study.best import Best, pareto_front, trial_best
+from results.study.best import BestEpoch, best_epoch, pareto_front
 from results.study.notes import Notes
 from results.study.record import StudyRecord
 from results.summary import shown_state
@@ -40,7 +40,7 @@ class TrialFacts:
     params: Mapping[str, Any]
     start: int | None
     values: Mapping[int, float]
-    best: Best | None
+    best: BestEpoch | None
     seconds: float | None
     reason: str | None
     warning: str | None
@@ -96,7 +96,7 @@ class Facts:
     runs: list[Run]
     rows: list[int]
     reports: list[Reported]
-    ranked: list[Best]
+    ranked: list[BestEpoch]
     names: Mapping[str, str]
     now: datetime
 
@@ -132,19 +132,19 @@ class Facts:
         return self.record.description.objective
 
     @property
-    def best(self) -> Best | None:
+    def best(self) -> BestEpoch | None:
         """The best of all; with two objectives, the best in the first one."""
         return next(iter(self.ranked), None)
 
     @property
-    def best_start(self) -> Best | None:
+    def best_start(self) -> BestEpoch | None:
         """The best of the start points."""
         return next(
             (best for best in self.ranked if self.trials[best.number].start is not None), None
         )
 
     @property
-    def front(self) -> list[Best]:
+    def front(self) -> list[BestEpoch]:
         """The Pareto front of a study with two objectives."""
         return pareto_front(self.ranked, self.objective) if self.objective.second else []
 
@@ -221,7 +221,7 @@ def _trial(trial: FrozenTrial, record: StudyRecord, seconds: float | None) -> Tr
         params=trial.params,
         start=notes.start_point,
         values=trial.intermediate_values,
-        best=trial_best(trial, record.description.objective),
+        best=best_epoch(trial, record.description.objective),
         seconds=seconds,
         reason=notes.reason,
         warning=notes.warning,

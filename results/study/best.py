@@ -11,7 +11,7 @@ from search_spaces.space import Objective
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Best:
+class BestEpoch:
     """A trial's best epoch.
 
     Attributes:
@@ -33,7 +33,7 @@ class Best:
         return objective.scores(self.value, self.second), self.complete, -self.number
 
 
-def trial_best(trial: FrozenTrial, objective: Objective) -> Best | None:
+def best_epoch(trial: FrozenTrial, objective: Objective) -> BestEpoch | None:
     """A trial's best epoch (of equals the first).
 
     None without a finite value, or if the trial failed.
@@ -44,7 +44,7 @@ def trial_best(trial: FrozenTrial, objective: Objective) -> Best | None:
     if not finite or trial.state == TrialState.FAIL:
         return None
     epoch, value = max(finite, key=lambda pair: (objective.sign * pair[1], -pair[0]))
-    return Best(
+    return BestEpoch(
         number=trial.number,
         epoch=epoch,
         value=value,
@@ -53,12 +53,12 @@ def trial_best(trial: FrozenTrial, objective: Objective) -> Best | None:
     )
 
 
-def ranked(trials: Iterable[FrozenTrial], objective: Objective) -> list[Best]:
+def ranked(trials: Iterable[FrozenTrial], objective: Objective) -> list[BestEpoch]:
     """The trials' bests, the best first.
 
     With two objectives, those that no other one dominates before all others.
     """
-    bests = [best for trial in trials if (best := trial_best(trial, objective)) is not None]
+    bests = [best for trial in trials if (best := best_epoch(trial, objective)) is not None]
     bests.sort(key=lambda best: best.rank(objective), reverse=True)
     front = pareto_front(bests, objective)
     numbers = {best.number for best in front}
@@ -69,9 +69,9 @@ def ranked(trials: Iterable[FrozenTrial], objective: Objective) -> list[Best]:
     )
 
 
-def pareto_front(bests: Iterable[Best], objective: Objective) -> list[Best]:
+def pareto_front(bests: Iterable[BestEpoch], objective: Objective) -> list[BestEpoch]:
     """Those of the bests, given the best first, than which none is better in one objective and as good in the other."""
-    front: list[Best] = []
+    front: list[BestEpoch] = []
     for best in bests:
         if (
             not front

@@ -7,7 +7,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from results.study.best import Best, ranked
+from results.study.best import BestEpoch, ranked
 from results.study.description import Description, read_description
 from results.study.folder import StudyFolder, lock_holder
 from results.study.journal import read_journal
@@ -29,7 +29,7 @@ class StudyRecord:
     trials: list[FrozenTrial]
     holder: dict[str, Any] | None
 
-    def ranked(self) -> list[Best]:
+    def ranked(self) -> list[BestEpoch]:
         """The trials' best epochs, the best trial first."""
         return ranked(self.trials, self.description.objective)
 

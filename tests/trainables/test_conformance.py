@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from results.export.export import Export, read_export
-from results.study.best import Best
+from results.study.best import BestEpoch
 from tests.trainables import conformance
 from tests.trainables.conformance import (
     EPOCHS,
@@ -250,7 +250,7 @@ def test_the_exported_best_replays_its_value(name: str, task: Task, tmp_path: Pa
         (i for i, value in enumerate(values) if is_best(value, values[:i], task.objective)),
         default=0,
     )
-    reached = Best(number=0, epoch=best + 1, value=values[best], complete=True)
+    reached = BestEpoch(number=0, epoch=best + 1, value=values[best], complete=True)
     Export(job=job, import_paths=(), study="s", best=reached).write(tmp_path / "best.yaml")
     read = read_export(tmp_path / "best.yaml", tmp_path / "replay")
     replayed = [report.metrics[task.objective.name] for report in run(read.job)]

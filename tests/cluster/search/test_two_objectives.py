@@ -22,7 +22,7 @@ from cluster.search.sampler import weighed
 from cluster.search.study import Study
 from results.console import Console
 from results.export.export import read_export, study_exports
-from results.study.best import Best, pareto_front, ranked
+from results.study.best import BestEpoch, pareto_front, ranked
 from results.study.description import Description, read_description
 from results.study.folder import StudyError, StudyFolder
 from results.study.notes import SECOND_KEY, Notes
@@ -79,9 +79,9 @@ def drive(study: Study, trials: int = 1000) -> Study:
     return study
 
 
-def bests_of(points: list[tuple[float, float]]) -> list[Best]:
+def bests_of(points: list[tuple[float, float]]) -> list[BestEpoch]:
     return [
-        Best(number=i, epoch=1, value=a, second=b, complete=False)
+        BestEpoch(number=i, epoch=1, value=a, second=b, complete=False)
         for i, (a, b) in enumerate(points)
     ]
 

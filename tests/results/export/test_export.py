@@ -14,7 +14,7 @@ import pytest
 from results.console import Console
 from results.export.export import KEYS, Export, read_export, study_exports
 from results.export.retrain import retrain
-from results.study.best import Best
+from results.study.best import BestEpoch
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import read_study
 from search_spaces import Objective, SpaceError, dump_yaml
@@ -47,7 +47,7 @@ def an_export(folder: Path, **changes: Any) -> Export:
         folder=folder,
         cpus=0.5,
     )
-    best = Best(number=4, epoch=2, value=1 / 3, complete=True)
+    best = BestEpoch(number=4, epoch=2, value=1 / 3, complete=True)
     return replace(
         Export(job=job, import_paths=("here", "ünï"), study="small", best=best), **changes
     )
@@ -185,7 +185,9 @@ def test_a_functions_randomness_is_reproduced(
     import_from([str(tmp_path)])
     values = [report.metrics["score"] for report in run(job)]
     assert len(set(values)) == 3
-    best = Best(number=4, epoch=values.index(max(values)) + 1, value=max(values), complete=True)
+    best = BestEpoch(
+        number=4, epoch=values.index(max(values)) + 1, value=max(values), complete=True
+    )
     an_export(tmp_path, job=job, best=best, import_paths=(str(tmp_path),)).write(
         tmp_path / "best.yaml"
     )
@@ -265,7 +267,7 @@ def test_a_tiny_gpt2_is_reproduced(tmp_path: Path) -> None:
         folder=tmp_path / "trial",
     )
     reports = list(run(job))
-    best = Best(number=0, epoch=1, value=reports[0].metrics["accuracy"], complete=True)
+    best = BestEpoch(number=0, epoch=1, value=reports[0].metrics["accuracy"], complete=True)
     Export(job=job, import_paths=(), study="tiny", best=best).write(tmp_path / "best.yaml")
     code, text = train_again(tmp_path / "best.yaml")
     assert code == 0

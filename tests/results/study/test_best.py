@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from results.study.best import Best, ranked, trial_best
+from results.study.best import BestEpoch, best_epoch, ranked
 from search_spaces import Objective
 
 Direction = Literal["maximize", "minimize"]
@@ -39,7 +39,7 @@ def trial(number: int, values: list[float], state: TrialState = TrialState.PRUNE
 def test_a_trials_best_is_its_first_best_finite_epoch(
     direction: Direction, values: list[float], expected: tuple[int, float]
 ) -> None:
-    best = trial_best(trial(7, values), objective(direction))
+    best = best_epoch(trial(7, values), objective(direction))
     assert best and (best.number, best.epoch, best.value, best.complete) == (7, *expected, False)
 
 
@@ -47,7 +47,7 @@ def test_a_trials_best_is_its_first_best_finite_epoch(
     "found", [trial(0, []), trial(0, [math.nan]), trial(0, [0.9], TrialState.FAIL)]
 )
 def test_a_trial_without_a_finite_value_or_that_failed_has_no_best(found: FrozenTrial) -> None:
-    assert trial_best(found, objective()) is None
+    assert best_epoch(found, objective()) is None
     assert ranked([found], objective()) == []
 
 
@@ -77,7 +77,7 @@ def test_of_equal_values_the_full_budget_comes_first_then_the_earlier_trial(
 
 
 def test_a_better_value_beats_the_full_budget() -> None:
-    stopped = Best(number=1, epoch=1, value=0.9, complete=False)
-    complete = Best(number=0, epoch=9, value=0.8, complete=True)
+    stopped = BestEpoch(number=1, epoch=1, value=0.9, complete=False)
+    complete = BestEpoch(number=0, epoch=9, value=0.8, complete=True)
     assert stopped.rank(objective()) > complete.rank(objective())
     assert stopped.rank(objective("minimize")) < complete.rank(objective("minimize"))
