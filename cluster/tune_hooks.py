@@ -113,7 +113,7 @@ class StudySearcher(Unpickled, Searcher):
                 return None
             self._after_last()
             return Searcher.FINISHED
-        job, values = self._study.job(trial), values_text(self._study.searched(trial), self._names)
+        job, values = self._study.job(trial), values_text(trial.params, self._names)
         return {
             "number": trial.number,
             "title": f"trial {trial.number} {values}",

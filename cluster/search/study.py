@@ -7,7 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,6 @@ from search_spaces.suggest import suggest
 from trainables.job import Job
 
 HOPELESS_FAILURES = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
-    """One configuration to train.
-
-    Attributes:
-        number: Given by Optuna, from 0.
-        values: By flat dotted names, the fixed ones included.
-    """
-
-    number: int
-    values: dict[str, Any]
 
 
 class Study:
@@ -109,7 +96,7 @@ class Study:
         """How many trials are in each state."""
         return Counter(trial.state for trial in self.trials())
 
-    def next_trial(self) -> Trial | None:
+    def next_trial(self) -> FrozenTrial | None:
         """A trial to train: an unfinished one first, else a new one.
 
         None when the budget has been given out.
@@ -120,21 +107,17 @@ class Study:
         self._waiting = max(0, self._waiting - 1)
         self._ids[asked.number] = asked._trial_id
         self._checkpoints.add(asked.number)
-        return Trial(number=asked.number, values=suggest(self.space, asked))
+        suggest(self.space, asked)
+        return self._trial(asked.number)
 
-    def job(self, trial: Trial) -> Job:
+    def job(self, trial: FrozenTrial) -> Job:
         """What a process needs to train a trial."""
-        job = trial_job(self.folder, self.space, self.objective, trial.number, trial.values)
         return replace(
-            job,
+            trial_job(self.folder, self.space, self.objective, trial),
             split_seed=self._split_seed,
             import_paths=self.import_paths,
             working_folder=self.working_folder,
         )
-
-    def searched(self, trial: Trial) -> dict[str, Any]:
-        """A trial's values without the fixed ones."""
-        return self._trial(trial.number).params
 
     def report(self, number: int, epoch: int, value: float, second: float | None = None) -> bool:
         """Write a trial's value (two, if there are two objectives) at an epoch, and say whether it may train on.
@@ -210,8 +193,7 @@ class Study:
 
     def export(self, best: BestEpoch) -> Export:
         """A trial's configuration and what it reached."""
-        values = {**self.space.fixed, **self._trial(best.number).params}
-        job = self.job(Trial(number=best.number, values=values))
+        job = self.job(self._trial(best.number))
         return Export(job=job, import_paths=self.import_paths, study=self.space.name, best=best)
 
     def _open(self, database: Database | None) -> optuna.Study:

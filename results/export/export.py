@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
 from results.study.best import BestEpoch
 from results.study.folder import StudyError, StudyFolder
 from results.study.journal_fields import OBJECTIVE, TEXT, Kind
@@ -181,8 +183,7 @@ def study_exports(record: StudyRecord) -> list[Export]:
 def trial_export(record: StudyRecord, best: BestEpoch) -> Export:
     """A trial's configuration and what it reached."""
     description, trial = record.description, record.trials[best.number]
-    values = {**description.space.fixed, **trial.params}
-    job = trial_job(record.folder, description.space, description.objective, best.number, values)
+    job = trial_job(record.folder, description.space, description.objective, trial)
     if description.split_seed is not None:
         job = replace(job, split_seed=description.split_seed)
     return Export(
@@ -190,20 +191,18 @@ def trial_export(record: StudyRecord, best: BestEpoch) -> Export:
     )
 
 
-def trial_job(
-    folder: StudyFolder, space: Space, objective: Objective, number: int, values: Mapping[str, Any]
-) -> Job:
-    """What a process needs to train a study's trial: everything follows from the space, the number and the values."""
+def trial_job(folder: StudyFolder, space: Space, objective: Objective, trial: FrozenTrial) -> Job:
+    """What a process needs to train a study's trial."""
     return Job(
         task=space.task,
         objective=objective,
-        values=folder.here(values),
-        seed=derive_seed(space.seed, "trial", number),
+        values=folder.here({**space.fixed, **trial.params}),
+        seed=derive_seed(space.seed, "trial", trial.number),
         split_seed=space.seed,
         max_epochs=space.budget.max_epochs,
-        folder=folder.trial(number).path.resolve(),
+        folder=folder.trial(trial.number).path.resolve(),
         cpus=space.resources.cpus,
-        mirror=folder.trial_mirror(number),
+        mirror=folder.trial_mirror(trial.number),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from cluster.search.study import HOPELESS_FAILURES, Study, Trial
+from cluster.search.study import HOPELESS_FAILURES, Study
 from results.export.export import read_export
 from results.study.best import ranked
 from results.study.database import Database
@@ -68,9 +68,10 @@ def test_start_points_are_tried_first_and_completed(hostile: StudyFolder) -> Non
     study = open_study(hostile, toy_space())
     first, second, *_ = trials = [trial for _ in range(6) if (trial := study.next_trial())]
     assert [trial.number for trial in trials] == [0, 1, 2, 3, 4, 5]
-    assert {"kind": "steady", "lr": 1e-3, "width": 8, "batch": 16}.items() <= first.values.items()
-    assert 0 <= first.values["momentum"] <= 0.9
-    assert {"kind": "fading", "momentum": 0.3}.items() <= second.values.items()
+    assert {"kind": "steady", "lr": 1e-3, "width": 8}.items() <= first.params.items()
+    assert study.job(first).values == {"batch": 16, **first.params}
+    assert 0 <= first.params["momentum"] <= 0.9
+    assert {"kind": "fading", "momentum": 0.3}.items() <= second.params.items()
     assert [Notes.of(trial).start_point for trial in study.trials()] == [0, 1, 2, 3, 4, None]
 
 
@@ -194,7 +195,7 @@ def test_a_new_trial_is_given_until_the_budget_is_out(opened: Open) -> None:
 def test_more_start_points_than_trials_are_all_tried(opened: Open) -> None:
     start = [{"lr": 10.0**-power} for power in (2, 3, 4)]
     study = opened(start=start, budget={"trials": 3})
-    assert [trial.values["lr"] for trial in drive(study)] == [point["lr"] for point in start]
+    assert [trial.params["lr"] for trial in drive(study)] == [point["lr"] for point in start]
 
 
 # Interruptions
@@ -295,7 +296,7 @@ def test_best_yaml_follows_the_best(opened: Open) -> None:
         assert (export.best.number, export.best.epoch) == best
         assert export.best == study.best
     assert export.job.values == {**trial_of(study, 0).params, "batch": 16}
-    assert export.job.seed == study.job(Trial(number=0, values={})).seed
+    assert export.job.seed == study.job(trial_of(study, 0)).seed
     assert (export.job.split_seed, export.job.max_epochs, export.study) == (3, 4, "toy")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from cluster.search.study import Study, Trial
+from cluster.search.study import Study
 from results.study.database import Database
 from results.study.folder import StudyFolder
 from search_spaces import Objective, Space, space_from_mapping
@@ -78,10 +78,10 @@ def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
         yield {"score": value_at(config, epoch)}
 
 
-def run_trial(study: Study, trial: Trial) -> None:
+def run_trial(study: Study, trial: FrozenTrial) -> None:
     """Train a trial as an actor would: from its first epoch, as if there were no checkpoint to go on from."""
     try:
-        for epoch, line in enumerate(train(trial.values), start=1):
+        for epoch, line in enumerate(train(study.job(trial).values), start=1):
             if not study.report(trial.number, epoch, line["score"]):
                 return
     except RuntimeError as error:
@@ -90,9 +90,9 @@ def run_trial(study: Study, trial: Trial) -> None:
         study.end(trial.number)
 
 
-def drive(study: Study, trials: int | None = None) -> list[Trial]:
+def drive(study: Study, trials: int | None = None) -> list[FrozenTrial]:
     """Run a study's trials one after the other to its end, or so many; gives them."""
-    done: list[Trial] = []
+    done: list[FrozenTrial] = []
     while (trials is None or len(done) < trials) and (trial := study.next_trial()) is not None:
         run_trial(study, trial)
         done.append(trial)

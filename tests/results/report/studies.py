@@ -91,8 +91,8 @@ def drive(
             if trial.number % 7 == 5 and epoch == 2:
                 study.fail(trial.number, f"{HOSTILE} trial {trial.number}")
                 break
-            reached = value(trial.values, trial.number, epoch)
-            beside = second(trial.values, trial.number, epoch) if second else None
+            reached = value(trial.params, trial.number, epoch)
+            beside = second(trial.params, trial.number, epoch) if second else None
             metrics = {"score": reached, "loss": 1 - reached}
             lines.append(json.dumps({"epoch": epoch, "seconds": 0.5, "metrics": metrics}))
             if not study.report(trial.number, epoch, reached, beside):

@@ -22,9 +22,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from cluster.search.study import Study, Trial
+from cluster.search.study import Study
 from cluster.trainer import LocalTrainer
 from results.study.folder import StudyFolder
 from results.study.journal import read_journal
@@ -213,7 +213,7 @@ def test_its_state_and_values_are_those_of_a_plain_reading(
         assert "\n" not in reason
 
 
-def run(study: Study, trainer: LocalTrainer, trial: Trial) -> str | None:
+def run(study: Study, trainer: LocalTrainer, trial: FrozenTrial) -> str | None:
     """Train as a search does, to the end; gives why it failed."""
     trainer.take(study.job(trial))
     while True:
