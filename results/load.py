@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from results.export.export import CONFIG, Export, read_export
 from results.export.models import fill, task_with_model
@@ -63,13 +63,25 @@ class LoadedExport:
         Raises:
             StudyError: when the task needs a tensor that the batch lacks.
         """
+        tensors = _NamedTensors(to_device(batch, self.model))
         try:
             with autocast(self.model.eval(), self.config.optim.amp):
-                return self.task.loss(self.config, self.model, to_device(batch, self.model))[1]
-        except KeyError as error:
+                return self.task.loss(self.config, self.model, tensors)[1]
+        except _MissingTensorError as error:
             raise StudyError(
                 f"{self.export.job.task} needs {error} in a batch, got {', '.join(batch)}"
             ) from error
+
+
+class _MissingTensorError(KeyError):
+    """A batch has no tensor of this name."""
+
+
+class _NamedTensors(dict[str, Tensor]):
+    """A batch whose missing tensors can be told from the keys that a task's own code lacks."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise _MissingTensorError(name)
 
 
 def load_exported(folder: str | Path) -> LoadedExport:

@@ -8,6 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from results.export.export import CONFIG
 from results.export.folder import export_study
 from results.export.retrain import retrain
 from results.export.weights import WEIGHTS
-from results.load import load_exported
+from results.load import LoadedExport, load_exported
 from results.study.folder import StudyError
 from results.study.record import StudyRecord, read_study
 from tests.results.small_study import drive, open_study
@@ -229,3 +233,30 @@ def test_a_batch_that_lacks_a_tensor_is_told(exported: Path) -> None:
     loaded = load_exported(exported)
     with pytest.raises(StudyError, match="user_task:UserTask needs 'next' in a batch, got tokens"):
         loaded.predict({"tokens": torch.arange(3)})
+
+
+def with_loss(loaded: LoadedExport, loss: Callable[..., Any]) -> LoadedExport:
+    """The same export with another loss."""
+    task = copy(loaded.task)
+    task.loss = partial(loss, loaded.task)  # type: ignore[method-assign]
+    return replace(loaded, task=task)
+
+
+def test_a_key_that_the_tasks_own_code_lacks_is_no_missing_tensor(exported: Path) -> None:
+    def loss(task: Task, config: Any, model: Any, batch: Any) -> Any:
+        return task.loss(config, model, batch)[0] * {"ce": 1.0}["focal"], None
+
+    loaded = load_exported(exported)
+    with pytest.raises(KeyError, match="focal"):
+        with_loss(loaded, loss).predict(next(loaded.splits.validation.batches(8)))
+
+
+def test_a_loss_may_itself_see_to_a_tensor_that_is_missing(exported: Path) -> None:
+    def loss(task: Task, config: Any, model: Any, batch: Any) -> Any:
+        try:
+            return None, batch["mask"]
+        except KeyError:
+            return None, batch.get("mask", batch["tokens"])
+
+    tokens = torch.arange(3)
+    assert with_loss(load_exported(exported), loss).predict({"tokens": tokens}) is tokens
