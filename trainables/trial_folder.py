@@ -1,13 +1,30 @@
 """A trial's folder: metrics, TensorBoard events and checkpoints, written so that no crash at any moment does harm."""
 
 import contextlib
+import errno
 import json
 import os
+import pickle
 import shutil
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+# What torch.load was seen to raise for files that are torn, garbled or no checkpoint.
+DAMAGE = (
+    pickle.UnpicklingError,
+    struct.error,
+    AssertionError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+DAMAGE_NUMBERS = (errno.EINVAL, errno.EIO)  # a file too short to have an end; a broken disk
+NO_ROOM = "can't allocate memory"  # PyTorch's allocator raises a mere RuntimeError
 
 
 @dataclass(frozen=True)
@@ -115,16 +132,25 @@ class TrialFolder:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """A checkpoint's content, or None if it is missing, truncated or no checkpoint."""
+    """A checkpoint's content, or None if it is missing, truncated or no checkpoint.
+
+    Raises:
+        MemoryError: when there is no room for it, which says nothing of the file.
+        OSError: when it can't be read for another reason than damage: its permissions, say.
+    """
     if not path.exists():
         return None
     import torch  # Not before: most commands that look at a study have no need of it.
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ):  # a damaged file may raise nearly anything: IndexError, struct.error, TypeError, ...
+    except DAMAGE as error:
+        if NO_ROOM in str(error):
+            raise MemoryError(f"{path}: {error}") from error
+        return None
+    except OSError as error:
+        if error.errno not in DAMAGE_NUMBERS:
+            raise
         return None
     return state if isinstance(state, dict) and isinstance(state.get("epoch"), int) else None
 

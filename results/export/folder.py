@@ -149,7 +149,10 @@ def _best_weights(record: StudyRecord, export: Export) -> Mapping[str, Any]:
         raise ValueError(
             f"its checkpoint is not kept, only those of the best {kept} are (budget.keep)"
         )
-    state = read_state(checkpoint)
+    try:
+        state = read_state(checkpoint)
+    except OSError as error:
+        raise ValueError(f"its checkpoint can't be read: {error.strerror}") from error
     if state is None or not isinstance(state.get("model"), Mapping):
         raise ValueError("its checkpoint can't be read")
     if state["epoch"] != export.best.epoch:

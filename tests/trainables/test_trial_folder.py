@@ -3,11 +3,13 @@
 pytest tests/trainables
 """
 
+import io
 import os
 import pickle
 import random
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import pytest
 import torch
 
 from trainables.trial_folder import TrialFolder, read_state, remove_leftovers, write_atomically
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Bomb:
@@ -106,12 +110,39 @@ def damaged(good: bytes, kind: str) -> bytes:
     return {
         "empty": b"",
         "truncated": good[: len(good) // 2],
+        "a few bytes": good[:30],
+        "without its end": good[:-1],
+        "zeros in the middle": good[:300] + bytes(400) + good[700:],
+        "zeros": bytes(len(good)),
         "garbage": bytes(range(256)) * 8,
         "text": b"hello",
+        "another zip": another_zip(),
+        "a pickle": pickle.dumps({"epoch": 3}),
+        "code": saved({"epoch": 3, "model": Path("x")}),
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["empty", "truncated", "garbage", "text"])
+def another_zip() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("notes.txt", "hello")
+    return file.getvalue()
+
+
+def saved(content: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+DAMAGES = (
+    *("empty", "truncated", "a few bytes", "without its end", "zeros in the middle", "zeros"),
+    *("garbage", "text", "another zip", "a pickle", "code"),
+)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_last_state_falls_back_to_the_previous(folder: TrialFolder, kind: str) -> None:
     folder.last.write_bytes(damaged(folder.last.read_bytes(), kind))
     assert loaded_epoch(folder) == 2
@@ -122,7 +153,7 @@ def test_a_damaged_last_state_falls_back_to_the_previous(folder: TrialFolder, ki
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_no_damage_whatever_raises(folder: TrialFolder) -> None:
     good, rng = folder.last.read_bytes(), random.Random(0)
-    for _ in range(60):
+    for _ in range(200):
         flipped = bytearray(good)
         for _ in range(rng.randrange(1, 8)):
             flipped[rng.randrange(len(good))] = rng.randrange(256)
@@ -135,6 +166,36 @@ def test_no_damage_whatever_raises(folder: TrialFolder) -> None:
         ):
             folder.last.write_bytes(content)
             read_state(folder.last)
+
+
+def test_what_is_no_damage_is_raised(folder: TrialFolder) -> None:
+    folder.last.unlink()
+    folder.last.mkdir()
+    with pytest.raises(IsADirectoryError):
+        folder.load_state()
+
+
+READ_WITHOUT_ROOM = """
+import re, resource, sys
+from pathlib import Path
+import torch
+from trainables.trial_folder import read_state
+used_kib = int(re.search(r"VmSize:\\s+([0-9]+)", Path("/proc/self/status").read_text())[1])
+limit = used_kib * 1024 + (32 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    print(read_state(Path(sys.argv[1])) is None)
+except MemoryError as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_state_that_memory_has_no_room_for_is_not_called_damaged(folder: TrialFolder) -> None:
+    folder.save_last({"epoch": 4, "model": {"w": torch.zeros(32 << 20)}})
+    command = [sys.executable, "-c", READ_WITHOUT_ROOM, str(folder.last)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "MemoryError\n", done.stderr
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"model": {}}, {"epoch": "3"}, torch.zeros(3)])
