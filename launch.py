@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from results.console import Console
+from results.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE
 from results.study.folder import StudyError, StudyFolder
 from results.text import program
 from search_spaces import SpaceError, parse_duration
@@ -25,7 +26,6 @@ from trainables.user_code.importing import describe
 if TYPE_CHECKING:
     from results.study.description import Description
 
-EXIT_DONE, EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 1, 2, 130
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 console = Console()

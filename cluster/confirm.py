@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 from hashlib import sha256
 
-from cluster.runner import EXIT_DONE, RunOptions, run_trials, tell_end
+from cluster.runner import RunOptions, run_trials, tell_end
 from results.confirm.candidates import Candidate, candidates, confirmed, tell
 from results.confirm.confirmation import read_confirmation
 from results.console import Console
+from results.exit_codes import EXIT_DONE
 from results.export.export import trial_export
 from results.study.description import Description
 from results.study.folder import StudyError, StudyFolder

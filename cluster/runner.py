@@ -22,6 +22,7 @@ from cluster.tune import search
 from cluster.tune_hooks import Halt
 from cluster.view import open_view
 from results.console import Console
+from results.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from results.mlflow.mirror import MlflowMirror, following
 from results.study.description import Description, as_begun, changes, origin, with_changes
 from results.study.folder import StudyError, StudyFolder, StudyLock
@@ -29,8 +30,6 @@ from results.study.record import StudyRecord, read_study
 from results.summary import nothing_found_text, print_summary
 from results.text import program
 from trainables.trial_folder import remove_leftovers
-
-EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

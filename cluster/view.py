@@ -13,17 +13,11 @@ from rich.table import Table
 from cluster.search.study import Study
 from cluster.tune_hooks import Halt
 from results.console import Console
+from results.states import STATE_NAMES
 from results.text import duration, metric_text, short_names, values_text
 
 REFRESH_S = 0.5
 LINE_S = 10.0
-SHOWN_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "stopped early",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-    TrialState.FAIL: "failed",
-}
 
 
 class SilentView:
@@ -87,7 +81,7 @@ def headline(study: Study, halt: Halt, started: float) -> str:
     trials = study.trials()
     states = Counter(trial.state for trial in trials)
     counts = ", ".join(
-        f"{states[state]} {name}" for state, name in SHOWN_STATES.items() if states[state]
+        f"{states[state]} {name}" for state, name in STATE_NAMES.items() if states[state]
     )
     epochs = sum(len(trial.intermediate_values) for trial in trials)
     best = study.best

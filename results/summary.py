@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from rich.table import Table
 
 from results.console import Console
+from results.states import state_name
 from results.study.best import BestEpoch, best_epoch, pareto_front
 from results.study.description import noted_changes
 from results.study.notes import Notes
@@ -15,13 +16,6 @@ from results.text import metric_text, short_names, values_text
 from trainables.config import TaskError
 from trainables.task import Task, load_task
 
-STATE_TEXTS = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "stopped",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "unfinished",
-    TrialState.FAIL: "failed",
-}
 SHOWN_TRIALS = 5
 SHOWN_FRONT = 12
 SHOWN_FAILURES = 5
@@ -76,7 +70,7 @@ def warning_texts(record: StudyRecord) -> list[str]:
 
 def states_text(record: StudyRecord) -> str:
     """All trials accounted for, in one line."""
-    states = Counter(shown_state(trial, record) for trial in record.trials)
+    states = Counter(state_name(trial, record) for trial in record.trials)
     epochs = sum(len(trial.intermediate_values) for trial in record.trials)
     counts = ", ".join(f"{count} {name}" for name, count in states.most_common())
     budget = record.description.space.budget
@@ -84,16 +78,6 @@ def states_text(record: StudyRecord) -> str:
         f"{len(record.trials)} of {budget.trials} trials: {counts or 'none yet'}; {epochs} "
         "epochs trained"
     )
-
-
-def shown_state(trial: FrozenTrial, record: StudyRecord) -> str:
-    """A trial's state in words; what the journal calls running is unfinished when no launcher runs it."""
-    state = trial.state
-    if state == TrialState.RUNNING and record.holder is None:
-        state = TrialState.WAITING
-    if state == TrialState.PRUNED:
-        return f"{STATE_TEXTS[state]} early"
-    return STATE_TEXTS[state]
 
 
 def best_table(record: StudyRecord) -> Table:
@@ -152,7 +136,7 @@ def _row(
     trial = record.trials[best.number]
     start = Notes.of(trial).start_point
     note = f"[start point {start}] " if start is not None else ""
-    state = shown_state(trial, record)
+    state = state_name(trial, record)
     if trial.state == TrialState.PRUNED:
         state = f"stopped at {max(trial.intermediate_values)}"
     metrics = metrics_at(record, best) if beside else {}

@@ -28,6 +28,7 @@ from search_spaces.problems import (
     whole,
     word,
 )
+from search_spaces.rungs import rung_epochs
 
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("tpe", "random", "none")
@@ -222,6 +223,18 @@ class Space:
             *search_problems(self.search, self.budget, len(self.start)),
         )
         object.__setattr__(self, "parameters", tuple(ordered(known)))
+
+    @property
+    def rungs(self) -> list[int]:
+        """The epochs at which trials are compared; none if nothing stops them early."""
+        search = self.search
+        if search.scheduler == "none":
+            return []
+        return rung_epochs(
+            grace_epochs=search.grace_epochs,
+            reduction=search.reduction,
+            max_epochs=self.budget.max_epochs,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The whole space as plain values for YAML, defaults written out.

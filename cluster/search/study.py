@@ -27,7 +27,6 @@ from results.study.journal import read_journal
 from results.study.notes import Notes
 from search_spaces import Space
 from search_spaces.problems import MAX_WHOLE, is_whole
-from search_spaces.rungs import rung_epochs
 from search_spaces.space import Objective
 from search_spaces.suggest import suggest
 from trainables.job import Job
@@ -67,17 +66,7 @@ class Study:
         )  # Trials find themselves in the folder that the search is started from.
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
-        search, budget = space.search, space.budget
-        rungs = rung_epochs(
-            grace_epochs=search.grace_epochs,
-            reduction=search.reduction,
-            max_epochs=budget.max_epochs,
-        )
-        self.asha = Asha(
-            rungs=rungs if search.scheduler == "asha" else [],
-            reduction=search.reduction,
-            objective=objective,
-        )
+        self.asha = Asha(rungs=space.rungs, reduction=space.search.reduction, objective=objective)
         self._study = self._open(database)
         self._storage = self._study._storage
         self._checkpoints = folder.checkpoints()

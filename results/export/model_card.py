@@ -9,10 +9,11 @@ from typing import Any
 from results.confirm.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
 from results.export.export import CONFIG, Export, all_values
 from results.export.weights import WEIGHTS
+from results.states import state_name
 from results.study.best import pareto_front
 from results.study.notes import Notes
 from results.study.record import StudyRecord
-from results.summary import metrics_at, shown_state, states_text
+from results.summary import metrics_at, states_text
 from results.text import metric_text
 from search_spaces import dump_yaml
 from trainables.accepting import file_settings
@@ -147,7 +148,7 @@ def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
     start = Notes.of(trial).start_point
     rows += [
         ("epoch", f"{best.epoch} of {job.max_epochs}, the best of those trained"),
-        ("training", f"{shown_state(trial, record)}; {max(trial.intermediate_values)} epochs"),
+        ("training", f"{state_name(trial, record)}; {max(trial.intermediate_values)} epochs"),
         *([("origin", f"start point {start}, made by hand")] if start is not None else []),
         ("seed", f"{job.seed}; of the splits {job.split_seed}"),
         ("search", f"{code(export.study)}, {states_text(record)}"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from results.console import Console
+from results.exit_codes import EXIT_DONE, EXIT_FAILED
 from results.export.export import Export, read_export
 from results.study.folder import StudyError
 from results.text import metric_text
@@ -18,8 +19,6 @@ from trainables.job import Job, is_best, run
 from trainables.task import Report
 from trainables.trial_folder import TrialFolder
 from trainables.user_code.importing import import_from, task_folder
-
-EXIT_DONE, EXIT_FAILED = 0, 1
 
 
 def retrain(

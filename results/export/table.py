@@ -8,10 +8,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from results.states import state_name
 from results.study.best import best_epoch
 from results.study.notes import Notes
 from results.study.record import StudyRecord
-from results.summary import shown_state
 from trainables.trial_folder import write_atomically
 
 BEFORE = ("number", "state", "start_point")
@@ -77,7 +77,7 @@ def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
     values = {} if best is None else {"epoch": best.epoch, "value": best.value}
     return {
         "number": trial.number,
-        "state": shown_state(trial, record),
+        "state": state_name(trial, record),
         "start_point": notes.start_point,
         "config": {name: trial.params[name] for name in names if name in trial.params},
         "best": (values | ({} if best.second is None else {"second": best.second}))

@@ -12,6 +12,7 @@ from statistics import median
 
 from results.report.facts import Facts
 from results.report.scales import place
+from results.states import COMPLETE, FAILED, FINISHED, STOPPED
 from results.study.description import noted_changes
 from results.text import metric_text, value_text
 from search_spaces import Parameter
@@ -43,8 +44,8 @@ def advice(facts: Facts) -> list[Advice]:
 
 
 def _failures(facts: Facts) -> Iterator[Advice]:
-    failed = [trial for trial in facts.trials if trial.state == "failed"]
-    over = sum(trial.state in ("complete", "stopped early", "failed") for trial in facts.trials)
+    failed = [trial for trial in facts.trials if trial.state == FAILED]
+    over = sum(trial.state in FINISHED for trial in facts.trials)
     if len(failed) >= LEAST_FAILED and len(failed) >= LEAST_SHARE * over:
         reason, times = Counter(str(trial.reason) for trial in failed).most_common(1)[0]
         yield Advice(
@@ -74,7 +75,7 @@ def _not_finite(facts: Facts) -> Iterator[Advice]:
 
 
 def _few_complete(facts: Facts) -> Iterator[Advice]:
-    complete, trials = facts.counts["complete"], facts.space.budget.trials
+    complete, trials = facts.counts[COMPLETE], facts.space.budget.trials
     if facts.best and complete < min(FEWEST_COMPLETE, trials):
         yield Advice(
             title=f"Only {complete} trial{'' if complete == 1 else 's'} ran to the end",
@@ -86,7 +87,7 @@ def _few_complete(facts: Facts) -> Iterator[Advice]:
 
 
 def _best_was_stopped(facts: Facts) -> Iterator[Advice]:
-    if facts.best and facts.trials[facts.best.number].state == "stopped early":
+    if facts.best and facts.trials[facts.best.number].state == STOPPED:
         trial = facts.trials[facts.best.number]
         yield Advice(
             title=f"The best trial was stopped early, after epoch {trial.epochs}",
@@ -213,7 +214,7 @@ def _ceiling(facts: Facts) -> Iterator[Advice]:
 
 
 def _still_rising(facts: Facts) -> Iterator[Advice]:
-    complete = [trial for trial in facts.trials if trial.state == "complete" and trial.best]
+    complete = [trial for trial in facts.trials if trial.state == COMPLETE and trial.best]
     late = [
         trial
         for trial in complete

@@ -3,6 +3,8 @@
 import math
 from itertools import pairwise
 
+from scipy import stats
+
 from results.report.facts import Facts
 from results.report.importance import LEAST_TRIALS, MOST_TRIALS, REACHED, Comparison, Importance
 
@@ -57,17 +59,7 @@ def agreement_text(facts: Facts) -> str:
 
 def rank_correlation(pairs: list[tuple[float, float]]) -> float | None:
     """Spearman's rank correlation; None if all values of one side are equal."""
-    first, second = (_ranks([pair[side] for pair in pairs]) for side in (0, 1))
-    mean = sum(first) / len(first)
-    spread = math.sqrt(sum((a - mean) ** 2 for a in first) * sum((b - mean) ** 2 for b in second))
-    return (
-        sum((a - mean) * (b - mean) for a, b in zip(first, second, strict=True)) / spread
-        if spread
-        else None
-    )
-
-
-def _ranks(values: list[float]) -> list[float]:
-    return [
-        sum(other < value for other in values) + (values.count(value) - 1) / 2 for value in values
-    ]
+    sides = list(zip(*pairs, strict=True))
+    if any(len(set(side)) == 1 for side in sides):
+        return None
+    return float(stats.spearmanr(*sides).statistic)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from results.report.page import rendered
 from results.report.style import STUDY_COLOURS, Figure, axis, plain
 from results.report.words import stamp, versions_text
 from results.study.folder import StudyError, StudyFolder
+from results.study.identity import flat_names
 from results.study.record import StudyRecord, read_study
 from results.text import duration, metric_text, short_names, value_text
 from trainables.trial_folder import write_atomically
@@ -157,18 +158,9 @@ def _settings(facts: Facts) -> dict[str, str]:
         "commit": origin.get("commit"),
         "versions": versions_text(origin.get("versions")),
     }
-    return {name: _text(value) for name, value in {**_flat(facts.space.to_dict()), **told}.items()}
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        flat |= (
-            _flat(value, f"{prefix}{name}.")
-            if isinstance(value, Mapping) and value
-            else {prefix + name: value}
-        )
-    return flat
+    return {
+        name: _text(value) for name, value in {**flat_names(facts.space.to_dict()), **told}.items()
+    }
 
 
 def _text(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from results.confirm.confirmation import Confirmation
 from results.report.style import COLOURS, INK, RULE, Figure, Trace, axis, plain, rounded
+from results.states import COMPLETE, RUNNING, STOPPED
 from results.text import metric_text
 
 
@@ -28,10 +29,10 @@ def confirmation_figure(confirmation: Confirmation) -> Figure | None:
         "width": 6,
     }
     data = [
-        _markers(fresh, "fresh seeds", "circle", COLOURS["complete"], 8),
+        _markers(fresh, "fresh seeds", "circle", COLOURS[COMPLETE], 8),
         interval,
-        _markers(searched, "found by the search", "star", COLOURS["stopped early"], 11),
-        _markers(tested, "test split", "square-open", COLOURS["running"], 10),
+        _markers(searched, "found by the search", "star", COLOURS[STOPPED], 11),
+        _markers(tested, "test split", "square-open", COLOURS[RUNNING], 10),
     ]
     return Figure(
         name="confirmed",

@@ -16,6 +16,7 @@ from results.report.style import (
     selected,
     view,
 )
+from results.states import STOPPED
 from results.text import metric_text
 
 MAX_POINTS = 20_000
@@ -29,7 +30,7 @@ def curves(facts: Facts) -> Figure | None:
         return None
     most = max(LEAST_POINTS, MAX_POINTS // len(shown))
     data = [_lines(group, facts, state, most) for state, group in by_state(shown).items()]
-    data += [_ends([trial for trial in shown if trial.state == "stopped early"])]
+    data += [_ends([trial for trial in shown if trial.state == STOPPED])]
     data += [*_best_curve(facts), selected(mode="lines")]
     values = [value for trial in shown for _, value in trial.finite()]
     limits, outside = view(values, facts.objective)
@@ -53,7 +54,7 @@ def curves(facts: Facts) -> Figure | None:
 
 
 def _caption(facts: Facts, shown: list[TrialFacts], most: int, outside: int) -> str:
-    stopped = sum(trial.state == "stopped early" for trial in shown)
+    stopped = sum(trial.state == STOPPED for trial in shown)
     text = f"{len(shown)} curves, {stopped} stopped early (a square where)."
     if facts.rungs:
         text += f" Dotted lines: the rungs, epochs {', '.join(map(str, facts.rungs))}."
@@ -112,7 +113,7 @@ def _lines(group: list[TrialFacts], facts: Facts, state: str, most: int) -> Trac
 def _ends(stopped: list[TrialFacts]) -> Trace:
     ends = [(trial.number, *trial.finite()[-1]) for trial in stopped]
     return points(
-        "stopped early",
+        STOPPED,
         x=[epoch for _, epoch, _ in ends],
         y=[rounded(value) for _, _, value in ends],
         customdata=[number for number, _, _ in ends],
@@ -123,7 +124,7 @@ def _ends(stopped: list[TrialFacts]) -> Trace:
         marker={
             "symbol": "square",
             "size": 7 if len(ends) <= MANY else 4,
-            "color": COLOURS["stopped early"],
+            "color": COLOURS[STOPPED],
         },
     )
 

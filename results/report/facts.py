@@ -10,13 +10,12 @@ from typing import Any, Self
 from optuna.trial import FrozenTrial
 
 from results.report.runs import Reported, Run, packed, read_runs, reported, seconds_by_epoch
+from results.states import state_name
 from results.study.best import BestEpoch, best_epoch, pareto_front
 from results.study.notes import Notes
 from results.study.record import StudyRecord
-from results.summary import shown_state
 from results.text import short_names
 from search_spaces import Objective, Space
-from search_spaces.rungs import rung_epochs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +24,7 @@ class TrialFacts:
 
     Attributes:
         number: Given by Optuna, from 0.
-        state: In words: one of `style.STATES`.
+        state: What it is called: one of `results.states`.
         params: What was searched.
         start: The number of the start point that it is, if it is one.
         values: The objective by epoch; not all need be finite.
@@ -181,12 +180,7 @@ class Facts:
     @property
     def rungs(self) -> list[int]:
         """The epochs at which trials are compared."""
-        search, max_epochs = self.space.search, self.space.budget.max_epochs
-        if search.scheduler != "asha":
-            return []
-        return rung_epochs(
-            grace_epochs=search.grace_epochs, reduction=search.reduction, max_epochs=max_epochs
-        )
+        return self.space.rungs
 
     def steps(self) -> list[Step]:
         """Every new best value in the order of time.
@@ -217,7 +211,7 @@ def _trial(trial: FrozenTrial, record: StudyRecord, seconds: float | None) -> Tr
     notes = Notes.of(trial)
     return TrialFacts(
         number=trial.number,
-        state=shown_state(trial, record),
+        state=state_name(trial, record),
         params=trial.params,
         start=notes.start_point,
         values=trial.intermediate_values,

@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from scipy import stats
 
 from results.report.facts import Facts
 from search_spaces.suggest import distribution
@@ -140,9 +141,7 @@ def _shares(
 
 def _ranks(values: list[float]) -> list[float]:
     """From 0 for the least to 1 for the greatest; equals share the middle of their ranks."""
-    ordered = np.sort(values)
-    low, high = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    return list(map(float, (low + high - 1) / 2 / max(1, len(values) - 1)))
+    return ((stats.rankdata(values) - 1) / max(1, len(values) - 1)).tolist()
 
 
 def _trial(facts: Facts, number: int, rank: float, names: list[str]) -> FrozenTrial:

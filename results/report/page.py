@@ -28,6 +28,7 @@ from results.report.style import COLOURS, Figure
 from results.report.tables import best_table, data_of, trial_table
 from results.report.timeline import timeline
 from results.report.words import about, banners, cards, headline, stamp
+from results.states import FAILED
 from results.study.description import read_description
 from results.study.folder import StudyError, StudyFolder
 from results.study.record import StudyRecord, read_study
@@ -154,7 +155,7 @@ def _content(facts: Facts, problem: str | None) -> dict[str, Any]:
         "importance_text": importance_text(facts, comparison, found),
         "agreement_text": agreement_text(facts),
         "comparison": comparison,
-        "failures": [trial for trial in facts.trials if trial.state == "failed"],
+        "failures": [trial for trial in facts.trials if trial.state == FAILED],
         "warned": [trial for trial in facts.trials if trial.warning],
         "table": trial_table(facts),
         "about": about(facts),

@@ -22,6 +22,7 @@ from results.report.style import (
     selected,
     view,
 )
+from results.states import COMPLETE
 from results.text import metric_text, value_text
 from search_spaces import Parameter
 
@@ -44,9 +45,7 @@ def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
         "orientation": "h",
         "x": [rounded(one.share) for one in shown],
         "y": list(range(len(shown))),
-        "marker": {
-            "color": ["#8a8f98" if one.conditional else COLOURS["complete"] for one in shown]
-        },
+        "marker": {"color": ["#8a8f98" if one.conditional else COLOURS[COMPLETE] for one in shown]},
         "error_x": {
             "type": "data",
             "symmetric": False,

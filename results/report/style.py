@@ -10,24 +10,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.report.facts import Facts, TrialFacts
+from results.states import COMPLETE, FAILED, RUNNING, STOPPED, UNFINISHED
 from results.text import metric_text, value_text
 from search_spaces import Objective
 
 Trace = dict[str, Any]
 
 COLOURS = {
-    "complete": "#3a7fc8",
-    "stopped early": "#bd7f14",
-    "running": "#2f9a60",
-    "unfinished": "#8a8f98",
-    "failed": "#d2504b",
+    COMPLETE: "#3a7fc8",
+    STOPPED: "#bd7f14",
+    RUNNING: "#2f9a60",
+    UNFINISHED: "#8a8f98",
+    FAILED: "#d2504b",
 }
 SYMBOLS = {
-    "complete": "circle",
-    "stopped early": "diamond-open",
-    "running": "triangle-up",
-    "unfinished": "square-open",
-    "failed": "x",
+    COMPLETE: "circle",
+    STOPPED: "diamond-open",
+    RUNNING: "triangle-up",
+    UNFINISHED: "square-open",
+    FAILED: "x",
 }
 STATES = tuple(COLOURS)
 STUDY_COLOURS = ("#3a7fc8", "#bd7f14", "#2f9a60", "#a55cc4", "#d2504b", "#1c9aa8", "#8a8f98")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from results.report.facts import Facts, TrialFacts
+from results.states import COMPLETE, FINISHED
 from results.text import duration, metric_text, value_text
 from trainables.config import TaskError
 from trainables.task import load_task
@@ -50,7 +51,7 @@ def headline(facts: Facts) -> str:
 
 
 def _end_text(trial: TrialFacts) -> str:
-    return "ended by itself" if trial.state == "complete" else trial.state
+    return "ended by itself" if trial.state == COMPLETE else trial.state
 
 
 def _against_start(facts: Facts) -> str:
@@ -111,7 +112,7 @@ def stamp(time: datetime) -> str:
 def banners(facts: Facts) -> Iterator[str]:
     """What a reader must know before anything else."""
     condition = facts.record.condition()
-    finished = sum(trial.state in ("complete", "stopped early", "failed") for trial in facts.trials)
+    finished = sum(trial.state in FINISHED for trial in facts.trials)
     if condition.startswith("running"):
         yield (
             f"The search is running: {finished} of {facts.space.budget.trials} trials are "

@@ -15,7 +15,7 @@ def identity(space: Space) -> dict[str, Any]:
 
     Budgets that may be raised are left out.
     """
-    flat = _flat(json.loads(json.dumps(space.to_dict())))
+    flat = flat_names(json.loads(json.dumps(space.to_dict())))
     return {name: value for name, value in flat.items() if not name.startswith(MAY_CHANGE)}
 
 
@@ -43,11 +43,12 @@ def differences(kept: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_names(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one: `{"a": {"b": 1}}` becomes `{"a.b": 1}`."""
     flat: dict[str, Any] = {}
     for name, value in content.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flat_names(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat

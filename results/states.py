@@ -1,0 +1,23 @@
+"""What the states of trials are called, wherever they are shown."""
+
+from optuna.trial import FrozenTrial, TrialState
+
+from results.study.record import StudyRecord
+
+COMPLETE, STOPPED, FAILED = "complete", "stopped early", "failed"
+RUNNING, UNFINISHED = "running", "unfinished"
+FINISHED = (COMPLETE, STOPPED, FAILED)
+STATE_NAMES = {
+    TrialState.COMPLETE: COMPLETE,
+    TrialState.PRUNED: STOPPED,
+    TrialState.RUNNING: RUNNING,
+    TrialState.WAITING: UNFINISHED,
+    TrialState.FAIL: FAILED,
+}
+
+
+def state_name(trial: FrozenTrial, record: StudyRecord) -> str:
+    """A trial's state; what the journal calls running is unfinished when no launcher runs it."""
+    if trial.state == TrialState.RUNNING and record.holder is None:
+        return UNFINISHED
+    return STATE_NAMES[trial.state]
