@@ -1,11 +1,16 @@
-"""Training the best configurations again on fresh seeds: a small study of its own, which tries nothing else."""
+"""Training the best configurations again on fresh seeds, as a small study of its own."""
 
 import json
 from dataclasses import replace
 from hashlib import sha256
 
 from cluster.runner import RunOptions, run_trials, tell_end
-from results.confirm.candidates import Candidate, candidates, confirmed, tell
+from results.confirm.candidates import (
+    Candidate,
+    confirmation_of,
+    print_confirmation,
+    select_candidates,
+)
 from results.confirm.confirmation import read_confirmation
 from results.console import Console
 from results.exit_codes import EXIT_DONE
@@ -22,10 +27,10 @@ from trainables.seeding import derive_seed
 def confirm(
     record: StudyRecord, *, top: int, seeds: int, options: RunOptions, console: Console
 ) -> int:
-    """Train the best few and the start points again, read the test split, and say which is the best.
+    """Train the best few and the start points again, read the test split, say which is the best.
 
     `best.yaml` then names that one. What was interrupted goes on; what was confirmed already is
-    just told. Gives the exit code.
+    just printed. Gives the exit code.
 
     Raises:
         StudyError: when the search still runs, no trial has a value, or `confirm.json` is damaged.
@@ -34,8 +39,9 @@ def confirm(
         raise StudyError(
             f"{record.folder.path} is {record.condition()}: confirm it when the search is over"
         )
-    chosen, known = candidates(record, top), read_confirmation(record.folder)
-    description = confirming(record.description, chosen, seeds)
+    candidates = select_candidates(record, top)
+    confirmation = read_confirmation(record.folder)
+    description = confirming(record.description, candidates, seeds)
     folder = StudyFolder(record.folder.confirmation / digest(description.space))
     halt = run_trials(folder, description, options, console)
     trainings = read_study(folder)
@@ -43,20 +49,21 @@ def confirm(
         return tell_end(
             halt, f"{program()} confirm {record.folder.path} --top {top} --seeds {seeds}", console
         )
-    if known is None or known.trainings != folder.path.name:
-        known = confirmed(trainings, chosen, seeds, known)
-        known.write(record.folder)
-    tell(known, console)
-    winner = next(one for one in chosen if one.name == known.candidates[0].name)
+    if confirmation is None or confirmation.trainings != folder.path.name:
+        confirmation = confirmation_of(trainings, candidates, seeds, earlier=confirmation)
+        confirmation.write(record.folder)
+    print_confirmation(confirmation, console)
+    best_name = confirmation.candidates[0].name
+    winner = next(candidate for candidate in candidates if candidate.name == best_name)
     trial_export(record, winner.best).write(record.folder.best)
     console.say(f"{record.folder.best} is now {winner.name}'s")
     return EXIT_DONE
 
 
-def confirming(parent: Description, chosen: list[Candidate], seeds: int) -> Description:
-    """A study in which trial `i` is candidate `i // seeds`, on the parent's splits and seeds of its own."""
+def confirming(parent: Description, candidates: list[Candidate], seeds: int) -> Description:
+    """A study on the parent's splits with its own seeds: trial `i` is candidate `i // seeds`."""
     split_seed = parent.space.seed if parent.split_seed is None else parent.split_seed
-    space = confirming_space(parent.space, chosen, seeds)
+    space = confirming_space(parent.space, candidates, seeds)
     checkpoints = (
         inside(parent.checkpoints, f"confirm/{digest(space)}") if parent.checkpoints else None
     )
@@ -72,9 +79,9 @@ def confirming(parent: Description, chosen: list[Candidate], seeds: int) -> Desc
     )
 
 
-def confirming_space(space: Space, chosen: list[Candidate], seeds: int) -> Space:
+def confirming_space(space: Space, candidates: list[Candidate], seeds: int) -> Space:
     """The space of the small study: nothing is suggested and nothing is stopped."""
-    start = tuple(dict(candidate.values) for candidate in chosen for _ in range(seeds))
+    start = tuple(dict(candidate.values) for candidate in candidates for _ in range(seeds))
     return replace(
         space,
         name=f"{space.name}-confirm",

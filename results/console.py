@@ -11,7 +11,7 @@ CONTROLS = {code: f"\\x{code:02x}" for code in CODES if chr(code) not in "\n\t"}
 
 
 class Console(rich.console.Console):
-    """Where all is told; [brackets] and :names: in texts and tables mean nothing to it.
+    """Where all is printed; [brackets] and :names: in texts and tables mean nothing to it.
 
     Control characters, and those that the file's encoding lacks, are shown with backslashes.
 
@@ -26,7 +26,7 @@ class Console(rich.console.Console):
             self.width = LOG_WIDTH
 
     def say(self, text: str | Text, style: str | None = None) -> None:
-        """Tell something in lines of any length: a terminal breaks them, a log has them whole."""
+        """Print lines of any length: a terminal breaks them, a log has them whole."""
         self.print(text, style=style, soft_wrap=True)
 
     def render_str(self, text: str, **how: Any) -> Text:

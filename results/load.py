@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from results.export.export import CONFIG, Export, read_export
+from results.export.export import CONFIG, Export, read_export, retrain_folder
 from results.export.models import fill, task_with_model
 from results.export.weights import WEIGHTS, read_weights
 from results.study.folder import StudyError
@@ -54,7 +54,7 @@ class LoadedExport:
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Any:
-        """What the task's metrics are computed from, logits mostly, by the same computation as in validation.
+        """What the task's metrics are computed from (logits mostly), computed as in validation.
 
         Args:
             batch: Tensors by name, as a split gives them: the labels too, as the task's loss is
@@ -125,18 +125,16 @@ def _weights(folder: Path, export: Export) -> tuple[dict[str, Any], int, float]:
     best = export.best
     if (folder / WEIGHTS).exists():
         return read_weights(export, folder / WEIGHTS), best.epoch, best.value
-    again = TrialFolder(
-        folder / f"{Path(CONFIG).stem}-seed-{export.job.seed}"
-    ).best  # as `retrain` names it
-    if not again.exists():
+    retrained = TrialFolder(retrain_folder(folder / CONFIG, export.job.seed)).best
+    if not retrained.exists():
         raise StudyError(
             f"{folder} has no {WEIGHTS}; train it again, then load it: python launch.py train "
             f"{folder / CONFIG}"
         )
-    state = read_state(again) or {}
+    state = read_state(retrained) or {}
     metrics = state.get("metrics")
     if not isinstance(state.get("model"), Mapping) or not isinstance(metrics, Mapping):
         raise StudyError(
-            f"{again} can't be read; train it again: python launch.py train {folder / CONFIG}"
+            f"{retrained} can't be read; train it again: python launch.py train {folder / CONFIG}"
         )
     return state["model"], state["epoch"], float(metrics.get(export.job.objective.name, "nan"))

@@ -28,7 +28,7 @@ ROWS = (0, 1, 2, 3)
 
 
 def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list[Path]:
-    """Draw the pictures of a trial's model at its best epoch, as PNG files in the study's `pictures` folder.
+    """Draw a trial's model at its best epoch: PNG files in the study's `pictures` folder.
 
     Args:
         record: The study.
@@ -94,7 +94,7 @@ def draws(task: str) -> bool:
 
 
 def drawn(record: StudyRecord) -> bool:
-    """Whether the best trial's pictures are younger than its model, or there is no model to draw."""
+    """Whether the best trial's pictures are younger than its model, or it has no model."""
     for best in record.ranked():
         model = record.folder.trial(best.number).best
         if model.exists():

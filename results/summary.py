@@ -1,4 +1,4 @@
-"""What a person wants to know of a study at a glance: states, the best trials, the hand-made start points, failures."""
+"""A study at a glance: states, the best trials, the hand-made start points, failures."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ SHOWN_FAILURES = 5
 
 
 def print_summary(record: StudyRecord, console: Console) -> None:
-    """States, the best trials and the start points, what changed meanwhile, warnings, failures with their reasons."""
+    """Print states, changes, the best trials and the start points, warnings and failures."""
     console.say(states_text(record))
     for text in noted_changes(record.description.origin):
         console.say(f"since this study began, {text}", style="yellow")
@@ -82,10 +82,10 @@ def states_text(record: StudyRecord) -> str:
 
 def best_table(record: StudyRecord) -> Table:
     """The best trials, and below them the start points that are not among them."""
-    objective, beside = record.description.objective, metrics_beside(record)
+    objective, extra = record.description.objective, extra_metrics(record)
     table = Table(box=None, pad_edge=False, header_style="bold")
     second = [objective.second.name] if objective.second else []
-    for column in ("trial", objective.name, *second, *beside, "epoch", "state"):
+    for column in ("trial", objective.name, *second, *extra, "epoch", "state"):
         table.add_column(column, justify="left" if column == "state" else "right")
     table.add_column("configuration", overflow="fold")
     shown = shown_bests(record)
@@ -93,9 +93,9 @@ def best_table(record: StudyRecord) -> Table:
     others = [
         best for trial in starts if (best := best_epoch(trial, objective)) and best not in shown
     ]
-    names = short_names(one.name for one in record.description.space.parameters)
+    names = short_names(parameter.name for parameter in record.description.space.parameters)
     for best in [*shown, *others]:
-        table.add_row(*_row(best, record, beside, names))
+        table.add_row(*_row(best, record, extra, names))
     return table
 
 
@@ -107,7 +107,7 @@ def shown_bests(record: StudyRecord) -> list[BestEpoch]:
     return pareto_front(bests, record.description.objective)[:SHOWN_FRONT]
 
 
-def metrics_beside(record: StudyRecord) -> list[str]:
+def extra_metrics(record: StudyRecord) -> list[str]:
     """The metrics that the task wants shown beside its objective.
 
     None if it can't be imported here.
@@ -117,8 +117,8 @@ def metrics_beside(record: StudyRecord) -> list[str]:
     except TaskError:
         return []
     objective = record.description.objective
-    told = {objective.name, objective.second.name if objective.second else None}
-    return [name for name in task.beside if name not in told] if isinstance(task, Task) else []
+    shown = {objective.name, objective.second.name if objective.second else None}
+    return [name for name in task.beside if name not in shown] if isinstance(task, Task) else []
 
 
 def metrics_at(record: StudyRecord, best: BestEpoch) -> Mapping[str, float]:
@@ -130,7 +130,7 @@ def metrics_at(record: StudyRecord, best: BestEpoch) -> Mapping[str, float]:
 def _row(
     best: BestEpoch,
     record: StudyRecord,
-    beside: list[str],
+    extra: list[str],
     names: Mapping[str, str],
 ) -> tuple[str, ...]:
     trial = record.trials[best.number]
@@ -139,13 +139,13 @@ def _row(
     state = state_name(trial, record)
     if trial.state == TrialState.PRUNED:
         state = f"stopped at {max(trial.intermediate_values)}"
-    metrics = metrics_at(record, best) if beside else {}
+    metrics = metrics_at(record, best) if extra else {}
     second = [] if best.second is None else [metric_text(best.second)]
     return (
         str(trial.number),
         metric_text(best.value),
         *second,
-        *(metric_text(metrics[name]) if name in metrics else "" for name in beside),
+        *(metric_text(metrics[name]) if name in metrics else "" for name in extra),
         f"{best.epoch}/{record.description.space.budget.max_epochs}",
         state,
         note + values_text(trial.params, names),

@@ -37,8 +37,10 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     """For each dotted name its shortest ending that no other one has: `gen.lr`, `depth`."""
     endings = {name: _endings(name) for name in names}
     counts = Counter(ending for ends in endings.values() for ending in ends)
-    alone = {name: (e for e in ends if counts[e] == 1) for name, ends in endings.items()}
-    return {name: next(found, name) for name, found in alone.items()}
+    return {
+        name: next((ending for ending in ends if counts[ending] == 1), name)
+        for name, ends in endings.items()
+    }
 
 
 def _endings(name: str) -> list[str]:
@@ -73,8 +75,8 @@ def _spec_text(spec: Mapping[str, Any]) -> str:
         if kind == "choice"
         else f"{kind} {values[0]} to {values[1]}"
     )
-    told = [name if value is True else f"{name} {_option_text(value)}" for name, value in options]
-    return ", ".join([drawn, *told])
+    texts = [name if value is True else f"{name} {_option_text(value)}" for name, value in options]
+    return ", ".join([drawn, *texts])
 
 
 def _option_text(value: Any) -> str:

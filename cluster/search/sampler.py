@@ -1,4 +1,4 @@
-"""The sampler: what it suggests is a function of the journal alone, so a resumed study goes on as if never stopped."""
+"""The sampler: what it suggests follows from the journal alone, so a study resumes unchanged."""
 
 from random import Random
 from typing import Any

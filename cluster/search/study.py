@@ -109,7 +109,7 @@ class Study:
         )
 
     def report(self, number: int, epoch: int, value: float, second: float | None = None) -> bool:
-        """Write a trial's value (two, if there are two objectives) at an epoch, and say whether it may train on.
+        """Write a trial's value at an epoch (two values of two objectives); says if it may go on.
 
         If it may not, it is finished.
 
@@ -139,7 +139,7 @@ class Study:
         return goes_on
 
     def end(self, number: int) -> None:
-        """A running trial's training ended by itself: complete at what it reported, or failed if that is nothing."""
+        """A trial's training ended by itself: it is complete, or failed if it reported nothing."""
         if self._trial(number).state != TrialState.RUNNING:
             return
         if best_epoch(self._trial(number), self.objective) is None:
@@ -173,7 +173,7 @@ class Study:
             self._waiting += 1
 
     def hopeless(self) -> str | None:
-        """The reason why going on is pointless: the first several trials all failed, and for the same one."""
+        """Why going on is pointless: the first several trials all failed, for this same reason."""
         finished = [trial for trial in self.trials() if trial.state.is_finished()]
         reasons = [Notes.of(trial).reason for trial in finished if trial.state == TrialState.FAIL]
         if len(reasons) == len(finished) >= HOPELESS_FAILURES and len(set(reasons)) == 1:
@@ -229,7 +229,7 @@ class Study:
                 self._study.enqueue_trial(dict(point), user_attrs=Notes(start_point=i).to_attrs())
 
     def _put_in_order(self) -> None:
-        """Refill ASHA's rungs, take the decisions that a crash cut off, and queue what was running."""
+        """Refill ASHA's rungs, take decisions that a crash prevented, queue what was running."""
         for trial in self.trials():
             after, notes = 0, Notes.of(trial)
             for epoch, value in sorted(trial.intermediate_values.items()):
@@ -261,7 +261,7 @@ class Study:
         return True
 
     def _passes(self, trial: FrozenTrial, epoch: int) -> bool:
-        """ASHA's decision, noted in the journal: a rung that a trial has passed is not asked again after a crash."""
+        """ASHA's decision; that a trial passed is noted, so it isn't asked again after a crash."""
         after = max(
             (earlier for earlier in trial.intermediate_values if earlier < epoch), default=0
         )
@@ -326,7 +326,7 @@ def _as_text(text: str) -> str:
 
 
 def cut_torn_line(journal: Path) -> None:
-    """Drop a last line that a crash cut short: whatever came to stand behind it would make the journal unreadable."""
+    """Drop a last line that a crash cut short: what is appended to it could never be read."""
     if journal.is_file():
         content = journal.read_bytes()
         whole = content.rfind(b"\n") + 1

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from statistics import fmean, stdev, variance
 from typing import Any
 
+from optuna.trial import FrozenTrial
 from rich.table import Table
 from scipy import stats
 
@@ -35,23 +36,18 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A configuration to be confirmed.
+    """A configuration to be confirmed."""
 
-    Attributes:
-        trial: The search's, in which it was tried.
-        name: What to call it: `trial 7`, `start point 0`.
-        best: What the search found of it.
-        values: What was searched, without what is fixed.
-    """
-
-    trial: int
     name: str
+    """What to call it: `trial 7`, `start point 0`."""
     best: BestEpoch
-    values: dict[str, Any]
+    """What the search reached with it, and in which trial."""
+    values: Mapping[str, Any]
+    """What was searched, without what is fixed."""
 
 
-def candidates(record: StudyRecord, top: int) -> list[Candidate]:
-    """The best few trials, and the start points with a value that are not among them.
+def select_candidates(record: StudyRecord, top: int) -> list[Candidate]:
+    """The best few trials, and those start points that have a value and are not among them.
 
     Raises:
         StudyError: when no trial has a value yet.
@@ -67,37 +63,43 @@ def candidates(record: StudyRecord, top: int) -> list[Candidate]:
         for trial in record.trials
         if Notes.of(trial).start_point is not None and (best := best_epoch(trial, objective))
     ]
-    found = []
-    for best in [*bests, *(best for best in starts if best not in bests)]:
-        trial = record.trials[best.number]
-        start = Notes.of(trial).start_point
-        name = f"trial {best.number}" if start is None else f"start point {start}"
-        found.append(Candidate(trial=best.number, name=name, best=best, values=trial.params))
-    return found
+    return [
+        _candidate(record.trials[best.number], best)
+        for best in [*bests, *(best for best in starts if best not in bests)]
+    ]
 
 
-def confirmed(
-    trainings: StudyRecord, chosen: Sequence[Candidate], seeds: int, earlier: Confirmation | None
+def _candidate(trial: FrozenTrial, best: BestEpoch) -> Candidate:
+    start = Notes.of(trial).start_point
+    name = f"trial {trial.number}" if start is None else f"start point {start}"
+    return Candidate(name=name, best=best, values=trial.params)
+
+
+def confirmation_of(
+    trainings: StudyRecord,
+    candidates: Sequence[Candidate],
+    seeds: int,
+    earlier: Confirmation | None,
 ) -> Confirmation:
     """What the trainings of a confirming study gave; reads the test split.
 
     Args:
         trainings: The study whose trial `i` is candidate `i // seeds`.
-        chosen: The candidates.
+        candidates: The configurations that were trained.
         seeds: How often each was trained.
         earlier: What was confirmed before.
     """
     import_from(trainings.description.import_paths)
     objective = trainings.description.objective
     groups = [trainings.trials[i : i + seeds] for i in range(0, len(trainings.trials), seeds)]
-    found = []
-    for candidate, trials in zip(chosen, groups, strict=True):
+    confirmed = []
+    for candidate, trials in zip(candidates, groups, strict=True):
         bests = [best for trial in trials if (best := best_epoch(trial, objective))]
         tests = [test for best in bests if (test := test_metrics(trainings, best))]
-        found.append(
+        confirmed.append(
             confirmed_candidate(candidate, [best.value for best in bests], tests, objective)
         )
-    return judged(trainings, found, seeds, earlier)
+    return compared(trainings, confirmed, seeds, earlier)
 
 
 def confirmed_candidate(
@@ -106,12 +108,12 @@ def confirmed_candidate(
     tests: Sequence[Mapping[str, float]],
     objective: Objective,
 ) -> ConfirmedCandidate:
-    """A candidate with the values of its trainings, and what its models reach on the test split on average."""
+    """A candidate with the values of its trainings, and its models' average on the test split."""
     low, high = interval(values) or (None, None)
     metrics = {name: fmean(test[name] for test in tests) for name in tests[0]} if tests else {}
     return ConfirmedCandidate(
         name=candidate.name,
-        trial=candidate.trial,
+        trial=candidate.best.number,
         searched_value=candidate.best.value,
         values=tuple(values),
         mean=fmean(values) if values else None,
@@ -142,22 +144,24 @@ def test_metrics(record: StudyRecord, best: BestEpoch) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if name != "validation_loss"}
 
 
-def judged(
+def compared(
     trainings: StudyRecord,
-    found: Sequence[ConfirmedCandidate],
+    confirmed: Sequence[ConfirmedCandidate],
     seeds: int,
     earlier: Confirmation | None,
 ) -> Confirmation:
     """The candidates, the best mean first, and what they tell together."""
     objective = trainings.description.objective
     sign, now = objective.sign, datetime.now(UTC).isoformat(timespec="seconds")
-    found = sorted(
-        found, key=lambda one: -math.inf if one.mean is None else sign * one.mean, reverse=True
+    ranked = sorted(
+        confirmed,
+        key=lambda candidate: -math.inf if candidate.mean is None else sign * candidate.mean,
+        reverse=True,
     )
-    known = [
-        Optimism(searched=one.searched_value, fresh_mean=one.mean)
-        for one in found
-        if one.mean is not None
+    optimisms = [
+        Optimism(searched=candidate.searched_value, fresh_mean=candidate.mean)
+        for candidate in ranked
+        if candidate.mean is not None
     ]
     reads = earlier.test_split_read if earlier else ()
     by = f", by {objective.name} alone" if objective.second else ""
@@ -167,31 +171,31 @@ def judged(
         direction=objective.direction,
         seeds=seeds,
         confidence=CONFIDENCE,
-        verdict=verdict(found) + by,
-        test_split_read=(*reads, now) if any(one.test_metrics for one in found) else reads,
-        candidates=tuple(found),
-        optimism=max(known, key=lambda one: sign * one.searched, default=None),
+        verdict=verdict(ranked) + by,
+        test_split_read=(*reads, now) if any(each.test_metrics for each in ranked) else reads,
+        candidates=tuple(ranked),
+        optimism=max(optimisms, key=lambda each: sign * each.searched, default=None),
     )
 
 
-def verdict(found: Sequence[ConfirmedCandidate]) -> str:
-    """Which candidate is the best, or which can't be told from it.
+def verdict(ranked: Sequence[ConfirmedCandidate]) -> str:
+    """Which candidate is the best, or which others may be just as good.
 
-    Welch's t-tests of the one with the best mean against each other one, two-sided, Holm's
-    correction.
+    The one with the best mean, which stands first, is compared with each other one by Welch's
+    two-sided t-test, with Holm's correction.
     """
-    best, *others = found
+    best, *others = ranked
     if len(best.values) < 2:
         return "one seed tells nothing of the spread: confirm with more seeds"
-    sound = [other for other in others if len(other.values) >= 2]
-    chances = sorted((_chance(best.values, other.values), other.name) for other in sound)
+    comparable = [other for other in others if len(other.values) >= 2]
+    p_values = sorted((_p_value(best.values, other.values), other.name) for other in comparable)
     worse: set[str] = set()
-    for i, (chance, name) in enumerate(chances):
-        if chance > (1 - CONFIDENCE) / (len(chances) - i):
+    for i, (p_value, name) in enumerate(p_values):
+        if p_value > (1 - CONFIDENCE) / (len(p_values) - i):
             break
         worse.add(name)
-    equal = [other.name for other in sound if other.name not in worse]
-    if not sound:
+    equal = [other.name for other in comparable if other.name not in worse]
+    if not comparable:
         return f"{best.name} is the only one with values"
     if equal:
         rivals, seeds = ", ".join(equal), len(best.values)
@@ -201,11 +205,8 @@ def verdict(found: Sequence[ConfirmedCandidate]) -> str:
     return f"{best.name} is better than all others, at {CONFIDENCE:.0%} confidence"
 
 
-def _chance(left: Sequence[float], right: Sequence[float]) -> float:
-    """How likely means would differ so much if they were the same: Welch's p.
-
-    Exact where nothing varies.
-    """
+def _p_value(left: Sequence[float], right: Sequence[float]) -> float:
+    """Welch's: how likely the means differ at least so much by chance. Exact if nothing varies."""
     if max(variance(left), variance(right)) < 1e-18:
         return float(math.isclose(left[0], right[0]))
     figures = [
@@ -221,15 +222,15 @@ def confirmation_table(confirmation: Confirmation) -> Table:
     name, share = confirmation.objective, f"{confirmation.confidence:.0%}"
     for column in ("searched", f"fresh {name}", f"{share} interval", f"test {name}"):
         table.add_column(column, justify="right")
-    for one in confirmation.candidates:
-        numbers = (one.searched_value, one.mean, one.test_value)
+    for candidate in confirmation.candidates:
+        numbers = (candidate.searched_value, candidate.mean, candidate.test_value)
         searched, mean, test = ("" if number is None else metric_text(number) for number in numbers)
-        table.add_row(one.name, searched, mean, one.interval, test)
+        table.add_row(candidate.name, searched, mean, candidate.interval, test)
     return table
 
 
-def tell(confirmation: Confirmation, console: Console) -> None:
-    """The table, the verdict, and how much too good the search's value was."""
+def print_confirmation(confirmation: Confirmation, console: Console) -> None:
+    """Print the table, the verdict, and by how much the search's best value was too good."""
     console.print(confirmation_table(confirmation))
     for text in filter(None, (confirmation.verdict, confirmation.optimism_text)):
         console.say(text)

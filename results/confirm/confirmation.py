@@ -1,4 +1,4 @@
-"""`confirm.json`: what the best configurations reached when they were trained again on fresh seeds."""
+"""`confirm.json`: what the best configurations reached when trained again on fresh seeds."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Exports: a configuration with everything needed to train it again, and the value that it reached."""
+"""A configuration with everything needed to train it again, and the value that it reached."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -102,7 +102,7 @@ class Export:
 
 
 def all_values(job: Job) -> dict[str, Any]:
-    """A job's configuration with the task's defaults filled in, so that it outlives a change of them."""
+    """A job's configuration, also what it leaves to the task's defaults, which may change later."""
     task = load_task(job.task)
     config = make_config(task, job.values)
     flat = flatten(config) if isinstance(task, Task) else config
@@ -173,6 +173,11 @@ def _from_content(content: Mapping[str, Any], folder: Path, lies_in: Path) -> Ex
     )
     paths = moved_folders(tuple(content["import_paths"]), written_in=written_in, lies_in=lies_in)
     return Export(job=job, import_paths=paths, study=result["study"], best=best)
+
+
+def retrain_folder(path: Path, seed: int) -> Path:
+    """Where an exported file is trained again: beside it."""
+    return path.parent / f"{path.stem}-seed-{seed}"
 
 
 def study_exports(record: StudyRecord) -> list[Export]:

@@ -1,4 +1,4 @@
-"""What `export` writes: a folder for each of the best configurations, and beside them tables of all trials."""
+"""What `export` writes: a folder for each of the best configurations, and tables of all trials."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> li
         TaskError: when the task can't be imported.
     """
     import_from(record.description.import_paths)
-    bests = chosen(record, top)
+    bests = selected(record, top)
     if not bests:
         raise StudyError(
             f"{record.folder.path} has nothing to export: no trial has reported a value yet"
@@ -76,10 +76,10 @@ def export_study(record: StudyRecord, to: Path, *, top: int | None = None) -> li
     ]
 
 
-def chosen(record: StudyRecord, top: int | None) -> list[BestEpoch]:
-    """The trials to export: the one that fresh seeds confirmed, then as the search ranks them.
+def selected(record: StudyRecord, top: int | None) -> list[BestEpoch]:
+    """The trials to export: the winner on fresh seeds, then the others as the search ranks them.
 
-    Or the Pareto front.
+    Of a study with two objectives, the Pareto front unless `top` is given.
     """
     bests, objective = record.ranked(), record.description.objective
     if top is None and objective.second:

@@ -137,8 +137,10 @@ def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
                 f"**{metric_text(best.second)}**",
             )
         ]
-    told = {objective.name for objective in (job.objective, second) if objective}
-    others = {name: value for name, value in metrics_at(record, best).items() if name not in told}
+    objectives = {objective.name for objective in (job.objective, second) if objective}
+    others = {
+        name: value for name, value in metrics_at(record, best).items() if name not in objectives
+    }
     rows += [
         (code(name), metric_text(value))
         for name, value in others.items()
@@ -160,9 +162,9 @@ def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
 def _caution(record: StudyRecord) -> str:
     """What the reader must know of a value that was chosen."""
     count = len(record.trials)
-    chosen = f"its epoch and the trial (of {count}) were" if count > 1 else "its epoch was"
+    what = f"its epoch and the trial (of {count}) were" if count > 1 else "its epoch was"
     return (
-        f"This is one run with one seed, and {chosen} chosen by this very value: it is the best "
+        f"This is one run with one seed, and {what} chosen by this very value: it is the best "
         "of many noisy ones, so "
         "expect a little worse on new data."
     )
@@ -174,20 +176,26 @@ def _confirmed(record: StudyRecord, number: int) -> str:
     if confirmation is None:
         return ""
     return "".join(
-        _fresh(confirmation, one) for one in confirmation.candidates if one.trial == number
+        _fresh(confirmation, candidate)
+        for candidate in confirmation.candidates
+        if candidate.trial == number
     )
 
 
-def _fresh(confirmation: Confirmation, one: ConfirmedCandidate) -> str:
+def _fresh(confirmation: Confirmation, candidate: ConfirmedCandidate) -> str:
     name, texts = literal(confirmation.objective), []
-    if one.mean is not None:
+    if candidate.mean is not None:
         count = f"{confirmation.seeds} fresh seed{'' if confirmation.seeds == 1 else 's'}"
         interval = (
-            f", {confirmation.confidence:.0%} interval {one.interval}" if one.interval else ""
+            f", {confirmation.confidence:.0%} interval {candidate.interval}"
+            if candidate.interval
+            else ""
         )
-        texts.append(f"Trained again with {count}: mean {name} {metric_text(one.mean)}{interval}.")
-    if one.test_value is not None:
-        texts.append(f"On the test split: {name} {metric_text(one.test_value)}.")
+        texts.append(
+            f"Trained again with {count}: mean {name} {metric_text(candidate.mean)}{interval}."
+        )
+    if candidate.test_value is not None:
+        texts.append(f"On the test split: {name} {metric_text(candidate.test_value)}.")
     return " ".join([*texts, f"Verdict on the candidates: {literal(confirmation.verdict)}."])
 
 
@@ -264,7 +272,7 @@ def _load(task: Any, folder: str, missing: str | None) -> str:
 def _made_with(record: StudyRecord) -> str:
     origin = record.description.origin
     versions = origin.get("versions")
-    told: dict[str, Any] = {"begun": origin.get("begun"), "commit of Rungs": origin.get("commit")}
-    told |= versions if isinstance(versions, Mapping) else {}
-    rows = [(str(name), code(str(value))) for name, value in told.items() if value is not None]
-    return table(("", ""), rows) if rows else "Nothing is known of that."
+    rows: dict[str, Any] = {"begun": origin.get("begun"), "commit of Rungs": origin.get("commit")}
+    rows |= versions if isinstance(versions, Mapping) else {}
+    known = [(str(name), code(str(value))) for name, value in rows.items() if value is not None]
+    return table(("", ""), known) if known else "Nothing is known of that."

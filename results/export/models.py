@@ -21,7 +21,9 @@ SHOWN_CHARACTERS = 400
 
 
 def trained_model(job: Job) -> tuple[Task, Any, Splits, nn.Module]:
-    """A trained job's task, config, data and model, which is ready to be evaluated on the default device.
+    """A trained job's task, config, data and model.
+
+    The model is in evaluation mode, on the default device.
 
     Raises:
         StudyError: when the task is a bare function, or the model isn't kept or doesn't fit.

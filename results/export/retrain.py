@@ -10,7 +10,7 @@ from pathlib import Path
 
 from results.console import Console
 from results.exit_codes import EXIT_DONE, EXIT_FAILED
-from results.export.export import Export, read_export
+from results.export.export import Export, read_export, retrain_folder
 from results.study.folder import StudyError
 from results.text import metric_text
 from trainables.accepting import check_job
@@ -38,7 +38,7 @@ def retrain(
     Args:
         path: The export.
         seed: Another one than the export's.
-        console: Where to tell how it goes.
+        console: Where its progress is printed.
         train: What does the training; default: this process.
 
     Raises:
@@ -47,7 +47,7 @@ def retrain(
     """
     export = read_export(path, path.parent)
     seed = export.job.seed if seed is None else seed
-    folder = path.parent / f"{path.stem}-seed-{seed}"
+    folder = retrain_folder(path, seed)
     job = replace(export.job, seed=seed, folder=folder.absolute(), import_paths=export.import_paths)
     import_from(export.import_paths)
     try:

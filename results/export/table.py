@@ -1,4 +1,4 @@
-"""All trials of a study as tables that any other tool reads: CSV, and JSON that has every epoch too."""
+"""All trials of a study as tables for other tools: CSV, and JSON that has every epoch too."""
 
 import csv
 import json
@@ -108,8 +108,8 @@ def _values(trial: FrozenTrial) -> list[dict[str, Any]]:
 def _seconds(trial: FrozenTrial, record: StudyRecord) -> float | None:
     """None where the trial's file is gone."""
     lines = record.folder.trial(trial.number).read_metrics()
-    told = [line["seconds"] for line in lines if isinstance(line.get("seconds"), int | float)]
-    return round(sum(told), 3) if told else None
+    seconds = [line["seconds"] for line in lines if isinstance(line.get("seconds"), int | float)]
+    return round(sum(seconds), 3) if seconds else None
 
 
 def _value_cell(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A model's weights as safetensors: tensors and a few texts, nothing that runs code when it is read."""
+"""A model's weights as safetensors: tensors and a few texts, and no code."""
 
 import json
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def write_weights(state: Mapping[str, Any], export: Export, path: Path) -> None:
 
 
 def in_one_order(content: bytes) -> bytes:
-    """A safetensors file whose notes are sorted: the library writes them in an order that differs from run to run.
+    """A safetensors file whose notes are sorted, as the library writes them in any order.
 
     The format: eight bytes that tell the header's length, the header (JSON, filled up by blanks),
     the tensors.
@@ -109,10 +109,10 @@ def are_written(export: Export, path: Path) -> bool:
         return False
 
 
-def _differing(got: Mapping[str, str], due: Mapping[str, str]) -> str:
+def _differing(got: Mapping[str, str], expected: Mapping[str, str]) -> str:
     wrong = [
         f"its {key} must be {value}, got {got.get(key)}"
-        for key, value in due.items()
+        for key, value in expected.items()
         if got.get(key) != value
     ]
     return ", ".join(wrong)

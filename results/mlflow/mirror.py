@@ -1,4 +1,4 @@
-"""A study in MLflow, a run for each trial: sent from the journal and the trials' files, which stay the truth."""
+"""A study in MLflow, a run for each trial: a copy of what the journal and the trials' files say."""
 
 import logging
 import os
@@ -48,8 +48,8 @@ class Study(Protocol):
 
 
 @dataclass(kw_only=True, slots=True)
-class _Sent:
-    """What MLflow has of a trial: its run's ID, how many parameters, up to which epoch, and which state."""
+class _SentTrial:
+    """What MLflow has of a trial: its run, how many parameters, up to which epoch, which state."""
 
     run_id: str
     params: int = 0
@@ -67,7 +67,7 @@ class MlflowMirror:
 
     Args:
         description: The study's.
-        console: Where it is told, once, that MLflow can't be reached any more.
+        console: Where is said, once, that MLflow can't be reached any more.
 
     Raises:
         StudyError: when MLflow is not installed, can't be reached now, or has deleted the
@@ -78,9 +78,9 @@ class MlflowMirror:
         assert description.mlflow is not None
         self._tracking, self._console = description.mlflow, console
         self._commit = description.origin.get("commit")
-        self._sent: dict[int, _Sent] | None = None
+        self._sent: dict[int, _SentTrial] | None = None
         self._done: set[int] = set()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         try:
             with quick_and_quiet():
                 self._client, self._experiment = connect(self._tracking)
@@ -95,7 +95,7 @@ class MlflowMirror:
 
     @contextmanager
     def following(self, study: Study) -> Iterator[None]:
-        """Meanwhile a thread brings MLflow up to date every few seconds, and for the last time on leaving."""
+        """Meanwhile a thread updates MLflow every few seconds, and for the last time on leaving."""
         shown = f"shown in MLflow, experiment {self._tracking.experiment}, at {self._tracking.uri}"
         self._console.say(shown)
         over = threading.Event()
@@ -126,7 +126,7 @@ class MlflowMirror:
                 continue
             try:
                 if trial.number not in sent:
-                    sent[trial.number] = _Sent(run_id=self._create_run(study, trial))
+                    sent[trial.number] = _SentTrial(run_id=self._create_run(study, trial))
                 self._send(study, trial, sent[trial.number])
             except MlflowException as error:
                 if error.error_code != "INVALID_PARAMETER_VALUE":
@@ -134,7 +134,9 @@ class MlflowMirror:
                 self._done.add(
                     trial.number
                 )  # It would be refused for ever: a run that was deleted, say.
-                self._tell("refused", f"MLflow refuses trial {trial.number}: {root_cause(error)}")
+                self._warn_once(
+                    "refused", f"MLflow refuses trial {trial.number}: {root_cause(error)}"
+                )
         self._sent = sent
 
     def _follow(self, study: Study, over: threading.Event) -> None:
@@ -142,28 +144,28 @@ class MlflowMirror:
         while not over.wait(RETRY_S if late else TURN_S):
             late = not self._updated(study)
         if not self._updated(study):
-            self._tell("lacking", "MLflow lacks the end of this study; --resume sends it")
+            self._warn_once("lacking", "MLflow lacks the end of this study; --resume sends it")
 
     def _updated(self, study: Study) -> bool:
         try:
             self.update(study)
         except Exception as error:  # The search goes on whatever it is.
-            self._tell(
+            self._warn_once(
                 "late", f"MLflow is not up to date, which is tried again: {root_cause(error)}"
             )
             return False
         return True
 
-    def _tell(self, what: str, text: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
+    def _warn_once(self, what: str, text: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
             self._console.say(text, style="yellow")
 
-    def _known(self) -> dict[int, _Sent]:
+    def _known(self) -> dict[int, _SentTrial]:
         """What MLflow has of the study. Trials whose runs were deleted there are left alone."""
         from mlflow.entities import ViewType
 
-        sent: dict[int, _Sent] = {}
+        sent: dict[int, _SentTrial] = {}
         mine, token = f"tags.`rungs.study` = '{self._tracking.study}'", None
         while token != "":
             page = self._client.search_runs(
@@ -177,7 +179,7 @@ class MlflowMirror:
             token = page.token or ""
         return sent
 
-    def _sent_to(self, run: "Run") -> _Sent:
+    def _sent_to(self, run: "Run") -> _SentTrial:
         """What a run has.
 
         Its status was sent last of all; without it the metrics tell how many of them there are.
@@ -188,7 +190,7 @@ class MlflowMirror:
         else:
             history = self._client.get_metric_history(run_id, tags["rungs.objective"])
             epochs, state = max((metric.step for metric in history), default=0), None
-        return _Sent(run_id=run_id, params=len(run.data.params), epochs=epochs, state=state)
+        return _SentTrial(run_id=run_id, params=len(run.data.params), epochs=epochs, state=state)
 
     def _create_run(self, study: Study, trial: FrozenTrial) -> str:
         assert trial.datetime_start is not None
@@ -206,7 +208,7 @@ class MlflowMirror:
             self._experiment, start_time=begun, tags=tags, run_name=name
         ).info.run_id
 
-    def _send(self, study: Study, trial: FrozenTrial, sent: _Sent) -> None:
+    def _send(self, study: Study, trial: FrozenTrial, sent: _SentTrial) -> None:
         from mlflow.entities import Param, RunTag
 
         rows = [
@@ -286,7 +288,7 @@ def quick_and_quiet() -> Iterator[None]:
 
 
 def timed_rows(folder: TrialFolder, trial: FrozenTrial) -> list[dict[str, Any]]:
-    """The lines of a trial's metrics, each with the `time` its epoch ended, in ms: counted back from the last one."""
+    """A trial's metrics with the `time` when each epoch ended, ms, counted back from the last."""
     if not folder.metrics.exists():
         return []
     time = round(folder.metrics.stat().st_mtime * 1000)
@@ -302,7 +304,7 @@ def timed_rows(folder: TrialFolder, trial: FrozenTrial) -> list[dict[str, Any]]:
 
 
 def metrics_of(rows: list[dict[str, Any]], objective: Objective) -> list["Metric"]:
-    """All of some epochs' metrics; the objective is an epoch's last, so where it has come, all others have."""
+    """All metrics of some epochs; an epoch's objective is the last, and so says that all came."""
     from mlflow.entities import Metric
 
     return [

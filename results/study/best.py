@@ -29,7 +29,7 @@ class BestEpoch:
     second: float | None = None
 
     def rank(self, objective: Objective) -> tuple[tuple[float, ...], bool, int]:
-        """Larger is better: the values; of equals a trial of the full budget, then the earlier one."""
+        """Larger is better: by the values; of equals the full budget, then the earlier trial."""
         return objective.scores(self.value, self.second), self.complete, -self.number
 
 
@@ -70,7 +70,12 @@ def ranked(trials: Iterable[FrozenTrial], objective: Objective) -> list[BestEpoc
 
 
 def pareto_front(bests: Iterable[BestEpoch], objective: Objective) -> list[BestEpoch]:
-    """Those of the bests, given the best first, than which none is better in one objective and as good in the other."""
+    """Those that no other one dominates: is better in one objective and as good in the other.
+
+    Args:
+        bests: The best in the first objective first.
+        objective: Both objectives.
+    """
     front: list[BestEpoch] = []
     for best in bests:
         if (

@@ -87,7 +87,7 @@ class Description:
 
 
 def read_description(folder: StudyFolder) -> Description:
-    """Read a study's `study.yaml`; folders to import from are told as they lie now, if the study was moved with them.
+    """Read a study's `study.yaml`; if it was moved, its import folders are as they lie now.
 
     Raises:
         StudyError: when there is no study, or the file lacks something.
@@ -121,7 +121,7 @@ def read_description(folder: StudyFolder) -> Description:
 
 
 def as_begun(folder: StudyFolder, new: Description) -> Description:
-    """The description to keep: origin and places of a study that lies in the folder stay those of its beginning."""
+    """The description to keep: of a study that exists, origin and places stay as they were."""
     try:
         content = _read_content(folder)
     except (StudyError, SpaceError):
@@ -135,7 +135,7 @@ def as_begun(folder: StudyFolder, new: Description) -> Description:
 
 
 def with_first_paths(space: Space, folder: StudyFolder) -> Space:
-    """The space with the paths that the study in the folder began with, where they are of the same files, just moved.
+    """The space with the paths that a study began with, where the same files were just moved.
 
     So a study that was moved is not taken for another space's.
     """
@@ -153,7 +153,7 @@ def with_first_paths(space: Space, folder: StudyFolder) -> Space:
 
 
 def lying_here(space: Space, folder: StudyFolder) -> Space:
-    """The space with paths as they are now, if the study in the folder was moved together with its files."""
+    """The space with paths as they are now, if the study was moved together with its files."""
     return replace(space, fixed=folder.here(space.fixed))
 
 
@@ -219,7 +219,7 @@ _SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def origin(task: str) -> dict[str, Any]:
-    """Where a study comes from: command, time, commit, versions, the task's code, and the launcher's machine."""
+    """Where a study comes from: command, time, commit, versions, the task's code, the machine."""
     return {
         "command": " ".join([program(), *sys.argv[1:]]),
         "begun": _now(),
@@ -232,7 +232,7 @@ def origin(task: str) -> dict[str, Any]:
 
 
 def code_digests(task: str) -> dict[str, str]:
-    """What tells whether a task's code is the same: a digest of each file of the user's, or of the built-in task's."""
+    """A digest of each file of a task's code, by which a change of it is noticed."""
     module = BUILTIN_TASKS.get(task, task).partition(":")[0]
     files = task_files(module)
     if task in BUILTIN_TASKS:
@@ -246,7 +246,7 @@ def code_digests(task: str) -> dict[str, str]:
 
 
 def changes(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What is no longer as it was when a study began and may change what its trials reach, one text for each."""
+    """What has changed since a study began and may change what trials reach, a text for each."""
     pairs = [("commit of Rungs", begun.get("commit"), now.get("commit"))]
     for key, text in (("versions", "{}"), ("code", "the code of the task, {}")):
         before, after = begun.get(key), now.get(key)
@@ -259,13 +259,13 @@ def changes(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def with_changes(begun: Description, found: list[str]) -> Description:
-    """The description with what was found to have changed, unless that is the last thing that was noted."""
+def with_changes(begun: Description, changed: list[str]) -> Description:
+    """The description with what has changed, unless that is what was noted last."""
     noted = begun.origin.get("changes") or []
-    if found == (noted[-1]["changed"] if noted else []):
+    if changed == (noted[-1]["changed"] if noted else []):
         return begun
     return replace(
-        begun, origin={**begun.origin, "changes": [*noted, {"at": _now(), "changed": found}]}
+        begun, origin={**begun.origin, "changes": [*noted, {"at": _now(), "changed": changed}]}
     )
 
 

@@ -83,7 +83,7 @@ class StudyFolder:
         return self.path / "launcher.lock"
 
     def here(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A configuration whose files are where they lie now, if they were moved together with the study."""
+        """A configuration with its paths as they are now, if they were moved with the study."""
         return {
             name: moved(value, written_in=self.begun_in, lies_in=self.path)
             for name, value in values.items()

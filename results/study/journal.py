@@ -1,4 +1,4 @@
-"""The journal, checked before Optuna replays it: a line that no study can have written is refused with its place."""
+"""The journal, checked before Optuna replays it: what no study can have written is refused."""
 
 import json
 from collections.abc import Callable
@@ -128,10 +128,10 @@ class _Line(NamedTuple):
     creates: bool
 
 
-def _line(take_in: Callable[[Replay, Record], None], *known: str, **fields: Kind) -> _Line:
-    """A line with the fields that all have, those that its place in the table is `known` by, and its own."""
+def _line(take_in: Callable[[Replay, Record], None], *tell: str, **fields: Kind) -> _Line:
+    """A kind of line: the fields that all lines have, those that `tell` its kind, and its own."""
     checks = [(key, kind.holds, kind.words) for key, kind in {"worker_id": TEXT, **fields}.items()]
-    keys = dict.fromkeys(("op_code", "worker_id", *known, *fields)).keys()
+    keys = dict.fromkeys(("op_code", "worker_id", *tell, *fields)).keys()
     return _Line(keys, checks, take_in, creates=take_in is Replay.create_study)
 
 

@@ -1,4 +1,4 @@
-"""What a field of the journal's lines, or of another file of a study, may hold, whatever stands beside it."""
+"""What a field of the journal, or of another file of a study, may hold, whatever the others do."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a line of the journal must say, given the lines before it: the study told again, in as much as checks need."""
+"""What a line of the journal must say, given the lines before it."""
 
 import json
 import math
@@ -36,8 +36,8 @@ Record = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Trial:
-    """What the lines so far say of a trial."""
+class _TrialSoFar:
+    """What the lines that were read say of a trial."""
 
     state: TrialState
     start: Mapping[str, Any] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Replay:
         self.space, self.objective = space, objective
         self.begun = self.space_noted = False
         self.starts = 0
-        self.trials: list[_Trial] = []
+        self.trials: list[_TrialSoFar] = []
         self.searched = {parameter.name: _searched(parameter) for parameter in space.parameters}
 
     def create_study(self, record: Record) -> None:
@@ -97,7 +97,7 @@ class Replay:
 
     def create_trial(self, record: Record) -> None:
         """A trial that is suggested as it runs."""
-        self._add(_Trial(TrialState.RUNNING))
+        self._add(_TrialSoFar(TrialState.RUNNING))
 
     def enqueue_trial(self, record: Record) -> None:
         """A start point, to be tried when its turn comes."""
@@ -115,10 +115,10 @@ class Replay:
             fixed == {FIXED_KEY: point}, f"system_attrs must be {show({FIXED_KEY: point})}", fixed
         )
         self.starts += 1
-        self._add(_Trial(TrialState.WAITING, start=point))
+        self._add(_TrialSoFar(TrialState.WAITING, start=point))
 
     def set_param(self, record: Record) -> None:
-        """A parameter that takes part, in whichever order the space had them then, with a value that it can take."""
+        """A parameter that takes part, with a value that it can take; the order is not checked."""
         trial, name, value = (
             self._running(record),
             record["param_name"],
@@ -199,7 +199,7 @@ class Replay:
             _require(isinstance(value, str), f"{key} must be a text", value)
             trial.failed_for = value if key == REASON_KEY else trial.failed_for
 
-    def _check_second(self, trial: _Trial, key: str, epoch: int, value: object) -> None:
+    def _check_second(self, trial: _TrialSoFar, key: str, epoch: int, value: object) -> None:
         _require(
             self.objective.second is not None,
             "a study of one objective must have no second value",
@@ -224,8 +224,8 @@ class Replay:
             )
         trial.state = state
 
-    def _final_values(self, trial: _Trial, state: TrialState) -> list[float] | None:
-        """What `Study` tells Optuna of a complete trial, and Optuna makes of one that was stopped early."""
+    def _final_values(self, trial: _TrialSoFar, state: TrialState) -> list[float] | None:
+        """The best value of a complete trial, as `Study` has it; a stopped one's last, as Optuna."""
         if state == TrialState.FAIL:
             return None
         finite = [value for value in trial.reports.values() if math.isfinite(value)]
@@ -236,12 +236,12 @@ class Replay:
         last = trial.reports[max(trial.reports)]
         return None if math.isnan(last) else [last]
 
-    def _add(self, trial: _Trial) -> None:
+    def _add(self, trial: _TrialSoFar) -> None:
         if not self.space_noted:
             raise ValueError(f"{SPACE_KEY} must be noted before a trial is created")
         self.trials.append(trial)
 
-    def _trial(self, record: Record) -> _Trial:
+    def _trial(self, record: Record) -> _TrialSoFar:
         number = record["trial_id"]
         _require(
             0 <= number < len(self.trials),
@@ -250,7 +250,7 @@ class Replay:
         )
         return self.trials[number]
 
-    def _running(self, record: Record) -> _Trial:
+    def _running(self, record: Record) -> _TrialSoFar:
         trial = self._trial(record)
         if trial.state is not TrialState.RUNNING:
             raise ValueError(
@@ -258,7 +258,7 @@ class Replay:
             )
         return trial
 
-    def _lacking(self, trial: _Trial) -> list[str]:
+    def _lacking(self, trial: _TrialSoFar) -> list[str]:
         """The parameters that take part and that the trial has not yet."""
         return [
             name

@@ -34,7 +34,7 @@ class StudyRecord:
         return ranked(self.trials, self.description.objective)
 
     def condition(self) -> str:
-        """What is going on: running, finished, interrupted (its launcher said goodbye) or dead (it did not)."""
+        """What is going on: running, finished, interrupted, or dead (its launcher was killed)."""
         if self.holder is not None:
             return (
                 f"running (process {self.holder.get('pid', '?')} on {self.holder.get('host', '?')})"

@@ -7,7 +7,7 @@ import pytest
 from rich.live import Live
 from rich.table import Table
 
-from results.confirm.candidates import tell
+from results.confirm.candidates import print_confirmation
 from results.console import Console
 from results.report import print_comparison, print_report
 from results.study.folder import StudyFolder
@@ -122,7 +122,7 @@ def test_the_table_of_fresh_seeds_shows_them() -> None:
     file = io.StringIO()
     one = confirmed_candidate(name="start point 0 [/x]")
     found = small_confirmation(objective=METRIC, candidates=(one,), verdict="[red] is best")
-    tell(found, Console(file, width=200))
+    print_confirmation(found, Console(file, width=200))
     assert f"fresh {METRIC}" in file.getvalue()
     assert "start point 0 [/x]" in file.getvalue()
     assert "\n[red] is best\n" in file.getvalue()

@@ -16,17 +16,18 @@ from scipy import stats
 
 from results.confirm.candidates import (
     Candidate,
-    candidates,
+    compared,
     confirmed_candidate,
     interval,
-    judged,
-    tell,
+    print_confirmation,
+    select_candidates,
     verdict,
 )
 from results.confirm.confirmation import Confirmation, ConfirmedCandidate, read_confirmation
 from results.console import Console
 from results.study.best import BestEpoch
 from results.study.folder import StudyError, StudyFolder
+from results.study.notes import Notes
 from results.study.record import read_study
 from search_spaces import Objective
 from tests.results.small_study import (
@@ -51,9 +52,7 @@ def one(
     """A candidate's values; its name ends with a number."""
     trial = int(name.rpartition(" ")[2])
     best = BestEpoch(number=trial, epoch=1, value=searched, complete=True)
-    return confirmed_candidate(
-        Candidate(trial=trial, name=name, best=best, values={}), values, tests, objective
-    )
+    return confirmed_candidate(Candidate(name=name, best=best, values={}), values, tests, objective)
 
 
 def test_the_interval_is_students() -> None:
@@ -109,22 +108,24 @@ def test_many_candidates_are_compared_with_holms_correction() -> None:
 def test_candidates_are_the_best_trials_and_the_other_start_points(tmp_path: Path) -> None:
     study = drive(open_study(tmp_path / "s"))
     record = read_study(study.folder)
-    chosen = candidates(record, 2)
+    chosen = select_candidates(record, 2)
     ranked = [best.number for best in record.ranked()]
-    assert [candidate.trial for candidate in chosen[:2]] == ranked[:2]
+    assert [candidate.best.number for candidate in chosen[:2]] == ranked[:2]
     starts = [
         trial.number
         for trial in record.trials
-        if "start" in trial.user_attrs and trial.intermediate_values
+        if Notes.of(trial).start_point is not None and trial.intermediate_values
     ]
-    assert [candidate.trial for candidate in chosen[2:]] == [
+    assert [candidate.best.number for candidate in chosen[2:]] == [
         number for number in starts if number not in ranked[:2]
     ]
-    assert all(record.trials[candidate.trial].params == candidate.values for candidate in chosen)
+    assert all(
+        record.trials[candidate.best.number].params == candidate.values for candidate in chosen
+    )
     empty = open_study(tmp_path / "empty")
     described(small_space()).write(empty.folder)
     with pytest.raises(StudyError, match="nothing to confirm"):
-        candidates(read_study(empty.folder), 2)
+        select_candidates(read_study(empty.folder), 2)
 
 
 @pytest.mark.parametrize(("objective", "best"), [(OBJECTIVE, "trial 3"), (LOSS, "trial 5")])
@@ -138,7 +139,7 @@ def test_what_is_written_is_what_was_found(tmp_path: Path, objective: Objective,
         one("trial 3", 0.9, 0.7, searched=0.95, tests=tests, objective=objective),
         one("trial 5", 0.6, 0.6, searched=0.4, objective=objective),
     ]
-    confirmation = judged(record, found, 2, None)
+    confirmation = compared(record, found, 2, None)
     assert [candidate.name for candidate in confirmation.candidates][::2] == [best, "start point 0"]
     third, fifth, start = (
         by_name(confirmation, name) for name in ("trial 3", "trial 5", "start point 0")
@@ -151,8 +152,8 @@ def test_what_is_written_is_what_was_found(tmp_path: Path, objective: Objective,
     chosen = {"trial 3": (0.95, 0.8), "trial 5": (0.4, 0.6)}[best]
     assert confirmation.optimism and astuple(confirmation.optimism) == pytest.approx(chosen)
     assert len(confirmation.test_split_read) == 1
-    assert len(judged(record, found, 2, confirmation).test_split_read) == 2
-    assert len(judged(record, found[:1], 2, confirmation).test_split_read) == 1, (
+    assert len(compared(record, found, 2, confirmation).test_split_read) == 2
+    assert len(compared(record, found[:1], 2, confirmation).test_split_read) == 1, (
         "it wasn't read again"
     )
     confirmation.write(record.folder)
@@ -165,7 +166,7 @@ def by_name(confirmation: Confirmation, name: str) -> ConfirmedCandidate:
 
 def test_nothing_is_known_of_trainings_that_all_failed(tmp_path: Path) -> None:
     record = read_study(drive(open_study(tmp_path / "s")).folder)
-    confirmation = judged(record, [one("trial 3"), one("trial 5")], 2, None)
+    confirmation = compared(record, [one("trial 3"), one("trial 5")], 2, None)
     assert confirmation.optimism is None and confirmation.optimism_text == ""
     confirmation.write(record.folder)
     assert read_confirmation(record.folder) == confirmation
@@ -177,17 +178,18 @@ def test_of_two_objectives_the_verdict_names_the_one_it_is_by(tmp_path: Path) ->
     record = replace(record, description=replace(record.description, objective=both))
     found = [one("trial 3", 0.9, 0.91), one("trial 5", 0.1, 0.11)]
     expected = f"trial 3 is better than all others, at 95% confidence, by {OBJECTIVE.name} alone"
-    assert judged(record, found, 2, None).verdict == expected
+    assert compared(record, found, 2, None).verdict == expected
 
 
 def test_a_confirmation_is_told_in_words() -> None:
     console = Console(file=StringIO(), width=120)
-    tell(small_confirmation(test_split_read=("then", "now")), console)
+    print_confirmation(small_confirmation(test_split_read=("then", "now")), console)
     assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         "candidate  searched  fresh score      95% interval  test score",
         "trial 3      0.9500       0.9200  0.9000 to 0.9400      0.9000",
         "trial 3 is better",
-        "the search's best value was 0.9500, on fresh seeds it is 0.9200: the search was 0.0300 too good",
+        "the search's best value was 0.9500, on fresh seeds it is 0.9200: "
+        "the search was 0.0300 too good",
         "the test split has been read 2 times now; what was chosen by it is no longer unseen",
     ]
     assert small_confirmation(direction="minimize").optimism_text.endswith(

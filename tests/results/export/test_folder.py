@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load, save
 
-from results.export.folder import chosen, export_study
+from results.export.folder import export_study, selected
 from results.export.model_card import literal
 from results.export.weights import WEIGHTS, in_one_order
 from results.study.best import pareto_front
@@ -166,8 +166,8 @@ def test_two_objectives_export_the_whole_front(tmp_path: Path) -> None:
     record = read_study(folder)
     front = pareto_front(record.ranked(), two.BOTH)
     assert len(front) > 3
-    assert chosen(record, None) == front
-    assert chosen(record, 2) == front[:2]
+    assert selected(record, None) == front
+    assert selected(record, 2) == front[:2]
     written = export_study(record, tmp_path / "to")
     assert len(written) == len(front) + 2
     card = (written[0].path / "README.md").read_text()
@@ -249,8 +249,8 @@ def test_what_fresh_seeds_found_best_is_the_first(tmp_path: Path) -> None:
     best, second, third, _ = [one.number for one in record.ranked()]
     ranks = (confirmed_candidate(trial=third), confirmed_candidate(trial=best))
     small_confirmation(candidates=ranks).write(record.folder)
-    assert [one.number for one in chosen(record, 3)] == [third, best, second]
-    assert [one.number for one in chosen(record, 1)] == [third]
+    assert [one.number for one in selected(record, 3)] == [third, best, second]
+    assert [one.number for one in selected(record, 1)] == [third]
     (one, *_) = export_study(record, tmp_path / "to")
     card = (one.path / "README.md").read_text()
     assert (
@@ -260,7 +260,7 @@ def test_what_fresh_seeds_found_best_is_the_first(tmp_path: Path) -> None:
     small_confirmation(candidates=(confirmed_candidate(trial=third, values=(), mean=None),)).write(
         record.folder
     )
-    assert [one.number for one in chosen(record, 2)] == [best, second]
+    assert [one.number for one in selected(record, 2)] == [best, second]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])

@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> StudyFolder:
 
 @pytest.fixture(scope="module")
 def journals(tmp_path_factory: pytest.TempPathFactory) -> list[Lines]:
-    """Real ones of the same space: complete, crashed with two trials running, released and gone on with."""
+    """Real ones of one space: complete, crashed with two trials running, released and resumed."""
     base = tmp_path_factory.mktemp("journals")
     whole, crashed, released = [described(base / name) for name in ("whole", "crashed", "released")]
     drive(opened(whole))
@@ -168,7 +168,10 @@ def test_what_is_no_file_is_refused(folder: StudyFolder, make: Callable[[Path], 
 
 
 def test_notes_of_other_tools_are_left_alone(folder: StudyFolder, journals: list[Lines]) -> None:
-    head = b'{"op_code":%d,"worker_id":"w","study_id":0,"%s_attr":{"dashboard:note":{"text":"\\ud83d\\udca5"}}}\n'
+    head = (
+        b'{"op_code":%d,"worker_id":"w","study_id":0,'
+        b'"%s_attr":{"dashboard:note":{"text":"\\ud83d\\udca5"}}}\n'
+    )
     notes = [head % (2, b"user"), head % (3, b"system")]
     folder.journal.write_bytes(b"".join([*journals[0], *notes]))
     assert used(read_study(folder))
@@ -597,7 +600,7 @@ def containers(value: Any) -> Iterator[Any]:
 
 
 def read_or_refused(folder: StudyFolder) -> StudyRecord | None:
-    """What `read_study` gives, if it is not refused with a line's place; `study.yaml` takes longer and is left out."""
+    """What `read_study` gives, if no line is refused; `study.yaml` takes longer and is left out."""
     description = Description(space=SPACE, objective=OBJECTIVE, import_paths=("/a",), origin={})
     try:
         trials = read_trials(folder, description)
