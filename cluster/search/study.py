@@ -61,9 +61,8 @@ class Study:
         split_seed: int | None = None,
     ):
         self._split_seed = space.seed if split_seed is None else split_seed
-        self.working_folder = (
-            Path.cwd()
-        )  # Trials find themselves in the folder that the search is started from.
+        # Trials find themselves in the folder that the search is started from.
+        self.working_folder = Path.cwd()
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
         self.asha = Asha(rungs=space.rungs, reduction=space.search.reduction, objective=objective)

@@ -119,9 +119,8 @@ def read_confirmation(folder: StudyFolder) -> Confirmation | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(content, ensure_ascii=False).encode(
-            "utf-8"
-        )  # A lone surrogate can't be shown or written.
+        # A lone surrogate can't be shown or written.
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
         return _confirmation(content)
     except (OSError, ValueError, RecursionError) as error:
         raise StudyError(f"{path} is damaged: {error}; remove it, and confirm again") from error

@@ -28,9 +28,8 @@ def trained_model(job: Job) -> tuple[Task, Any, Splits, nn.Module]:
     Raises:
         StudyError: when the task is a bare function, or the model isn't kept or doesn't fit.
     """
-    torch.set_num_threads(
-        min(torch.get_num_threads(), usable_cpus())
-    )  # It minds no container's limit.
+    # PyTorch by itself heeds no container's limit.
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
     task = task_with_model(job)
     config = make_config(task, job.values)
     best = TrialFolder(job.folder).best

@@ -131,9 +131,8 @@ class MlflowMirror:
             except MlflowException as error:
                 if error.error_code != "INVALID_PARAMETER_VALUE":
                     raise
-                self._done.add(
-                    trial.number
-                )  # It would be refused for ever: a run that was deleted, say.
+                # It would be refused for ever: a run that was deleted, say.
+                self._done.add(trial.number)
                 self._warn_once(
                     "refused", f"MLflow refuses trial {trial.number}: {root_cause(error)}"
                 )
@@ -254,9 +253,8 @@ def connect(tracking: Tracking) -> tuple["MlflowClient", str]:
         StudyError: when the experiment was deleted.
         Exception: of any kind, when it can't be used.
     """
-    os.environ.setdefault(
-        "MLFLOW_DISABLE_TELEMETRY", "true"
-    )  # A search talks to nobody that it wasn't told of.
+    # A search talks to nobody that it wasn't told of.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -293,9 +291,8 @@ def timed_rows(folder: TrialFolder, trial: FrozenTrial) -> list[dict[str, Any]]:
         return []
     time = round(folder.metrics.stat().st_mtime * 1000)
     if trial.datetime_complete:
-        time = min(
-            time, milliseconds(trial.datetime_complete)
-        )  # The file may be a copy that was fetched later.
+        # The file may be a copy that was fetched later.
+        time = min(time, milliseconds(trial.datetime_complete))
     rows = folder.read_metrics()
     for row in reversed(rows):
         row["time"] = time

@@ -75,9 +75,8 @@ def _parsed(line: bytes) -> Record:
     try:
         record = _DECODER.decode(line.decode("utf-8"))
         if b"\\u" in line:
-            json.dumps(record, ensure_ascii=False).encode(
-                "utf-8"
-            )  # A lone surrogate can't be shown or written.
+            # A lone surrogate can't be shown or written.
+            json.dumps(record, ensure_ascii=False).encode("utf-8")
     except ValueError as error:
         raise ValueError(f"a line must be a JSON object in UTF-8: {error}") from error
     if not isinstance(record, dict):

@@ -225,7 +225,7 @@ class Replay:
         trial.state = state
 
     def _final_values(self, trial: _TrialSoFar, state: TrialState) -> list[float] | None:
-        """The best value of a complete trial, as `Study` has it; a stopped one's last, as Optuna."""
+        """The best value of a complete trial, as `Study` has it; a stopped one's last."""
         if state == TrialState.FAIL:
             return None
         finite = [value for value in trial.reports.values() if math.isfinite(value)]
