@@ -8,7 +8,7 @@ from rich.table import Table
 
 from results.console import Console
 from results.states import state_name
-from results.study.best import BestEpoch, best_epoch, pareto_front
+from results.study.best import BestEpoch, pareto_front
 from results.study.description import noted_changes
 from results.study.notes import Notes
 from results.study.record import StudyRecord
@@ -84,15 +84,11 @@ def best_table(record: StudyRecord) -> Table:
     """The best trials, and below them the start points that are not among them."""
     objective, extra = record.description.objective, extra_metrics(record)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    second = [objective.second.name] if objective.second else []
-    for column in ("trial", objective.name, *second, *extra, "epoch", "state"):
+    for column in ("trial", *objective.names, *extra, "epoch", "state"):
         table.add_column(column, justify="left" if column == "state" else "right")
     table.add_column("configuration", overflow="fold")
     shown = shown_bests(record)
-    starts = [trial for trial in record.trials if Notes.of(trial).start_point is not None]
-    others = [
-        best for trial in starts if (best := best_epoch(trial, objective)) and best not in shown
-    ]
+    others = [best for best in record.start_points() if best not in shown]
     names = short_names(parameter.name for parameter in record.description.space.parameters)
     for best in [*shown, *others]:
         table.add_row(*_row(best, record, extra, names))
@@ -116,9 +112,9 @@ def extra_metrics(record: StudyRecord) -> list[str]:
         task = load_task(record.description.space.task)
     except TaskError:
         return []
-    objective = record.description.objective
-    shown = {objective.name, objective.second.name if objective.second else None}
-    return [name for name in task.beside if name not in shown] if isinstance(task, Task) else []
+    if not isinstance(task, Task):
+        return []
+    return [name for name in task.beside if name not in record.description.objective.names]
 
 
 def metrics_at(record: StudyRecord, best: BestEpoch) -> Mapping[str, float]:
@@ -140,11 +136,9 @@ def _row(
     if trial.state == TrialState.PRUNED:
         state = f"stopped at {max(trial.intermediate_values)}"
     metrics = metrics_at(record, best) if extra else {}
-    second = [] if best.second is None else [metric_text(best.second)]
     return (
         str(trial.number),
-        metric_text(best.value),
-        *second,
+        *map(metric_text, best.values),
         *(metric_text(metrics[name]) if name in metrics else "" for name in extra),
         f"{best.epoch}/{record.description.space.budget.max_epochs}",
         state,

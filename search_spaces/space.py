@@ -72,15 +72,24 @@ class Objective:
         return self.sign * value, self.second.sign * second
 
     @property
+    def parts(self) -> "tuple[Objective, ...]":
+        """This one, and the second if there is one."""
+        return (self,) if self.second is None else (self, self.second)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the one or two metrics."""
+        return tuple(part.name for part in self.parts)
+
+    @property
     def text(self) -> str:
         """For people: `maximize accuracy`."""
-        own = f"{self.direction} {self.name}"
-        return own if self.second is None else f"{own}, {self.second.text}"
+        return ", ".join(f"{part.direction} {part.name}" for part in self.parts)
 
     def to_yaml(self) -> dict[str, str] | list[dict[str, str]]:
         """As a space says it: `{maximize: accuracy}`, or a list of two such."""
-        own: dict[str, str] = {self.direction: self.name}
-        return own if self.second is None else [own, {self.second.direction: self.second.name}]
+        own, *second = [{str(part.direction): part.name} for part in self.parts]
+        return [own, *second] if second else own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

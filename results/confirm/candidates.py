@@ -52,21 +52,13 @@ def select_candidates(record: StudyRecord, top: int) -> list[Candidate]:
     Raises:
         StudyError: when no trial has a value yet.
     """
-    objective = record.description.objective
     bests = record.ranked()[:top]
     if not bests:
         raise StudyError(
             f"{record.folder.path} has nothing to confirm: no trial has reported a value yet"
         )
-    starts = [
-        best
-        for trial in record.trials
-        if Notes.of(trial).start_point is not None and (best := best_epoch(trial, objective))
-    ]
-    return [
-        _candidate(record.trials[best.number], best)
-        for best in [*bests, *(best for best in starts if best not in bests)]
-    ]
+    others = [best for best in record.start_points() if best not in bests]
+    return [_candidate(record.trials[best.number], best) for best in [*bests, *others]]
 
 
 def _candidate(trial: FrozenTrial, best: BestEpoch) -> Candidate:

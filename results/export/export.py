@@ -81,15 +81,12 @@ class Export:
         """What was reached, in one line."""
         job, best = self.job, self.best
         end = "full budget" if best.complete else "not trained to the end"
-        second = job.objective.second
-        also = (
-            f", {second.name} {metric_text(best.second)}"
-            if second and best.second is not None
-            else ""
+        values = ", ".join(
+            f"{name} {metric_text(value)}"
+            for name, value in zip(job.objective.names, best.values, strict=False)
         )
         return (
-            f"{job.objective.name} {metric_text(best.value)}{also} at epoch {best.epoch} of "
-            f"{job.max_epochs} "
+            f"{values} at epoch {best.epoch} of {job.max_epochs} "
             f"(trial {best.number} of {self.study}, {end})"
         )
 

@@ -77,7 +77,7 @@ def _front_matter(export: Export) -> str:
     about = {
         "library_name": "pytorch",
         "tags": ["rungs", "hyperparameter-search", *([task] if task in BUILTIN_TASKS else [])],
-        "metrics": [objective.name, *([objective.second.name] if objective.second else [])],
+        "metrics": list(objective.names),
     }
     return f"---\n{dump_yaml(about)}---\n\n"
 
@@ -123,28 +123,15 @@ def _doc(described: Any) -> str:
 
 def _numbers(record: StudyRecord, export: Export, task: Any) -> str:
     job, best = export.job, export.best
-    of, second = " on the validation split" if isinstance(task, Task) else "", job.objective.second
+    of = " on the validation split" if isinstance(task, Task) else ""
     rows = [
-        (
-            f"**{literal(job.objective.name)}**{of} ({job.objective.direction}d)",
-            f"**{metric_text(best.value)}**",
-        )
+        (f"**{literal(part.name)}**{of} ({part.direction}d)", f"**{metric_text(value)}**")
+        for part, value in zip(job.objective.parts, best.values, strict=False)
     ]
-    if second and best.second is not None:
-        rows += [
-            (
-                f"**{literal(second.name)}**{of} ({second.direction}d)",
-                f"**{metric_text(best.second)}**",
-            )
-        ]
-    objectives = {objective.name for objective in (job.objective, second) if objective}
-    others = {
-        name: value for name, value in metrics_at(record, best).items() if name not in objectives
-    }
     rows += [
         (code(name), metric_text(value))
-        for name, value in others.items()
-        if isinstance(value, int | float)
+        for name, value in metrics_at(record, best).items()
+        if name not in job.objective.names and isinstance(value, int | float)
     ]
     trial = record.trials[best.number]
     start = Notes.of(trial).start_point

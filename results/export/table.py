@@ -15,6 +15,7 @@ from results.study.record import StudyRecord
 from trainables.trial_folder import write_atomically
 
 BEFORE = ("number", "state", "start_point")
+VALUES = ("value", "second")
 BEHIND = ("epochs", "started", "seconds", "reason", "warning")
 
 
@@ -25,10 +26,7 @@ def write_csv(record: StudyRecord, path: Path) -> None:
     `best.<metric>`.
     """
     names = [parameter.name for parameter in record.description.space.parameters]
-    objective = record.description.objective
-    metrics = {"value": objective.name} | (
-        {"second": objective.second.name} if objective.second else {}
-    )
+    metrics = dict(zip(VALUES, record.description.objective.names, strict=False))
     header = [
         *BEFORE,
         *(f"config.{name}" for name in names),
@@ -74,15 +72,12 @@ def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
     """
     best, notes = best_epoch(trial, record.description.objective), Notes.of(trial)
     names = [parameter.name for parameter in record.description.space.parameters]
-    values = {} if best is None else {"epoch": best.epoch, "value": best.value}
     return {
         "number": trial.number,
         "state": state_name(trial, record),
         "start_point": notes.start_point,
         "config": {name: trial.params[name] for name in names if name in trial.params},
-        "best": (values | ({} if best.second is None else {"second": best.second}))
-        if best
-        else None,
+        "best": best and {"epoch": best.epoch, **dict(zip(VALUES, best.values, strict=False))},
         "epochs": max(trial.intermediate_values, default=0),
         "started": trial.datetime_start.isoformat(timespec="seconds")
         if trial.datetime_start

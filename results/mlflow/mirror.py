@@ -320,15 +320,10 @@ def best_metrics(trial: FrozenTrial, objective: Objective) -> list["Metric"]:
     best = best_epoch(trial, objective)
     if best is None or trial.datetime_complete is None:
         return []
-    values = {
-        objective.name: best.value,
-        **({objective.second.name: best.second} if objective.second else {}),
-    }
     time = milliseconds(trial.datetime_complete)
     return [
         Metric(f"best/{metric_name(name)}", value, time, best.epoch)
-        for name, value in values.items()
-        if value is not None
+        for name, value in zip(objective.names, best.values, strict=False)
     ]
 
 

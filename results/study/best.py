@@ -28,6 +28,11 @@ class BestEpoch:
     complete: bool
     second: float | None = None
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values of all objectives."""
+        return (self.value,) if self.second is None else (self.value, self.second)
+
     def rank(self, objective: Objective) -> tuple[tuple[float, ...], bool, int]:
         """Larger is better: by the values; of equals the full budget, then the earlier trial."""
         return objective.scores(self.value, self.second), self.complete, -self.number

@@ -7,10 +7,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from results.study.best import BestEpoch, ranked
+from results.study.best import BestEpoch, best_epoch, ranked
 from results.study.description import Description, read_description
 from results.study.folder import StudyFolder, lock_holder
 from results.study.journal import read_journal
+from results.study.notes import Notes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +33,12 @@ class StudyRecord:
     def ranked(self) -> list[BestEpoch]:
         """The trials' best epochs, the best trial first."""
         return ranked(self.trials, self.description.objective)
+
+    def start_points(self) -> list[BestEpoch]:
+        """The best epochs of the start points that have a value."""
+        starts = [trial for trial in self.trials if Notes.of(trial).start_point is not None]
+        objective = self.description.objective
+        return [best for trial in starts if (best := best_epoch(trial, objective))]
 
     def condition(self) -> str:
         """What is going on: running, finished, interrupted, or dead (its launcher was killed)."""
