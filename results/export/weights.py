@@ -12,9 +12,10 @@ from torch import Tensor
 
 from results.export.export import Export
 from results.study.folder import StudyError
+from trainables.parts.weights import EXPORTED
 from trainables.trial_folder import write_atomically
 
-WEIGHTS = "model.safetensors"
+WEIGHTS = EXPORTED
 FORMAT = "1"
 REST_KEY = "not_tensors"  # what else the state dict holds, as JSON
 
