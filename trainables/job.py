@@ -20,7 +20,7 @@ from trainables.mirror import NoMirror, mirror_at
 from trainables.task import Report, Task, default_device, load_task, make_config
 from trainables.team import ALONE, Team
 from trainables.training import train
-from trainables.trial_folder import TrialFolder, write_atomically
+from trainables.trial_folder import TrialFolder, write_text_atomically
 from trainables.user_code.function import function_reports
 
 OTHER_CHARACTERS = re.compile(r"[^-/\w.]")  # than those that a tag may have
@@ -103,7 +103,7 @@ def _take_folder(job: Job, folder: TrialFolder) -> None:
     if folder.owner.exists() and folder.owner.read_text(encoding="utf-8") != mine:
         folder.keep_metrics_until(0)
     job.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder.owner, lambda path: path.write_text(mine, encoding="utf-8"))
+    write_text_atomically(folder.owner, mine)
 
 
 def _is_absolute(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""A trial's folder: metrics, TensorBoard events and checkpoints, written so that no crash at any moment does harm."""
+"""A trial's folder: metrics, TensorBoard events and checkpoints, safe from a crash at any moment."""
 
 import contextlib
 import errno
@@ -54,7 +54,7 @@ class TrialFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Holds `last.pt`, `previous.pt` (both: all that is needed to go on) and `best.pt` (the model alone)."""
+        """Holds `last.pt` and `previous.pt`, all that is needed to go on, and the model `best.pt`."""
         return self.path / "checkpoint"
 
     @property
@@ -115,7 +115,7 @@ class TrialFolder:
         kept = [line for line in self.read_metrics() if line["epoch"] <= epoch]
         self.path.mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(self.metrics, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text_atomically(self.metrics, text)
         return kept
 
     def append_metrics(self, line: dict[str, Any]) -> None:
@@ -193,7 +193,7 @@ class _Witness:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that processes which were killed have left in a folder and all within it."""
+    """Remove temporary files that killed processes have left in a folder and all within it."""
     for path in folder.rglob(".*.tmp"):
         pid = path.name.split(".")[-2]
         if pid.isdecimal() and not _is_alive(int(pid)):
@@ -208,6 +208,11 @@ def _is_alive(pid: int) -> bool:
     except (OSError, OverflowError):  # It is another user's, or no process's number.
         return True
     return True
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """`write_atomically` of a text, as UTF-8."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_atomically(

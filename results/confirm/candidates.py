@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import fmean, stdev, variance
+from statistics import fmean, variance
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -120,9 +120,8 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Student's confidence interval for the mean; None for fewer than two values."""
     if len(values) < 2:
         return None
-    mean, count = fmean(values), len(values)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * stdev(values) / math.sqrt(count)
-    return mean - half, mean + half
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values))
+    return fmean(values) - half, fmean(values) + half
 
 
 def test_metrics(record: StudyRecord, best: BestEpoch) -> dict[str, float]:
@@ -201,10 +200,7 @@ def _p_value(left: Sequence[float], right: Sequence[float]) -> float:
     """Welch's: how likely the means differ at least so much by chance. Exact if nothing varies."""
     if max(variance(left), variance(right)) < 1e-18:
         return float(math.isclose(left[0], right[0]))
-    figures = [
-        figure for values in (left, right) for figure in (fmean(values), stdev(values), len(values))
-    ]
-    return float(stats.ttest_ind_from_stats(*figures, equal_var=False).pvalue)
+    return float(stats.ttest_ind(left, right, equal_var=False).pvalue)
 
 
 def confirmation_table(confirmation: Confirmation) -> Table:
@@ -228,8 +224,5 @@ def print_confirmation(confirmation: Confirmation, console: Console) -> None:
         console.say(text)
     reads = len(confirmation.test_split_read)
     if reads > 1:
-        text = (
-            f"the test split has been read {reads} times now; what was chosen by it is no "
-            "longer unseen"
-        )
-        console.say(text, style="yellow")
+        text = f"the test split has been read {reads} times now; what was chosen by it is no longer"
+        console.say(f"{text} unseen", style="yellow")

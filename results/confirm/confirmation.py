@@ -6,11 +6,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from results.study.folder import StudyError, StudyFolder
-from results.study.journal_fields import NUMBER, TEXT, VALUE, WHOLE, Kind
+from results.study.journal_fields import (
+    NUMBER,
+    TEXT,
+    VALUE,
+    WHOLE,
+    Kind,
+    list_of,
+    or_null,
+    wrong_fields,
+)
 from results.text import metric_text
 from search_spaces.problems import show
 from search_spaces.space import DIRECTIONS
-from trainables.trial_folder import write_atomically
+from trainables.trial_folder import write_text_atomically
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +114,7 @@ class Confirmation:
     def write(self, folder: StudyFolder) -> None:
         """Write the file, or renew it."""
         text = json.dumps(asdict(self), indent=2) + "\n"
-        write_atomically(folder.confirmed, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text_atomically(folder.confirmed, text)
 
 
 def read_confirmation(folder: StudyFolder) -> Confirmation | None:
@@ -147,18 +156,9 @@ def _checked(content: Any, kinds: Mapping[str, Kind]) -> dict[str, Any]:
         raise ValueError(f"it and its candidates must be objects, got {show(content)}")
     if lost := [key for key in kinds if key not in content]:
         raise ValueError(f"it lacks {', '.join(lost)}")
-    for key, (holds, words) in kinds.items():
-        if not holds(content[key]):
-            raise ValueError(f"{key} must be {words}, got {show(content[key])}")
+    if wrong := wrong_fields(content, kinds):
+        raise ValueError(wrong[0])
     return {key: content[key] for key in kinds}
-
-
-def _or_null(kind: Kind) -> Kind:
-    return Kind(lambda value: value is None or kind.holds(value), f"null or {kind.words}")
-
-
-def _list_of(kind: Kind, words: str) -> Kind:
-    return Kind(lambda value: isinstance(value, list) and all(map(kind.holds, value)), words)
 
 
 _CONFIRMATION = {
@@ -168,7 +168,7 @@ _CONFIRMATION = {
     "seeds": WHOLE,
     "confidence": NUMBER,
     "verdict": TEXT,
-    "test_split_read": _list_of(TEXT, "a list of texts"),
+    "test_split_read": list_of(TEXT, "a list of texts"),
     "candidates": Kind(
         lambda value: isinstance(value, list) and bool(value), "a list that is not empty"
     ),
@@ -178,11 +178,11 @@ _CANDIDATE = {
     "name": TEXT,
     "trial": WHOLE,
     "searched_value": NUMBER,
-    "values": _list_of(NUMBER, "a list of finite numbers"),
-    "mean": _or_null(NUMBER),
-    "low": _or_null(NUMBER),
-    "high": _or_null(NUMBER),
-    "test_value": _or_null(VALUE),
+    "values": list_of(NUMBER, "a list of finite numbers"),
+    "mean": or_null(NUMBER),
+    "low": or_null(NUMBER),
+    "high": or_null(NUMBER),
+    "test_value": or_null(VALUE),
     "test_metrics": Kind(
         lambda value: isinstance(value, dict) and all(map(VALUE.holds, value.values())),
         "an object of numbers",

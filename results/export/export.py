@@ -9,19 +9,27 @@ from optuna.trial import FrozenTrial
 
 from results.study.best import BestEpoch
 from results.study.folder import StudyError, StudyFolder
-from results.study.journal_fields import OBJECTIVE, TEXT, Kind
+from results.study.journal_fields import (
+    MAPPING,
+    OBJECTIVE,
+    TEXT,
+    Kind,
+    list_of,
+    or_null,
+    wrong_fields,
+)
 from results.study.moves import moved, moved_folders
 from results.study.record import StudyRecord
 from results.text import metric_text
 from search_spaces import Space, dump_yaml, read_objective, read_yaml
 from search_spaces.checks import GREATEST_SEED
-from search_spaces.problems import MAX_WHOLE, is_number, is_whole, show
+from search_spaces.problems import MAX_WHOLE, is_number, is_whole
 from search_spaces.space import Objective
 from trainables.config import flatten
 from trainables.job import Job
 from trainables.seeding import derive_seed
 from trainables.task import Task, load_task, make_config
-from trainables.trial_folder import write_atomically
+from trainables.trial_folder import write_text_atomically
 
 CONFIG = "config.yaml"  # an export's name in its folder
 KEYS = (
@@ -95,7 +103,7 @@ class Export:
         about = (self.summary(), f"Train it again: python launch.py train {path.name}")
         text = "".join(f"# {' '.join(line.split())}\n" for line in about)
         text += dump_yaml(self.content(path.parent))
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text_atomically(path, text)
 
 
 def all_values(job: Job) -> dict[str, Any]:
@@ -120,29 +128,17 @@ def read_export(path: Path, folder: Path) -> Export:
         StudyError: when it is no export.
     """
     content = read_yaml(path)
-    wrong = [f"has no {key!r}" for key in KEYS if key not in content]
+    wrong = [f"it has no {key!r}" for key in KEYS if key not in content]
     wrong += [
-        f"has {key!r}, which no export has" for key in content if key not in (*KEYS, FOLDER_KEY)
+        f"it has {key!r}, which no export has" for key in content if key not in (*KEYS, FOLDER_KEY)
     ]
-    wrong = (
-        [f"it {'; '.join(wrong)}"]
-        if wrong
-        else [*_wrong(content, _EXPORT), *_wrong(content["result"], _RESULT)]
-    )
+    if not wrong:
+        wrong = wrong_fields(content, _EXPORT)
+        if isinstance(content["result"], dict):
+            wrong += wrong_fields(content["result"], _RESULT)
     if wrong:
         raise StudyError(f"{path} is no exported configuration: {'; '.join(wrong)}")
     return _from_content(content, folder, path.parent)
-
-
-def _wrong(content: Any, kinds: Mapping[str, Kind]) -> list[str]:
-    """What is wrong with the fields of a mapping."""
-    if not isinstance(content, Mapping):
-        return ["result must be a mapping"]
-    return [
-        f"{key} must be {words}, got {show(content.get(key))}"
-        for key, (holds, words) in kinds.items()
-        if not holds(content.get(key))
-    ]
 
 
 def _from_content(content: Mapping[str, Any], folder: Path, lies_in: Path) -> Export:
@@ -228,11 +224,9 @@ _EXPORT = {
     "seed": _SEED,
     "split_seed": _SEED,
     "cpus": Kind(lambda value: is_number(value) and value > 0, "a number above 0"),
-    "import_paths": Kind(
-        lambda value: isinstance(value, list) and all(isinstance(path, str) for path in value),
-        "a list of folders",
-    ),
-    FOLDER_KEY: Kind(lambda value: value is None or isinstance(value, str), "a folder"),
+    "import_paths": list_of(TEXT, "a list of folders"),
+    FOLDER_KEY: or_null(TEXT),
+    "result": MAPPING,
 }
 _RESULT = {
     "study": TEXT,
@@ -240,5 +234,5 @@ _RESULT = {
     "value": _FINITE,
     "epoch": _FROM_ONE,
     "complete": Kind(lambda value: isinstance(value, bool), "true or false"),
-    "second": Kind(lambda value: value is None or is_number(value), "a finite number"),
+    "second": or_null(_FINITE),
 }

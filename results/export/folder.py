@@ -17,7 +17,7 @@ from results.study.folder import StudyError
 from results.study.record import StudyRecord
 from results.text import program
 from trainables.task import BUILTIN_TASKS, Task, load_task
-from trainables.trial_folder import read_state, write_atomically
+from trainables.trial_folder import read_state, write_text_atomically
 from trainables.user_code.importing import import_from, task_files
 
 DEFAULT_TOP = 3
@@ -98,9 +98,9 @@ def _write_folder(record: StudyRecord, export: Export, folder: Path) -> Written:
             export, import_paths=(str((folder / CODE).resolve()), *export.import_paths)
         )
     export.write(folder / CONFIG)
-    _write_text(folder / CONFIG_JSON, json.dumps(export.content(folder), indent=2) + "\n")
+    write_text_atomically(folder / CONFIG_JSON, json.dumps(export.content(folder), indent=2) + "\n")
     missing = _write_weights(record, export, folder / WEIGHTS)
-    _write_text(folder / CARD, model_card(record, export, folder.name, missing, code))
+    write_text_atomically(folder / CARD, model_card(record, export, folder.name, missing, code))
     if missing is None:
         return Written(path=folder, text=export.summary())
     again = (
@@ -164,7 +164,3 @@ def _best_weights(record: StudyRecord, export: Export) -> Mapping[str, Any]:
 
 def _is_task(export: Export) -> bool:
     return isinstance(load_task(export.job.task), Task)
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -152,8 +152,7 @@ def _caution(record: StudyRecord) -> str:
     what = f"its epoch and the trial (of {count}) were" if count > 1 else "its epoch was"
     return (
         f"This is one run with one seed, and {what} chosen by this very value: it is the best "
-        "of many noisy ones, so "
-        "expect a little worse on new data."
+        "of many noisy ones, so expect a little worse on new data."
     )
 
 

@@ -12,7 +12,7 @@ from results.states import state_name
 from results.study.best import best_epoch
 from results.study.notes import Notes
 from results.study.record import StudyRecord
-from trainables.trial_folder import write_atomically
+from trainables.trial_folder import write_atomically, write_text_atomically
 
 BEFORE = ("number", "state", "start_point")
 VALUES = ("value", "second")
@@ -61,7 +61,7 @@ def write_json(record: StudyRecord, path: Path) -> None:
         ],
     }
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text_atomically(path, text)
 
 
 def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def importance_text(facts: Facts, comparison: Comparison, found: list[Importance
 def agreement_text(facts: Facts) -> str:
     """How well a rung foretells the next one: the rank correlation of the trials that reached both."""
     told = []
-    epochs = [*facts.rungs, facts.space.budget.max_epochs]
+    epochs = [*facts.space.rungs, facts.space.budget.max_epochs]
     for early, late in pairwise(epochs):
         pairs = [
             (t.values[early], t.values[late])

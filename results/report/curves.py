@@ -38,14 +38,14 @@ def curves(facts: Facts) -> Figure | None:
         name="curves",
         title="Every learning curve",
         alt=f"{facts.objective.name} by epoch of {len(shown)} trials; rungs at epochs "
-        f"{facts.rungs or 'none'}.",
+        f"{facts.space.rungs or 'none'}.",
         caption=_caption(facts, shown, most, outside),
         data=data,
         layout={
             "xaxis": axis("epoch", range=_epoch_range(facts, shown)),
             "yaxis": axis(facts.objective.name, range=limits),
-            "shapes": [_rung_line(epoch) for epoch in facts.rungs],
-            "annotations": [_rung_name(epoch) for epoch in facts.rungs],
+            "shapes": [_rung_line(epoch) for epoch in facts.space.rungs],
+            "annotations": [_rung_name(epoch) for epoch in facts.space.rungs],
             "legend": {"orientation": "h", "y": 1.06, "yanchor": "bottom", "x": 0},
             "margin": {"l": 50, "r": 14, "t": 26, "b": 44},
         },
@@ -56,8 +56,8 @@ def curves(facts: Facts) -> Figure | None:
 def _caption(facts: Facts, shown: list[TrialFacts], most: int, outside: int) -> str:
     stopped = sum(trial.state == STOPPED for trial in shown)
     text = f"{len(shown)} curves, {stopped} stopped early (a square where)."
-    if facts.rungs:
-        text += f" Dotted lines: the rungs, epochs {', '.join(map(str, facts.rungs))}."
+    if facts.space.rungs:
+        text += f" Dotted lines: the rungs, epochs {', '.join(map(str, facts.space.rungs))}."
     if any(len(trial.finite()) > most for trial in shown):
         text += (
             f" Long curves are thinned to about {most} epochs each; first, best, last and "
@@ -86,7 +86,7 @@ def _lines(group: list[TrialFacts], facts: Facts, state: str, most: int) -> Trac
     numbers: list[int | None] = []
     text: list[str | None] = []
     for trial in group:
-        curve = thinned(trial, most, facts.rungs)
+        curve = thinned(trial, most, facts.space.rungs)
         x += [*(epoch for epoch, _ in curve), None]
         y += [*(rounded(value) for _, value in curve), None]
         text += [*(metric_text(value) for _, value in curve), None]

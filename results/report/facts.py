@@ -177,11 +177,6 @@ class Facts:
         """From the first trial's begin to the last one's end, pauses between launches included."""
         return (self.ended - self.began).total_seconds() if self.began and self.ended else 0.0
 
-    @property
-    def rungs(self) -> list[int]:
-        """The epochs at which trials are compared."""
-        return self.space.rungs
-
     def steps(self) -> list[Step]:
         """Every new best value in the order of time.
 

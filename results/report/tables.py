@@ -239,7 +239,7 @@ def data_of(facts: Facts) -> dict[str, Any]:
         "front": [best.number for best in facts.front],
         "counts": dict(facts.counts),
         "epochs": facts.epochs,
-        "rungs": facts.rungs,
+        "rungs": facts.space.rungs,
         "best_so_far": [[step.cost, step.value, step.trial, step.epoch] for step in facts.steps()],
         "trials": [_trial_data(trial) for trial in facts.trials],
     }

@@ -201,7 +201,7 @@ def _stopping_text(facts: Facts) -> str:
     search = facts.space.search
     if search.scheduler != "asha":
         return "none: every trial has the full budget"
-    rungs = ", ".join(map(str, facts.rungs)) or "none"
+    rungs = ", ".join(map(str, facts.space.rungs)) or "none"
     return f"ASHA, about 1 in {search.reduction} goes on from each rung (epochs {rungs})"
 
 

@@ -65,13 +65,11 @@ def ranked(trials: Iterable[FrozenTrial], objective: Objective) -> list[BestEpoc
     """
     bests = [best for trial in trials if (best := best_epoch(trial, objective)) is not None]
     bests.sort(key=lambda best: best.rank(objective), reverse=True)
+    if objective.second is None:
+        return bests
     front = pareto_front(bests, objective)
     numbers = {best.number for best in front}
-    return (
-        [*front, *(best for best in bests if best.number not in numbers)]
-        if objective.second
-        else bests
-    )
+    return [*front, *(best for best in bests if best.number not in numbers)]
 
 
 def pareto_front(bests: Iterable[BestEpoch], objective: Objective) -> list[BestEpoch]:
@@ -81,12 +79,10 @@ def pareto_front(bests: Iterable[BestEpoch], objective: Objective) -> list[BestE
         bests: The best in the first objective first.
         objective: Both objectives.
     """
-    front: list[BestEpoch] = []
+    front, highest = [], -math.inf
     for best in bests:
-        if (
-            not front
-            or objective.scores(best.value, best.second)[-1]
-            > objective.scores(front[-1].value, front[-1].second)[-1]
-        ):
+        score = objective.scores(best.value, best.second)[-1]
+        if score > highest:
             front.append(best)
+            highest = score
     return front

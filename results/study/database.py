@@ -47,9 +47,8 @@ class Database:
             )
         if parts.password:
             raise StudyError(
-                f"the password of {self.without_password} would be written to study.yaml: leave "
-                "it out, and put it "
-                "into ~/.pgpass or $PGPASSWORD"
+                f"the password of {self.without_password} would be written to study.yaml: "
+                "leave it out, and put it into ~/.pgpass or $PGPASSWORD"
             )
 
     @classmethod

@@ -4,7 +4,7 @@ import platform
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,7 +15,7 @@ from typing import Any
 from results.mlflow.tracking import Tracking
 from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder
-from results.study.journal_fields import OBJECTIVE
+from results.study.journal_fields import MAPPING, OBJECTIVE, Kind, list_of, or_null, wrong_fields
 from results.study.moves import moved_folders
 from results.text import program
 from search_spaces import (
@@ -31,7 +31,7 @@ from search_spaces.space import Objective
 from trainables.machine import usable_cpus
 from trainables.mirror import Mirror, inside
 from trainables.task import BUILTIN_TASKS
-from trainables.trial_folder import write_atomically
+from trainables.trial_folder import write_text_atomically
 from trainables.user_code.importing import ROOT, task_files
 
 PACKAGES = ("ray", "optuna", "torch", "torchvision", "transformers", "timm", "numpy")
@@ -83,7 +83,7 @@ class Description:
         )
         text += dump_yaml(content)
         folder.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder.description, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text_atomically(folder.description, text)
 
 
 def read_description(folder: StudyFolder) -> Description:
@@ -161,20 +161,20 @@ def _read_content(folder: StudyFolder) -> dict[str, Any]:
     if not (folder.exists() and folder.description.exists()):
         raise StudyError(f"{folder.path} is no study: it has no {folder.description.name}")
     content = read_yaml(folder.description)
-    wrong = [
-        f"{key} must be {words}"
-        for key, (holds, words) in _SECTIONS.items()
-        if not holds(content.get(key))
-    ]
+    wrong = wrong_fields(content, _SECTIONS)
     wrong += [f"{key} is not known" for key in content if key not in _SECTIONS]
     if wrong:
         raise StudyError(f"{folder.description} is damaged: {'; '.join(wrong)}")
     return content
 
 
-def _has_texts(value: object, *keys: str) -> bool:
-    return (
-        isinstance(value, dict) and set(value) == set(keys) and all(map(_is_text, value.values()))
+def _texts(*keys: str) -> Kind:
+    """A mapping of texts by these keys."""
+    return Kind(
+        lambda value: (
+            isinstance(value, dict) and {*value} == {*keys} and all(map(_is_text, value.values()))
+        ),
+        f"a mapping of {', '.join(keys)}",
     )
 
 
@@ -192,29 +192,21 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-_SECTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_is_text, "a text"),
+_NAME = Kind(_is_text, "a text")
+_SECTIONS = {
+    "name": _NAME,
     "objective": OBJECTIVE,
-    "import_paths": (
-        lambda value: isinstance(value, list) and all(map(_is_text, value)),
-        "a list of folders",
-    ),
-    "folder": (lambda value: value is None or _is_text(value), "null, or a folder"),
-    "origin": (
+    "import_paths": list_of(_NAME, "a list of folders"),
+    "folder": or_null(_NAME),
+    "origin": Kind(
         lambda value: isinstance(value, dict) and _are_changes(value.get("changes")),
         "a mapping",
     ),
-    "split_seed": (lambda value: value is None or is_whole(value), "null, or a whole number"),
-    "checkpoints": (lambda value: value is None or _is_text(value), "null, or a URI"),
-    "database": (
-        lambda value: value is None or _has_texts(value, "url", "study"),
-        "null, or a mapping of url and study",
-    ),
-    "mlflow": (
-        lambda value: value is None or _has_texts(value, "uri", "experiment", "study"),
-        "null, or a mapping of uri, experiment and study",
-    ),
-    "space": (lambda value: isinstance(value, dict), "a mapping"),
+    "split_seed": or_null(Kind(is_whole, "a whole number")),
+    "checkpoints": or_null(Kind(_is_text, "a URI")),
+    "database": or_null(_texts("url", "study")),
+    "mlflow": or_null(_texts("uri", "experiment", "study")),
+    "space": MAPPING,
 }
 
 
@@ -319,8 +311,7 @@ def checkpoints_of(folder: StudyFolder, uri: str | None) -> str | None:
     ):
         raise StudyError(
             f"{folder.path} keeps its checkpoints in {kept or folder.path}, got --checkpoints "
-            f"{uri}; give this one "
-            "another --name"
+            f"{uri}; give this one another --name"
         )
     return kept
 

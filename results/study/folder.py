@@ -166,8 +166,7 @@ class StudyLock:
             holder = lock_holder(self._folder) or {}
             raise StudyError(
                 f"{self._folder.path} is being run by process {holder.get('pid', '?')} on "
-                f"{holder.get('host', '?')}; "
-                "one launcher at a time: wait for it, or end it"
+                f"{holder.get('host', '?')}; one launcher at a time: wait for it, or end it"
             )
         self._file.truncate(0)
         self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))

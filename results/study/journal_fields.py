@@ -1,12 +1,12 @@
 """What a field of the journal, or of another file of a study, may hold, whatever the others do."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from search_spaces import SpaceError, read_objective
-from search_spaces.problems import MAX_WHOLE, is_whole
+from search_spaces.problems import MAX_WHOLE, is_whole, show
 from search_spaces.space import DIRECTIONS as OBJECTIVE_DIRECTIONS
 
 MAX_DEPTH = 50
@@ -17,6 +17,25 @@ class Kind(NamedTuple):
 
     holds: Callable[[Any], bool]
     words: str
+
+
+def or_null(kind: Kind) -> Kind:
+    """What may also be absent."""
+    return Kind(lambda value: value is None or kind.holds(value), f"null or {kind.words}")
+
+
+def list_of(kind: Kind, words: str) -> Kind:
+    """A list whose items are all of a kind."""
+    return Kind(lambda value: isinstance(value, list) and all(map(kind.holds, value)), words)
+
+
+def wrong_fields(content: Mapping[str, Any], kinds: Mapping[str, Kind]) -> list[str]:
+    """What is wrong with the fields of a mapping; null stands for one that isn't there."""
+    return [
+        f"{key} must be {kind.words}, got {show(content.get(key))}"
+        for key, kind in kinds.items()
+        if not kind.holds(content.get(key))
+    ]
 
 
 def _is_time(value: object) -> bool:
@@ -54,6 +73,7 @@ def _is_value(value: object) -> bool:
     return isinstance(value, float) or (is_whole(value) and abs(value) <= MAX_WHOLE)
 
 
+MAPPING = Kind(lambda value: isinstance(value, dict), "a mapping")
 TEXT = Kind(lambda value: isinstance(value, str), "a text")
 WHOLE = Kind(
     lambda value: type(value) is int and -MAX_WHOLE <= value <= MAX_WHOLE, "a whole number"

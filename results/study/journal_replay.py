@@ -119,11 +119,8 @@ class Replay:
 
     def set_param(self, record: Record) -> None:
         """A parameter that takes part, with a value that it can take; the order is not checked."""
-        trial, name, value = (
-            self._running(record),
-            record["param_name"],
-            record["param_value_internal"],
-        )
+        trial, name = self._running(record), record["param_name"]
+        value = record["param_value_internal"]
         asked = self.searched.get(name)
         if asked is None or not _takes_part(asked.parameter, trial.values):
             raise ValueError(

@@ -86,6 +86,14 @@ def test_a_space_comes_back_from_its_mapping_its_file_and_a_pickle(
     assert pickle.loads(pickle.dumps(space)) == space
 
 
+def test_a_space_knows_where_its_trials_are_compared(base: Path) -> None:
+    search = (
+        "search: {{grace_epochs: 2, reduction: 2, scheduler: {}}}\nbudget: {{max_epochs: 16}}\n"
+    )
+    assert child(base, search.format("asha")).rungs == [2, 4, 8]
+    assert child(base, search.format("none")).rungs == []
+
+
 def test_a_mapping_without_places_is_told_by_its_file() -> None:
     with pytest.raises(SpaceError) as caught:
         space_from_mapping(

@@ -528,6 +528,6 @@ def test_a_damaged_description_is_refused(tmp_path: Path, text: str) -> None:
     assert "mlflow: null" in written
     folder.description.write_text(written.replace("mlflow: null", f"mlflow: {text}"))
     with pytest.raises(
-        StudyError, match="mlflow must be null, or a mapping of uri, experiment and study"
+        StudyError, match="mlflow must be null or a mapping of uri, experiment, study"
     ):
         read_description(folder)

@@ -35,7 +35,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
 
 def test_trials_are_compared_at_the_first_rung_with_the_stopped_ones(facts: Facts) -> None:
     comparison = compare_at_epoch(facts)
-    assert comparison.epoch == 2 == facts.rungs[0]
+    assert comparison.epoch == 2 == facts.space.rungs[0]
     reached = {t.number: t.values[2] for t in facts.trials if 2 in t.values and t.state != "failed"}
     assert dict(comparison.values) == reached
     assert {facts.trials[number].state for number in comparison.values} == {
