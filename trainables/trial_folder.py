@@ -1,4 +1,4 @@
-"""A trial's folder: metrics, TensorBoard events and checkpoints, safe from a crash at any moment."""
+"""A trial's folder: metrics, events and checkpoints, which a crash at any moment leaves whole."""
 
 import contextlib
 import errno
@@ -54,7 +54,7 @@ class TrialFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Holds `last.pt` and `previous.pt`, all that is needed to go on, and the model `best.pt`."""
+        """Holds `last.pt` and `previous.pt`, to go on from, and `best.pt`, the model alone."""
         return self.path / "checkpoint"
 
     @property
