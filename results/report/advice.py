@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 
 from results.report.facts import Facts
-from results.report.scales import place
+from results.report.figures.scales import place
 from results.states import COMPLETE, FAILED, FINISHED, STOPPED
 from results.study.description import noted_changes
 from results.text import metric_text, value_text

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from results.console import Console
 from results.report.facts import Facts, Step
-from results.report.figures import step_line, time_unit
+from results.report.figures.search import step_line, time_unit
+from results.report.figures.style import STUDY_COLOURS, Figure, axis, plain
 from results.report.page import rendered
-from results.report.style import STUDY_COLOURS, Figure, axis, plain
 from results.report.words import stamp, versions_text
 from results.study.folder import StudyError, StudyFolder
 from results.study.identity import flat_names

@@ -17,16 +17,16 @@ from markupsafe import Markup, escape
 from results.confirm.confirmation import Confirmation, read_confirmation
 from results.report.advice import advice
 from results.report.agreement import agreement_text, importance_text
-from results.report.confirmed import confirmation_figure
-from results.report.curves import curves
 from results.report.facts import Facts
-from results.report.figures import history, pareto, progress
+from results.report.figures.confirmed import confirmation_figure
+from results.report.figures.curves import curves
+from results.report.figures.parallel import parallel
+from results.report.figures.parameters import contour, importance_figure, slices
+from results.report.figures.search import history, pareto, progress
+from results.report.figures.style import COLOURS, Figure
+from results.report.figures.timeline import timeline
 from results.report.importance import compare_at_epoch, importances
-from results.report.parallel import parallel
-from results.report.parameters import contour, importance_figure, slices
-from results.report.style import COLOURS, Figure
 from results.report.tables import best_table, data_of, trial_table
-from results.report.timeline import timeline
 from results.report.words import about, banners, cards, headline, stamp
 from results.states import FAILED
 from results.study.description import read_description

@@ -6,7 +6,7 @@ from typing import Any
 
 from results.confirm.confirmation import Confirmation
 from results.report.facts import Facts, TrialFacts
-from results.report.scales import place, searched_text, when_text
+from results.report.figures.scales import place, searched_text, when_text
 from results.summary import metrics_at
 from results.text import duration, metric_text, value_text
 

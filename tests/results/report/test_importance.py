@@ -11,9 +11,9 @@ import pytest
 
 from results.report.agreement import rank_correlation
 from results.report.facts import Facts
+from results.report.figures.parallel import bands
+from results.report.figures.scales import place, ticks, value_at
 from results.report.importance import Importance, compare_at_epoch, importances
-from results.report.parallel import bands
-from results.report.scales import place, ticks, value_at
 from results.study.record import read_study
 from tests.results.report.studies import drive, open_study, space
 

@@ -1,7 +1,7 @@
 """The figure of the best configurations that were trained again with fresh seeds."""
 
 from results.confirm.confirmation import Confirmation
-from results.report.style import COLOURS, INK, RULE, Figure, Trace, axis, plain, rounded
+from results.report.figures.style import COLOURS, INK, RULE, Figure, Trace, axis, plain, rounded
 from results.states import COMPLETE, RUNNING, STOPPED
 from results.text import metric_text
 

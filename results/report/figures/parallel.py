@@ -3,9 +3,9 @@
 from itertools import pairwise
 
 from results.report.facts import Facts, TrialFacts
+from results.report.figures.scales import place, ticks
+from results.report.figures.style import RULE, Figure, Trace, by_state, plain, points, selected
 from results.report.importance import Importance
-from results.report.scales import place, ticks
-from results.report.style import RULE, Figure, Trace, by_state, plain, points, selected
 from results.text import value_text
 from search_spaces import Parameter
 

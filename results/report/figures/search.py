@@ -1,7 +1,7 @@
 """The figures of a search as it went: values by trial and by cost, the Pareto front, what ran when."""
 
 from results.report.facts import Facts, Step, TrialFacts
-from results.report.style import (
+from results.report.figures.style import (
     INK,
     Figure,
     Trace,

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from results.report.facts import Facts, TrialFacts
-from results.report.importance import Comparison, Importance
-from results.report.scales import few_ticks, place, ticks
-from results.report.style import (
+from results.report.figures.scales import few_ticks, place, ticks
+from results.report.figures.style import (
     COLOURS,
     INK,
     MANY,
@@ -22,6 +21,7 @@ from results.report.style import (
     selected,
     view,
 )
+from results.report.importance import Comparison, Importance
 from results.states import COMPLETE
 from results.text import metric_text, value_text
 from search_spaces import Parameter

@@ -1,7 +1,7 @@
 """Every learning curve, with the rungs and where trials were stopped."""
 
 from results.report.facts import Facts, TrialFacts
-from results.report.style import (
+from results.report.figures.style import (
     COLOURS,
     INK,
     MANY,

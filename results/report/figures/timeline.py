@@ -1,8 +1,8 @@
 """What ran when: a bar for each run, in rows that stand for places in which trials ran."""
 
 from results.report.facts import Facts
+from results.report.figures.style import COLOURS, RULE, Figure, Trace, axis, by_state
 from results.report.runs import Run
-from results.report.style import COLOURS, RULE, Figure, Trace, axis, by_state
 from results.text import duration
 
 BARS_WITH_NUMBERS = 80
