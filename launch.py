@@ -205,20 +205,9 @@ def confirm(args: argparse.Namespace) -> int:
 
 def report(args: argparse.Namespace) -> int:
     """Write the page that shows a study; its brief form on the terminal comes in any case."""
-    from results.pictures import draw_best
-    from results.report import print_report, report_html, write_page
-    from results.study.record import read_study
+    from results.report import report
 
-    folder = StudyFolder(Path(args.study))
-    problem = draw_best(folder) if folder.exists() else None
-    page = report_html(folder)
-    try:
-        print_report(read_study(folder), console)
-    except (SpaceError, StudyError) as error:
-        problem = str(error)
-    if problem:
-        console.say(problem, style="red")
-    console.say(str(write_page(folder, page)))
+    console.say(str(report(StudyFolder(Path(args.study)), console)))
     return EXIT_DONE
 
 
@@ -232,12 +221,10 @@ def watch(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace) -> int:
     """Show several studies side by side."""
-    from results.report import compare, print_comparison
-    from results.study.record import read_study
+    from results.report import compare
 
     folders = [StudyFolder(Path(study)) for study in args.studies]
-    print_comparison([read_study(folder) for folder in folders], console)
-    console.say(str(compare(folders, Path(args.to))))
+    console.say(str(compare(folders, Path(args.to), console)))
     return EXIT_DONE
 
 

@@ -11,8 +11,8 @@ import torch
 from results.export.export import trial_export
 from results.export.models import trained_model
 from results.study.best import BestEpoch
-from results.study.folder import StudyError, StudyFolder
-from results.study.record import StudyRecord, read_study
+from results.study.folder import StudyError
+from results.study.record import StudyRecord
 from search_spaces import SpaceError
 from trainables.config import TaskError
 from trainables.job import Job
@@ -41,7 +41,7 @@ def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list
     """
     import_from(record.description.import_paths)
     record.folder.fetch()
-    best = chosen(record, trial)
+    best = kept_trial(record, trial)
     figures = task_pictures(trial_export(record, best).job, rows)
     target = record.folder.pictures
     paths = [target / f"trial-{best.number:04d}-{name}.png" for name in figures]
@@ -64,7 +64,7 @@ def _all_drawn(record: StudyRecord, best: BestEpoch) -> Path:
     return record.folder.pictures / f".trial-{best.number:04d}.drawn"
 
 
-def draw_best(folder: StudyFolder) -> str | None:
+def draw_best(record: StudyRecord) -> str | None:
     """Draw the best trial's pictures unless they lie there already.
 
     Gives why not, where they can't be drawn.
@@ -73,16 +73,13 @@ def draw_best(folder: StudyFolder) -> str | None:
     anything.
     """
     try:
-        record = read_study(folder)
         import_from(record.description.import_paths)
         if record.holder is None and draws(record.description.space.task) and not drawn(record):
             draw(record, trial=None, rows=ROWS)
     except (StudyError, SpaceError, TaskError) as error:
         return f"no new pictures of the best trial: {error}"
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # The task is anyone's code; the report is written whatever it raises.
+    except (Exception, SystemExit) as error:
+        # The task is anyone's code; the report is written whatever it raises.
         return f"no new pictures of the best trial: {describe(error)}"
     return None
 
@@ -103,7 +100,7 @@ def drawn(record: StudyRecord) -> bool:
     return True
 
 
-def chosen(record: StudyRecord, trial: int | None) -> BestEpoch:
+def kept_trial(record: StudyRecord, trial: int | None) -> BestEpoch:
     """The best trial whose model is kept, or the one that is asked for."""
     bests = record.ranked()
     kept = [best for best in bests if record.folder.trial(best.number).best.exists()]
@@ -112,9 +109,9 @@ def chosen(record: StudyRecord, trial: int | None) -> BestEpoch:
     found = [best for best in kept if best.number == trial]
     if found:
         return found[0]
-    known = ", ".join(str(best.number) for best in kept) or "none yet"
+    numbers = ", ".join(str(best.number) for best in kept) or "none yet"
     wanted = "there is no trial" if trial is None else f"trial {trial} is not one"
-    raise StudyError(f"{record.folder.path}: {wanted} whose model is kept; those are {known}")
+    raise StudyError(f"{record.folder.path}: {wanted} whose model is kept; those are {numbers}")
 
 
 def task_pictures(job: Job, rows: Sequence[int]) -> "dict[str, Figure]":

@@ -9,7 +9,7 @@ from results.report.facts import Facts
 from results.report.importance import LEAST_TRIALS, MOST_TRIALS, REACHED, Comparison, Importance
 
 
-def importance_text(facts: Facts, comparison: Comparison, found: list[Importance]) -> str:
+def importance_text(comparison: Comparison, found: list[Importance]) -> str:
     """How the importance is computed, at which epoch and from how many trials."""
     if not comparison.epoch:
         return "No trial has a finite value, so parameters can't be compared."

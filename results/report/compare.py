@@ -26,12 +26,13 @@ Named = list[tuple[str, Facts]]
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def compare(folders: list[StudyFolder], to: Path) -> Path:
-    """Write a page that shows studies side by side.
+def compare(folders: list[StudyFolder], to: Path, console: Console) -> Path:
+    """Show studies side by side on the terminal, and write the page that does.
 
     Args:
-        folders: Where they lie.
+        folders: Where they lie; each is read once.
         to: The HTML file to write.
+        console: Where the tables are shown.
 
     Raises:
         StudyError: when there is no study in one of the folders, it can't be read, or the page
@@ -39,6 +40,12 @@ def compare(folders: list[StudyFolder], to: Path) -> Path:
         SpaceError: when its `study.yaml` was edited into a wrong space.
     """
     studies = _named([read_study(folder) for folder in folders])
+    _print_tables(studies, console)
+    _write_page(studies, to)
+    return to
+
+
+def _write_page(studies: Named, to: Path) -> None:
     figures = _figures(studies)
     text = rendered(
         "compare.html",
@@ -62,12 +69,9 @@ def compare(folders: list[StudyFolder], to: Path) -> Path:
         write_atomically(to, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise StudyError(f"{to} can't be written: {error.strerror}; choose another --to") from error
-    return to
 
 
-def print_comparison(records: list[StudyRecord], console: Console) -> None:
-    """The same tables for the terminal."""
-    studies = _named(records)
+def _print_tables(studies: Named, console: Console) -> None:
     tables = (
         ("", results(studies)),
         ("differed in", differing(studies)),

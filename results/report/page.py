@@ -14,8 +14,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from results.confirm.confirmation import Confirmation, read_confirmation
-from results.report.advice import advice
 from results.report.agreement import agreement_text, importance_text
 from results.report.facts import Facts
 from results.report.figures.confirmed import confirmation_figure
@@ -25,15 +23,12 @@ from results.report.figures.parameters import contour, importance_figure, slices
 from results.report.figures.search import history, pareto, progress
 from results.report.figures.style import COLOURS, Figure
 from results.report.figures.timeline import timeline
-from results.report.importance import compare_at_epoch, importances
+from results.report.findings import Findings
 from results.report.tables import best_table, data_of, trial_table
 from results.report.words import about, banners, cards, headline, stamp
 from results.states import FAILED
-from results.study.description import read_description
 from results.study.folder import StudyError, StudyFolder
-from results.study.record import StudyRecord, read_study
 from results.text import metric_text, program, value_text
-from search_spaces import SpaceError
 from trainables.trial_folder import write_atomically
 
 FILE = "report.html"
@@ -54,15 +49,6 @@ class Picture:
     source: str
 
 
-def write_report(folder: StudyFolder) -> Path:
-    """Write a study's `report.html`; also while it runs, after a crash, and when parts of it can't be read.
-
-    Raises:
-        StudyError: when there is no study in the folder, or the page can't be written.
-    """
-    return write_page(folder, report_html(folder))
-
-
 def write_page(folder: StudyFolder, text: str) -> Path:
     """Write a study's `report.html`.
 
@@ -80,12 +66,18 @@ def write_page(folder: StudyFolder, text: str) -> Path:
     return path
 
 
-def report_html(folder: StudyFolder, version: str | None = None) -> str:
-    """The page; with a version it asks its server from time to time whether there is a newer one."""
-    if not folder.exists():
-        raise StudyError(f"{folder.path} is no study: it has no {folder.description.name}")
-    record, problem = _read(folder)
-    if record is None:
+def page_html(
+    folder: StudyFolder, findings: Findings | None, problem: str | None, version: str | None = None
+) -> str:
+    """The page of a study.
+
+    Args:
+        folder: Where the study lies.
+        findings: What there is to show; None when not even its description can be read.
+        problem: Why its trials can't be read, if so.
+        version: With one, the page asks its server from time to time whether there is a newer one.
+    """
+    if findings is None:
         return rendered(
             "broken.html",
             title=folder.path.name,
@@ -94,65 +86,44 @@ def report_html(folder: StudyFolder, version: str | None = None) -> str:
             data={},
             version=version,
         )
-    facts = Facts.of(record)
-    return rendered("report.html", **_content(facts, problem), version=version)
+    return rendered("report.html", **_content(findings, problem), version=version)
 
 
-def _read(folder: StudyFolder) -> tuple[StudyRecord | None, str | None]:
-    """What can be read of a study, and why the rest can't."""
-    try:
-        return read_study(folder), None
-    except (StudyError, SpaceError) as error:
-        problem = str(error)
-    try:
-        description = read_description(folder)
-    except (StudyError, SpaceError):
-        return None, problem
-    return StudyRecord(folder=folder, description=description, trials=[], holder=None), problem
-
-
-def _confirmation(folder: StudyFolder) -> tuple[Confirmation | None, str | None]:
-    """What came of fresh seeds, if anything, and why it can't be read."""
-    try:
-        return read_confirmation(folder), None
-    except StudyError as error:
-        return None, str(error)
-
-
-def _content(facts: Facts, problem: str | None) -> dict[str, Any]:
-    comparison = compare_at_epoch(facts)
-    found = importances(facts, comparison)
-    confirmation, wrong = _confirmation(facts.record.folder)
+def _content(findings: Findings, problem: str | None) -> dict[str, Any]:
+    facts, comparison, shares = findings.facts, findings.comparison, findings.importances
+    confirmation = findings.confirmation
     problems = (
         [f"The trials can't be read, and none is shown: {problem}"]
         if problem
         else list(banners(facts))
     )
+    if findings.confirmation_problem:
+        problems.append(findings.confirmation_problem)
     drawn: dict[str, list[Figure | None]] = {
         "confirmed": [confirmation_figure(confirmation)] if confirmation else [],
         "search": [history(facts), *progress(facts)],
         "curves": [curves(facts)],
         "pareto": [pareto(facts)],
-        "parallel": [parallel(facts, found)],
-        "importance": [importance_figure(facts, found), contour(facts, comparison, found)],
-        "slices": [*slices(facts, comparison, found)],
+        "parallel": [parallel(facts, shares)],
+        "importance": [importance_figure(facts, shares), contour(facts, comparison, shares)],
+        "slices": [*slices(facts, comparison, shares)],
         "timeline": [timeline(facts)],
     }
     figures = {name: [figure for figure in group if figure] for name, group in drawn.items()}
     return {
         "title": facts.space.name,
         "written": stamp(facts.now),
-        "problems": [*problems, *([wrong] if wrong else [])],
+        "problems": problems,
         "facts": facts,
         "headline": headline(facts),
         "cards": cards(facts),
         "best": best_table(facts, confirmation),
-        "advice": advice(facts),
+        "advice": findings.advice,
         "confirmation": confirmation,
         "pictures": list(pictures(facts)),
         "groups": figures,
         "figures": [figure for group in figures.values() for figure in group],
-        "importance_text": importance_text(facts, comparison, found),
+        "importance_text": importance_text(comparison, shares),
         "agreement_text": agreement_text(facts),
         "comparison": comparison,
         "failures": [trial for trial in facts.trials if trial.state == FAILED],

@@ -1,18 +1,16 @@
 """When each trial ran, and in which order values came: from the journal's lines, or from the trials of a database."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from optuna.storages.journal._storage import JournalOperation as Op
 from optuna.trial import FrozenTrial, TrialState
 
-from results.study.journal import read_journal
+from results.study.journal_replay import Record
 from results.study.record import StudyRecord
 
-Record = dict[str, Any]
 Seconds = Mapping[int, Mapping[int, float]]  # by trial and epoch
 
 
@@ -79,8 +77,7 @@ def read_runs(record: StudyRecord, seconds: Seconds, now: datetime) -> list[Run]
     if description.database:
         runs = list(_runs_of_trials(record.trials))
     else:
-        lines = read_journal(record.folder.journal, description.space, description.objective)
-        runs = [run for run in _runs_of_journal(lines) if run.trial < len(record.trials)]
+        runs = list(_runs_of_journal(record.journal))
     began_again: dict[int, datetime] = {}
     for run in sorted(runs, key=lambda run: run.begin, reverse=True):
         if not run.over:
@@ -95,7 +92,7 @@ def read_runs(record: StudyRecord, seconds: Seconds, now: datetime) -> list[Run]
     return sorted(runs, key=lambda run: run.begin)
 
 
-def _runs_of_journal(lines: list[Record]) -> Iterator[Run]:
+def _runs_of_journal(lines: Sequence[Record]) -> Iterator[Run]:
     """The runs that the journal's lines tell of.
 
     An interrupted one ends with the last time noted before.

@@ -1,43 +1,30 @@
 """The report for the terminal: the same facts in brief."""
 
-from results.confirm.confirmation import read_confirmation
 from results.console import Console
-from results.report.advice import advice
 from results.report.facts import Facts
-from results.report.importance import compare_at_epoch, importances
+from results.report.findings import Findings
 from results.report.words import headline
-from results.study.folder import StudyError, StudyFolder
-from results.study.record import StudyRecord
 from results.summary import print_summary
 from results.text import duration
 
 SHOWN_PARAMETERS = 5
 
 
-def print_report(record: StudyRecord, console: Console) -> None:
+def print_findings(findings: Findings, console: Console) -> None:
     """What came out, the best trials, what it cost, what mattered and what to mind."""
-    facts = Facts.of(record)
-    console.say(f"{facts.space.name}: {record.condition()}", style="bold")
+    facts = findings.facts
+    console.say(f"{facts.space.name}: {facts.record.condition()}", style="bold")
     console.say(headline(facts))
-    print_summary(record, console)
+    print_summary(facts.record, console)
     console.say(f"cost: {facts.epochs} epochs, {_hours(facts)}")
-    console.say(_importance_line(facts))
-    _confirmation(console, record.folder)
-    for one in advice(facts):
-        console.say(f"mind: {one.title}. {one.detail}", style="yellow")
-
-
-def _confirmation(console: Console, folder: StudyFolder) -> None:
-    try:
-        confirmation = read_confirmation(folder)
-    except StudyError as error:
-        console.say(str(error), style="yellow")
-        return
-    if confirmation:
-        console.say(
-            "fresh seeds: "
-            f"{'; '.join(filter(None, (confirmation.verdict, confirmation.optimism_text)))}"
-        )
+    console.say(_importance_line(findings))
+    if findings.confirmation_problem:
+        console.say(findings.confirmation_problem, style="yellow")
+    if confirmation := findings.confirmation:
+        texts = filter(None, (confirmation.verdict, confirmation.optimism_text))
+        console.say(f"fresh seeds: {'; '.join(texts)}")
+    for warning in findings.advice:
+        console.say(f"mind: {warning.title}. {warning.detail}", style="yellow")
 
 
 def _hours(facts: Facts) -> str:
@@ -47,13 +34,11 @@ def _hours(facts: Facts) -> str:
     )
 
 
-def _importance_line(facts: Facts) -> str:
-    comparison = compare_at_epoch(facts)
-    found = [one for one in importances(facts, comparison) if not one.conditional][
-        :SHOWN_PARAMETERS
-    ]
-    shares = ", ".join(f"{facts.names[one.name]} {one.share:.0%}" for one in found)
+def _importance_line(findings: Findings) -> str:
+    names, comparison = findings.facts.names, findings.comparison
+    always = [each for each in findings.importances if not each.conditional][:SHOWN_PARAMETERS]
+    if not always:
+        return "what mattered: too few trials to tell"
+    shares = ", ".join(f"{names[each.name]} {each.share:.0%}" for each in always)
     where = f"at epoch {comparison.epoch}, {len(comparison.values)} trials"
-    return (
-        f"what mattered ({where}): {shares}" if found else "what mattered: too few trials to tell"
-    )
+    return f"what mattered ({where}): {shares}"

@@ -10,7 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from results.console import Console
-from results.report.page import report_html
+from results.report.findings import Findings, read_what_is_whole
+from results.report.page import page_html
 from results.study.folder import StudyError, StudyFolder, lock_holder
 
 LOOPBACK = "127.0.0.1"
@@ -86,8 +87,13 @@ class Pages:
         with self._lock:
             version = self.version()[1]
             if self._page is None or self._page[0] != version:
-                self._page = (version, report_html(self._folder, version), self._clock())
+                self._page = (version, self._drawn(version), self._clock())
             return "text/html", self._page[1]
+
+    def _drawn(self, version: str) -> str:
+        record, problem = read_what_is_whole(self._folder)
+        findings = Findings.of(record) if record else None
+        return page_html(self._folder, findings, problem, version)
 
     def _current(self) -> str:
         """The sizes and times of the files that a report shows, and whether the search runs."""

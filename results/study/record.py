@@ -1,5 +1,6 @@
 """Reading a study from its folder: while it runs, after it ended, after a crash."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from results.study.best import BestEpoch, best_epoch, ranked
 from results.study.description import Description, read_description
 from results.study.folder import StudyFolder, lock_holder
 from results.study.journal import read_journal
+from results.study.journal_replay import Record
 from results.study.notes import Notes
 
 
@@ -23,12 +25,14 @@ class StudyRecord:
         description: What `study.yaml` says.
         trials: All trials, by number.
         holder: Process and host of the launcher that runs it now; None when none does.
+        journal: The journal's lines, which also tell when what happened; none for a database.
     """
 
     folder: StudyFolder
     description: Description
     trials: list[FrozenTrial]
     holder: dict[str, Any] | None
+    journal: Sequence[Record] = ()
 
     def ranked(self) -> list[BestEpoch]:
         """The trials' best epochs, the best trial first."""
@@ -62,27 +66,31 @@ def read_study(folder: StudyFolder) -> StudyRecord:
             space's; names the line.
         SpaceError: when its `study.yaml` was edited into a wrong one.
     """
-    description = read_description(folder)
+    return read_described(folder, read_description(folder))
+
+
+def read_described(folder: StudyFolder, description: Description) -> StudyRecord:
+    """Read a study whose `study.yaml` was read before.
+
+    Raises:
+        StudyError: when its trials can't be read, or are another space's.
+    """
     folder = replace(folder, mirror=description.checkpoints, begun_in=description.begun_in)
     holder = lock_holder(folder)
+    space, objective, database = description.space, description.objective, description.database
+    journal = [] if database else read_journal(folder.journal, space, objective)
     return StudyRecord(
         folder=folder,
         description=description,
-        trials=read_trials(folder, description),
+        trials=database.trials(space, objective) if database else replayed(journal),
         holder=holder,
+        journal=journal,
     )
 
 
-def read_trials(folder: StudyFolder, description: Description) -> list[FrozenTrial]:
-    """The study's trials; none when it was never begun.
-
-    Raises:
-        StudyError: when they can't be read, or are another space's.
-    """
-    if description.database:
-        return description.database.trials(description.space, description.objective)
-    records = read_journal(folder.journal, description.space, description.objective)
-    return JournalStorage(_Records(records)).get_all_trials(0, deepcopy=False) if records else []
+def replayed(journal: list[Record]) -> list[FrozenTrial]:
+    """The trials that a journal's lines tell of; none when it was never begun."""
+    return JournalStorage(_Records(journal)).get_all_trials(0, deepcopy=False) if journal else []
 
 
 class _Records(BaseJournalBackend):

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from results.confirm.candidates import print_confirmation
 from results.console import Console
-from results.report import print_comparison, print_report
+from results.report import compare, report
 from results.study.folder import StudyFolder
 from results.study.notes import Notes
 from results.study.record import read_study
@@ -107,13 +107,14 @@ def test_the_tables_of_a_study_show_them(folder: StudyFolder) -> None:
             assert any(told in line for line in lines), told
 
 
-def test_the_report_in_brief_and_the_comparison_show_them(folder: StudyFolder) -> None:
+def test_the_report_in_brief_and_the_comparison_show_them(
+    folder: StudyFolder, tmp_path: Path
+) -> None:
     file = io.StringIO()
-    record = read_study(folder)
     console = Console(file, width=200)
-    print_report(record, console)
+    report(folder, console)
     assert f"[bold]: finished\nBest {METRIC} " in file.getvalue()
-    print_comparison([record, record], console)
+    compare([folder] * 2, tmp_path / "c.html", console)
     assert "/[exp] " in file.getvalue()
     assert f"maximize {METRIC}" in file.getvalue()
 

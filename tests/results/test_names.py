@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results.console import Console
-from results.report import compare, print_comparison, print_report, write_report
+from results.report import compare
 from results.study.folder import StudyFolder
-from results.study.record import read_study
 from results.text import short_names, values_text
-from tests.results.report.reading import Page, read_page
+from tests.results.report.reading import Page, comparison_page, report_page, report_text
 from tests.results.report.studies import drive, open_study, space
 
 LR: dict[str, Any] = {"float": [1e-4, 1e-1], "log": True}
@@ -65,16 +64,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 
 @pytest.fixture(scope="module")
 def page(folder: StudyFolder) -> Page:
-    return read_page(write_report(folder))
+    return report_page(folder)
 
 
 def test_in_the_terminal(folder: StudyFolder) -> None:
-    file = io.StringIO()
-    print_report(read_study(folder), Console(file, width=200))
-    start = next(line for line in file.getvalue().splitlines() if "[start point 0]" in line)
+    text = report_text(folder)
+    start = next(line for line in text.splitlines() if "[start point 0]" in line)
     assert "gen.lr=" in start and "disc.lr" not in start and " depth=" in start
-    assert " kind=deep disc.lr=" in file.getvalue()
-    mattered = next(line for line in file.getvalue().splitlines() if "what mattered" in line)
+    assert " kind=deep disc.lr=" in text
+    mattered = next(line for line in text.splitlines() if "what mattered" in line)
     assert " gen.lr " in mattered and " depth " in mattered
 
 
@@ -98,8 +96,8 @@ def test_in_the_table_of_all_trials(page: Page) -> None:
 
 def test_side_by_side_over_all_studies(folder: StudyFolder, tmp_path: Path) -> None:
     other = drive(open_study(tmp_path / "other", space()), 3).folder
-    text, records = io.StringIO(), [read_study(folder), read_study(other)]
-    print_comparison(records, Console(text, width=200))
+    text = io.StringIO()
+    compare([folder, other], tmp_path / "c.html", Console(text, width=200))
     best = text.getvalue().rpartition("\nbest")[2].splitlines()[2:]
     assert {line.split()[0] for line in best} == {
         "gen.lr",
@@ -110,5 +108,5 @@ def test_side_by_side_over_all_studies(folder: StudyFolder, tmp_path: Path) -> N
         "model.depth",
         "dropout",
     }
-    words = read_page(compare([folder, other], tmp_path / "c.html")).words
+    words = comparison_page([folder, other], tmp_path / "c.html").words
     assert "model. kind" in words and "model. dropout" not in words.rpartition("Best config")[2]

@@ -131,13 +131,13 @@ def test_a_task_without_pictures_says_so(tmp_path: Path) -> None:
 def test_the_report_has_the_best_trial_drawn_once_for_each_model(tmp_path: Path) -> None:
     folder = studied(tmp_path).folder
     before = len(DRAWN)
-    assert draw_best(folder) is None and draw_best(folder) is None
+    assert draw_best(read_study(folder)) is None and draw_best(read_study(folder)) is None
     assert len(DRAWN) == before + 1
     assert sorted(path.name for path in folder.pictures.glob("*.png")) == [
         f"trial-0001-row {row}.png" for row in ROWS
     ]
     folder.trial(1).best.touch()
-    assert draw_best(folder) is None
+    assert draw_best(read_study(folder)) is None
     assert len(DRAWN) == before + 2
 
 
@@ -152,9 +152,9 @@ def test_pictures_whose_drawing_was_cut_short_are_drawn_again(
 
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
         patch.setattr(Figure, "savefig", killed)
-        draw_best(folder)
+        draw_best(read_study(folder))
     assert not list(folder.pictures.glob("*.png")), "no file is half a picture"
-    assert draw_best(folder) is None
+    assert draw_best(read_study(folder)) is None
     assert len(DRAWN) == before + 2
     assert len(list(folder.pictures.glob("*.png"))) == len(ROWS)
 
@@ -163,16 +163,16 @@ def test_the_report_says_why_a_picture_is_missing_only_where_there_should_be_one
     tmp_path: Path,
 ) -> None:
     folder = studied(tmp_path).folder
-    assert draw_best(studied(tmp_path / "none", task="Line").folder) is None
+    assert draw_best(studied(tmp_path / "none", task="Line")) is None
     with StudyLock(folder):
-        assert draw_best(folder) is None and not folder.pictures.exists(), (
+        assert draw_best(read_study(folder)) is None and not folder.pictures.exists(), (
             "the search may need the machine"
         )
     folder.trial(1).best.write_bytes(b"no checkpoint")
-    assert "best.pt can't be read" in (draw_best(folder) or "")
+    assert "best.pt can't be read" in (draw_best(read_study(folder)) or "")
     text = folder.description.read_text().replace(__name__, "no.such.module")
     folder.description.write_text(text)
-    assert "no.such.module" in (draw_best(folder) or "")
+    assert "no.such.module" in (draw_best(read_study(folder)) or "")
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

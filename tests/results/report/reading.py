@@ -1,11 +1,15 @@
-"""What stands in a report's page, read as a browser would."""
+"""What stands in a report's page, read as a browser would, and what the terminal shows."""
 
+import io
 import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from results.console import Console
+from results.report import compare, report
 from results.report.page import plotly_js
+from results.study.folder import StudyFolder
 
 VOID = {"meta", "link", "input", "img", "br", "wbr", "hr"}
 
@@ -74,3 +78,20 @@ def _refuse(constant: str) -> None:
 def read_page(path: Path) -> Page:
     """The page in a file; Plotly's own script is passed over."""
     return Page(path.read_text(encoding="utf-8").replace(plotly_js(), ""))
+
+
+def report_page(folder: StudyFolder) -> Page:
+    """The page that `report` writes of a study."""
+    return read_page(report(folder, Console(file=io.StringIO())))
+
+
+def report_text(folder: StudyFolder) -> str:
+    """What `report` shows of a study on the terminal."""
+    text = io.StringIO()
+    report(folder, Console(file=text, width=200))
+    return text.getvalue()
+
+
+def comparison_page(folders: list[StudyFolder], to: Path) -> Page:
+    """The page that `compare` writes of studies."""
+    return read_page(compare(folders, to, Console(file=io.StringIO())))

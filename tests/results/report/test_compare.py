@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from results.console import Console
-from results.report import compare, print_comparison
+from results.report import compare
 from results.study.folder import StudyError, StudyFolder
-from results.study.record import read_study
 from tests.results.report import journal_lines
-from tests.results.report.reading import read_page
+from tests.results.report.reading import comparison_page
 from tests.results.report.studies import drive, open_study, space
 
 
@@ -27,7 +26,7 @@ def folders(tmp_path: Path) -> list[StudyFolder]:
 
 
 def test_the_lines_are_the_journals(folders: list[StudyFolder], tmp_path: Path) -> None:
-    page = read_page(compare(folders, tmp_path / "new" / "compare.html"))
+    page = comparison_page(folders, tmp_path / "new" / "compare.html")
     for folder, (name, data) in zip(folders, page.data.items(), strict=True):
         expected = journal_lines.told(folder.journal, sign=1)
         assert name == folder.path.name
@@ -39,7 +38,7 @@ def test_the_lines_are_the_journals(folders: list[StudyFolder], tmp_path: Path) 
 
 
 def test_what_differed_is_told_and_nothing_else(folders: list[StudyFolder], tmp_path: Path) -> None:
-    words = read_page(compare(folders, tmp_path / "compare.html")).words
+    words = comparison_page(folders, tmp_path / "compare.html").words
     differing = words.partition("What differed")[2].partition("Best configurations")[0]
     for told in ("seed 5 6", "scheduler asha none", "</script>", "space studied other"):
         assert told in differing
@@ -50,7 +49,7 @@ def test_two_objectives_are_not_drawn_together(folders: list[StudyFolder], tmp_p
     third = drive(
         open_study(tmp_path / "three", space("three", objective={"minimize": "loss"})), 3
     ).folder
-    page = read_page(compare([*folders, third], tmp_path / "compare.html"))
+    page = comparison_page([*folders, third], tmp_path / "compare.html")
     assert "These studies have different objectives" in page.words
     assert {"epochs_0", "time_0", "epochs_1", "time_1"} == page.figures.keys()
 
@@ -58,8 +57,8 @@ def test_two_objectives_are_not_drawn_together(folders: list[StudyFolder], tmp_p
 def test_equal_names_are_told_apart(tmp_path: Path) -> None:
     names = [tmp_path / "a" / "s", tmp_path / "b" / "s"]
     folders = [drive(open_study(path, space()), 1).folder for path in names]
-    assert list(read_page(compare(folders, tmp_path / "c.html")).data) == ["a/s", "b/s"]
-    assert list(read_page(compare([folders[0]] * 2, tmp_path / "c.html")).data) == [
+    assert list(comparison_page(folders, tmp_path / "c.html").data) == ["a/s", "b/s"]
+    assert list(comparison_page([folders[0]] * 2, tmp_path / "c.html").data) == [
         "a/s",
         "a/s (2)",
     ]
@@ -67,18 +66,18 @@ def test_equal_names_are_told_apart(tmp_path: Path) -> None:
 
 def test_studies_without_a_trial_can_be_compared(tmp_path: Path) -> None:
     folder = open_study(tmp_path / "s", space(start=[])).folder
-    page = read_page(compare([folder, folder], tmp_path / "c.html"))
+    page = comparison_page([folder, folder], tmp_path / "c.html")
     assert "No trial has a finite value yet." in page.words
     assert "Nothing: the same space, seed, budget, commit and versions." in page.words
 
 
 def test_what_is_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="is no study"):
-        compare([StudyFolder(tmp_path / "none")], tmp_path / "c.html")
+        comparison_page([StudyFolder(tmp_path / "none")], tmp_path / "c.html")
 
 
-def test_the_terminal_shows_the_same_tables(folders: list[StudyFolder]) -> None:
+def test_the_terminal_shows_the_same_tables(folders: list[StudyFolder], tmp_path: Path) -> None:
     text = io.StringIO()
-    print_comparison([read_study(folder) for folder in folders], Console(file=text, width=160))
+    compare(folders, tmp_path / "c.html", Console(file=text, width=160))
     assert "one [bold] <b>" in text.getvalue()
     assert "search.scheduler" in text.getvalue() and "\nlr " in text.getvalue()

@@ -6,18 +6,15 @@ pytest tests/results/report/test_confirmed.py
 import json
 import math
 from dataclasses import asdict
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from results.confirm.confirmation import Confirmation
-from results.console import Console
-from results.report import print_report, write_report
 from results.study.folder import StudyFolder
 from results.study.record import read_study
-from tests.results.report.reading import Page, read_page
+from tests.results.report.reading import Page, report_page, report_text
 from tests.results.report.studies import HOSTILE, drive, open_study, space
 from tests.results.small_study import confirmed_candidate, small_confirmation
 
@@ -42,18 +39,12 @@ def folder(tmp_path: Path) -> StudyFolder:
 
 def page_with(folder: StudyFolder, confirmation: Confirmation) -> Page:
     confirmation.write(folder)
-    return read_page(write_report(folder))
-
-
-def terminal(folder: StudyFolder) -> str:
-    console = Console(file=StringIO(), width=200)
-    print_report(read_study(folder), console)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return report_page(folder)
 
 
 def test_without_fresh_seeds_there_is_no_section(folder: StudyFolder) -> None:
-    assert "fresh" not in read_page(write_report(folder)).ids
-    assert "fresh seeds" not in terminal(folder)
+    assert "fresh" not in report_page(folder).ids
+    assert "fresh seeds" not in report_text(folder)
 
 
 def test_dots_interval_and_table_are_the_files(folder: StudyFolder) -> None:
@@ -104,7 +95,7 @@ def test_the_optimism_of_the_search_is_told_in_words(folder: StudyFolder) -> Non
         "too good"
     )
     assert f"The {words}." in page_with(folder, small_confirmation()).words
-    assert f"fresh seeds: trial 3 is better; the {words}\n" in terminal(folder)
+    assert f"fresh seeds: trial 3 is better; the {words}\n" in report_text(folder)
 
 
 def test_trainings_that_all_failed_have_no_figure(folder: StudyFolder) -> None:
@@ -114,7 +105,7 @@ def test_trainings_that_all_failed_have_no_figure(folder: StudyFolder) -> None:
         and "confirmed" not in page.figures
         and "the search's best value" not in page.words
     )
-    assert "fresh seeds: trial 3 is better\n" in terminal(folder)
+    assert "fresh seeds: trial 3 is better\n" in report_text(folder)
 
 
 def test_a_metric_that_the_test_split_cannot_tell_is_shown_as_such(folder: StudyFolder) -> None:
@@ -143,8 +134,8 @@ DAMAGED = [
 @pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_file_is_told_and_the_rest_is_there(folder: StudyFolder, text: str) -> None:
     folder.confirmed.write_text(text)
-    page = read_page(write_report(folder))
+    page = report_page(folder)
     assert (
         "confirm.json is damaged" in page.words and "fresh" not in page.ids and "trials" in page.ids
     )
-    assert "confirm.json is damaged" in terminal(folder)
+    assert "confirm.json is damaged" in report_text(folder)

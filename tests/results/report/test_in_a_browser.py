@@ -3,6 +3,7 @@
 pytest -m slow tests/results/report/test_in_a_browser.py
 """
 
+import io
 import shutil
 import threading
 import time
@@ -13,9 +14,11 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
-from results.report import compare, write_report
+from results.console import Console
+from results.report import compare
 from results.report.watch import make_server
 from results.study.folder import StudyFolder
+from tests.results.report.reading import report_page
 from tests.results.report.studies import drive, open_study, space
 
 pytestmark = pytest.mark.slow
@@ -64,7 +67,7 @@ def browser() -> Iterator[Browser]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """A study of 24 trials: stopped, complete, failed; with a user's hostile texts in it."""
     study = drive(open_study(tmp_path_factory.mktemp("it's a <study>") / "s ✓", space()))
-    write_report(study.folder)
+    report_page(study.folder)
     return study.folder
 
 
@@ -203,7 +206,7 @@ def test_dark_is_dark(browser: Browser, folder: StudyFolder) -> None:
 
 
 def test_a_comparison_opens(browser: Browser, folder: StudyFolder, tmp_path: Path) -> None:
-    address = compare([folder, folder], tmp_path / "c.html").as_uri()
+    address = compare([folder, folder], tmp_path / "c.html", Console(io.StringIO())).as_uri()
     for page in shown(browser, address, width=390):
         drawn(page, "epochs_0")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -5,7 +5,6 @@ pytest tests/results/report/test_report.py
 
 import base64
 import importlib
-import io
 import json
 import math
 import sys
@@ -15,13 +14,11 @@ from typing import Any
 
 import pytest
 
-from results.console import Console
-from results.report import print_report, write_report
 from results.report.page import plotly_js
 from results.study.folder import StudyError, StudyFolder, StudyLock
 from results.study.record import read_study
 from tests.results.report import journal_lines
-from tests.results.report.reading import Page, read_page
+from tests.results.report.reading import Page, report_page, report_text
 from tests.results.report.studies import HOSTILE, drive, open_study, score, space, unimportable
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
@@ -36,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 
 @pytest.fixture(scope="module")
 def page(finished: StudyFolder) -> Page:
-    return read_page(write_report(finished))
+    return report_page(finished)
 
 
 # Numbers
@@ -108,7 +105,7 @@ def test_the_pareto_front_is_what_no_trial_beats(tmp_path: Path) -> None:
         20,
         second=lambda values, n, e: round(40 * values["model.dropout"]),
     )
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     points = [
         (t["number"], t["value"], -t["second"])
         for t in found.data["trials"]
@@ -157,17 +154,17 @@ def test_a_users_text_is_text(finished: StudyFolder, page: Page) -> None:
 
 def test_what_is_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"is no study: it has no study\.yaml"):
-        write_report(StudyFolder(tmp_path / "none"))
+        report_page(StudyFolder(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
 
 
 def test_a_study_without_a_trial_says_so(tmp_path: Path) -> None:
     study = open_study(tmp_path / "s", space(start=[]))
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert "The search never started: there is no trial." in found.words
     assert found.data["best"] is None and found.figures == {}
     study.folder.journal.unlink()
-    assert "There is no trial." in read_page(write_report(study.folder)).words
+    assert "There is no trial." in report_page(study.folder).words
 
 
 def test_a_killed_study_says_so(tmp_path: Path) -> None:
@@ -175,7 +172,7 @@ def test_a_killed_study_says_so(tmp_path: Path) -> None:
     trial = study.next_trial()
     assert trial
     study.report(trial.number, 1, 0.25)
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert "The search was killed" in found.words
     assert found.data["trials"][3]["state"] == "unfinished"
     assert found.data["trials"][3]["epochs"] == 1
@@ -186,7 +183,7 @@ def test_a_running_study_says_so(tmp_path: Path) -> None:
     trial = study.next_trial()
     assert trial
     with StudyLock(study.folder):
-        found = read_page(write_report(study.folder))
+        found = report_page(study.folder)
     assert "The search is running: 0 of 24 trials are finished so far." in found.words
     assert "No trial is finished yet." in found.words
     assert found.data["counts"] == {"running": 1, "unfinished": 1}
@@ -199,7 +196,7 @@ def test_an_interrupted_study_goes_on_in_a_run_of_its_own(tmp_path: Path) -> Non
     study.report(trial.number, 1, 0.25)
     study.release()
     drive(open_study(tmp_path, space()), 1)
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert "Runs that go on with an interrupted trial: 1." in found.words
     bars = [n for trace in found.figures["timeline"]["data"] for n in trace["customdata"]]
     assert bars == [0, 0]
@@ -213,7 +210,7 @@ def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
         return math.nan if number % 2 and epoch == 2 else score(values, number, epoch)
 
     study = drive(open_study(tmp_path, space()), 8, value=diverging)
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert (
         found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
     )
@@ -223,7 +220,7 @@ def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_study_without_any_finite_value_still_opens(tmp_path: Path, value: float) -> None:
     study = drive(open_study(tmp_path, space()), 6, value=lambda *_: value)
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert "No trial has a finite value" in found.words
     assert found.data["best"] is None and found.data["best_so_far"] == []
 
@@ -232,7 +229,7 @@ def test_a_task_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "gone_task", unimportable())
     study = drive(open_study(tmp_path, space(task="gone_task:train")), 4)
     monkeypatch.delitem(sys.modules, "gone_task")
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert (
         "The task can't be imported here" in found.words and "no module 'gone_task'" in found.words
     )
@@ -243,7 +240,7 @@ def test_metrics_that_are_gone_are_told(tmp_path: Path) -> None:
     study = drive(open_study(tmp_path, space()), 4)
     for number in (1, 2):
         study.folder.trial(number).metrics.unlink()
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert "The metrics files of 2 of 4 trials are gone." in found.words
     assert (
         found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
@@ -254,7 +251,7 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
     study = drive(open_study(tmp_path, space()), 2)
     with study.folder.journal.open("a") as journal:
         journal.write('{"op_code": "</script><b>"}\n')
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert (
         "The trials can't be read, and none is shown" in found.words
         and "journal.log:" in found.words
@@ -265,7 +262,7 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
 def test_a_damaged_description_is_told(tmp_path: Path) -> None:
     study = drive(open_study(tmp_path, space()), 2)
     study.folder.description.write_text("a: [<b>\n")
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert "This study can't be read" in found.words and "study.yaml" in found.words
 
 
@@ -278,7 +275,7 @@ def test_one_trial_of_one_epoch_is_enough(tmp_path: Path) -> None:
         search={"scheduler": "none", "grace_epochs": 1},
     )
     study = drive(open_study(tmp_path, small), value=lambda *_: 0.5)
-    assert read_page(write_report(study.folder)).data["best"]["value"] == 0.5
+    assert report_page(study.folder).data["best"]["value"] == 0.5
 
 
 # What lies beside
@@ -289,7 +286,7 @@ def test_the_tasks_pictures_are_within_the_page(tmp_path: Path) -> None:
     study.folder.pictures.mkdir()
     (study.folder.pictures / "trial-0001-<b>masks.png").write_bytes(PNG)
     (study.folder.pictures / "broken.png").write_bytes(b"no picture")
-    found = read_page(write_report(study.folder))
+    found = report_page(study.folder)
     assert found.images == ["data:image/png;base64," + base64.b64encode(PNG).decode()]
 
 
@@ -297,9 +294,7 @@ def test_the_tasks_pictures_are_within_the_page(tmp_path: Path) -> None:
 
 
 def test_the_terminal_has_the_same_facts_in_brief(finished: StudyFolder, page: Page) -> None:
-    text = io.StringIO()
-    print_report(read_study(finished), Console(file=text, width=200))
-    shown = text.getvalue()
+    shown = report_text(finished)
     best = page.data["best"]
     assert (
         f"Best score {best['value']:.4f}: trial {best['trial']} at epoch {best['epoch']} of 18"

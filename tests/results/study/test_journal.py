@@ -22,7 +22,7 @@ from results.export.export import study_exports
 from results.study.description import Description, read_description
 from results.study.folder import StudyError, StudyFolder
 from results.study.journal import read_journal
-from results.study.record import StudyRecord, read_study, read_trials
+from results.study.record import StudyRecord, read_described, read_study
 from results.summary import print_summary
 from search_spaces import SpaceError
 from tests.cluster.search.toy_study import drive, toy_objective, toy_space
@@ -603,11 +603,10 @@ def read_or_refused(folder: StudyFolder) -> StudyRecord | None:
     """What `read_study` gives, if no line is refused; `study.yaml` takes longer and is left out."""
     description = Description(space=SPACE, objective=OBJECTIVE, import_paths=("/a",), origin={})
     try:
-        trials = read_trials(folder, description)
+        return read_described(folder, description)
     except StudyError as error:
         assert re.match(re.escape(str(folder.journal)) + r":\d+: .*\S", str(error)), str(error)
         return None
-    return StudyRecord(folder=folder, description=description, trials=trials, holder=None)
 
 
 @pytest.mark.parametrize("seed", range(30))
