@@ -8,6 +8,8 @@ from scipy import stats
 from results.report.facts import Facts
 from results.report.importance import LEAST_TRIALS, MOST_TRIALS, REACHED, Comparison, Importance
 
+LEAST_PAIRS = 5
+
 
 def importance_text(comparison: Comparison, found: list[Importance]) -> str:
     """How the importance is computed, at which epoch and from how many trials."""
@@ -27,33 +29,30 @@ def importance_text(comparison: Comparison, found: list[Importance]) -> str:
     used = f"{MOST_TRIALS} of them, evenly chosen" if count > MOST_TRIALS else "all of them"
     text += (
         f" Importance is fANOVA on the ranks of these values ({used}): the share of their "
-        "differences that each "
-    )
-    text += (
-        f"parameter alone explains. What matters at epoch {comparison.epoch} need not matter "
+        f"differences that each parameter alone explains. What matters at epoch {comparison.epoch} need not matter "
         "most at the end."
     )
     return text
 
 
 def agreement_text(facts: Facts) -> str:
-    """How well a rung foretells the next one: the rank correlation of the trials that reached both."""
-    told = []
+    """How well a rung foretells the next one, by the trials that reached both."""
+    texts = []
     epochs = [*facts.space.rungs, facts.space.budget.max_epochs]
     for early, late in pairwise(epochs):
         pairs = [
-            (t.values[early], t.values[late])
-            for t in facts.trials
-            if t.best and {early, late} <= t.values.keys()
+            (trial.values[early], trial.values[late])
+            for trial in facts.trials
+            if trial.best and {early, late} <= trial.values.keys()
         ]
         pairs = [pair for pair in pairs if all(map(math.isfinite, pair))]
-        if len(pairs) >= 5 and (rho := rank_correlation(pairs)) is not None:
-            told.append(f"{rho:.2f} from epoch {early} to {late} ({len(pairs)} trials)")
-    if not told:
+        if len(pairs) >= LEAST_PAIRS and (rho := rank_correlation(pairs)) is not None:
+            texts.append(f"{rho:.2f} from epoch {early} to {late} ({len(pairs)} trials)")
+    if not texts:
         return ""
     return (
         "How well an early value foretells a later one, as rank correlation (1 is perfectly): "
-        f"{', '.join(told)}."
+        f"{', '.join(texts)}."
     )
 
 

@@ -1,18 +1,15 @@
-"""Which parameters mattered: trials are compared at one epoch that nearly all of them reached, stopped or not."""
+"""Which parameters mattered, judged at one epoch that nearly all trials reached, stopped or not."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import optuna
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats
 
 from results.report.facts import Facts
-from search_spaces.suggest import distribution
+from results.report.fanova import fanova
+from search_spaces import Parameter
 
 REACHED = 0.8
 LEAST_TRIALS = 8
@@ -74,29 +71,22 @@ def compare_at_epoch(facts: Facts) -> Comparison:
 def importances(facts: Facts, comparison: Comparison) -> list[Importance]:
     """The parameters, the most important first, unconditional ones before the others.
 
-    None if the trials are too few.
-
-    fANOVA (Hutter et al. 2014, https://proceedings.mlr.press/v32/hutter14.html) by Optuna, on the
-    ranks of the values, so that a few that diverged don't decide alone. A conditional parameter is
-    compared among the trials that have it.
+    None if the trials are too few. fANOVA is on the ranks of the values, so that a few that
+    diverged don't decide alone. A conditional parameter is compared among the trials that have it.
     """
     numbers = _sample(sorted(comparison.values))
     common = [
-        one.name
-        for one in facts.space.parameters
-        if all(one.name in _params(facts, n) for n in numbers)
+        parameter
+        for parameter in facts.space.parameters
+        if all(parameter.name in facts.trials[number].params for number in numbers)
     ]
     found = _shares(facts, comparison, numbers, common, common, conditional=False)
     for parameter in facts.space.parameters:
-        if parameter.name not in common:
-            having = [number for number in numbers if parameter.name in _params(facts, number)]
-            names = [*common, parameter.name]
-            found += _shares(facts, comparison, having, names, [parameter.name], conditional=True)
-    return sorted(found, key=lambda one: (one.conditional, -one.share))
-
-
-def _params(facts: Facts, number: int) -> Mapping[str, object]:
-    return facts.trials[number].params
+        if parameter not in common:
+            having = [n for n in numbers if parameter.name in facts.trials[n].params]
+            searched = [*common, parameter]
+            found += _shares(facts, comparison, having, searched, [parameter], conditional=True)
+    return sorted(found, key=lambda importance: (importance.conditional, -importance.share))
 
 
 def _sample(numbers: list[int]) -> list[int]:
@@ -109,66 +99,38 @@ def _shares(
     facts: Facts,
     comparison: Comparison,
     numbers: list[int],
-    names: list[str],
-    wanted: list[str],
+    searched: list[Parameter],
+    wanted: list[Parameter],
     *,
     conditional: bool,
 ) -> list[Importance]:
+    """The shares of the wanted parameters among those searched, by the trials of these numbers."""
     values = [comparison.values[number] for number in numbers]
-    if len(numbers) < LEAST_TRIALS or len(set(values)) < 2 or not names:
+    if len(numbers) < LEAST_TRIALS or len(set(values)) < 2 or not searched:
         return []
-    trials = [
-        _trial(facts, number, rank, names)
-        for number, rank in zip(numbers, _ranks(values), strict=True)
-    ]
-    whole = _fanova(trials, names)
-    parts = [
-        _fanova([t for i, t in enumerate(trials) if i % PARTS != part], names)
-        for part in range(PARTS)
-    ]
+    configurations = [facts.trials[number].params for number in numbers]
+    ranks = ((stats.rankdata(values) - 1) / (len(values) - 1)).tolist()
+
+    def shares_without(part: int | None) -> dict[str, float]:
+        kept = [index for index in range(len(numbers)) if index % PARTS != part]
+        return fanova(
+            searched,
+            [configurations[index] for index in kept],
+            [ranks[index] for index in kept],
+            trees=TREES,
+            depth=DEPTH,
+        )
+
+    whole = shares_without(None)
+    parts = [whole, *map(shares_without, range(PARTS))]
     return [
         Importance(
-            name=name,
-            share=whole[name],
-            low=min([whole[name], *(part[name] for part in parts)]),
-            high=max([whole[name], *(part[name] for part in parts)]),
+            name=parameter.name,
+            share=whole[parameter.name],
+            low=min(part[parameter.name] for part in parts),
+            high=max(part[parameter.name] for part in parts),
             trials=len(numbers),
             conditional=conditional,
         )
-        for name in wanted
+        for parameter in wanted
     ]
-
-
-def _ranks(values: list[float]) -> list[float]:
-    """From 0 for the least to 1 for the greatest; equals share the middle of their ranks."""
-    return ((stats.rankdata(values) - 1) / max(1, len(values) - 1)).tolist()
-
-
-def _trial(facts: Facts, number: int, rank: float, names: list[str]) -> FrozenTrial:
-    searched = {one.name: distribution(one) for one in facts.space.parameters if one.name in names}
-    params = {name: facts.trials[number].params[name] for name in searched}
-    return create_trial(
-        state=TrialState.COMPLETE, value=rank, params=params, distributions=searched
-    )
-
-
-def _fanova(trials: list[FrozenTrial], names: list[str]) -> dict[str, float]:
-    if len({trial.value for trial in trials}) < 2:
-        return dict.fromkeys(names, 0.0)
-    evaluator = FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=0)
-    with _quiet():
-        study = optuna.create_study()
-        study.add_trials(trials)
-        shares = get_param_importances(study, evaluator=evaluator, params=names)
-    return {name: float(share) for name, share in shares.items()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna would announce the study."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
