@@ -207,7 +207,7 @@ class Study:
         # more.
         self.folder.journal.with_name(self.folder.journal.name + ".lock").unlink(missing_ok=True)
         cut_torn_line(self.folder.journal)
-        begun = bool(read_journal(self.folder.journal, self.space, self.objective))
+        begun = bool(read_journal(self.folder.journal, self.space, self.objective).records)
         return JournalStorage(WholeJournal(str(self.folder.journal))), begun
 
     def _check_checkpoints(self) -> None:

@@ -43,7 +43,9 @@ def fanova(
     ordered = sorted(parameters, key=lambda parameter: parameter.name)
     columns = [_encoded(parameter, configurations) for parameter in ordered]
     ends = np.cumsum([column.shape[1] for column in columns]).tolist()
-    features = [range(end - column.shape[1], end) for column, end in zip(columns, ends, strict=True)]
+    features = [
+        range(end - column.shape[1], end) for column, end in zip(columns, ends, strict=True)
+    ]
     bounds_F2 = np.concatenate([_bounds(parameter) for parameter in ordered])
     forest = RandomForestRegressor(n_estimators=trees, max_depth=depth, random_state=0)
     forest.fit(np.concatenate(columns, axis=1), np.array(targets))

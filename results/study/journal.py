@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from optuna.storages.journal._storage import JournalOperation as Op
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from results.study.folder import StudyError
 from results.study.journal_fields import (
@@ -31,10 +31,18 @@ from search_spaces.problems import show
 from search_spaces.space import Objective
 
 
-def read_journal(path: Path, space: Space, objective: Objective) -> list[Record]:
-    """The records of a study's journal, in order; a last line that a crash cut short is left out.
+class Journal(NamedTuple):
+    """What a study's journal says."""
 
-    Whatever is given can be replayed by Optuna, summed up, exported and gone on with.
+    records: list[Record]
+    trials: list[FrozenTrial]
+
+
+def read_journal(path: Path, space: Space, objective: Objective) -> Journal:
+    """The records of a study's journal, in order, and the trials that they tell of.
+
+    A last line that a crash cut short is left out. Whatever is given can be replayed by Optuna,
+    summed up, exported and gone on with.
 
     Args:
         path: The journal; one that was never begun has no records.
@@ -57,7 +65,7 @@ def read_journal(path: Path, space: Space, objective: Objective) -> list[Record]
                 f"{path}:{number}: a line must be a flat JSON object, got a deeply nested one"
             ) from None
         records.append(record)
-    return records
+    return Journal(records, replay.frozen_trials())
 
 
 def _whole_lines(path: Path) -> list[bytes]:

@@ -1,9 +1,13 @@
-"""What a line of the journal must say, given the lines before it."""
+"""What a line of the journal must say, given the lines before it, and the trials that come out.
+
+The trials are those that Optuna makes of the same lines, in a third of its time.
+"""
 
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from optuna.distributions import (
@@ -13,7 +17,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from results.study.identity import SPACE_KEY, other_name_text, other_space_text
 from results.study.notes import (
@@ -45,6 +49,11 @@ class _TrialSoFar:
     reports: dict[int, float] = field(default_factory=dict)
     failed_for: str | None = None
     second_noted: bool = False
+    began: str | None = None
+    ended: str | None = None
+    final_values: list[float] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+    notes_of_optuna: dict[str, Any] = field(default_factory=dict)
 
 
 class _Searched(NamedTuple):
@@ -70,6 +79,26 @@ class Replay:
         self.starts = 0
         self.trials: list[_TrialSoFar] = []
         self.searched = {parameter.name: _searched(parameter) for parameter in space.parameters}
+
+    def frozen_trials(self) -> list[FrozenTrial]:
+        """The trials so far, as Optuna would give them."""
+        return [self._frozen(number, trial) for number, trial in enumerate(self.trials)]
+
+    def _frozen(self, number: int, trial: _TrialSoFar) -> FrozenTrial:
+        return FrozenTrial(
+            number=number,
+            trial_id=number,
+            state=trial.state,
+            value=None,
+            values=trial.final_values,
+            datetime_start=_local_time(trial.began),
+            datetime_complete=_local_time(trial.ended),
+            params=trial.values,
+            distributions={name: self.searched[name].distribution for name in trial.values},
+            user_attrs=trial.notes,
+            system_attrs=trial.notes_of_optuna,
+            intermediate_values=trial.reports,
+        )
 
     def create_study(self, record: Record) -> None:
         """The first line: whose study it is."""
@@ -97,7 +126,7 @@ class Replay:
 
     def create_trial(self, record: Record) -> None:
         """A trial that is suggested as it runs."""
-        self._add(_TrialSoFar(TrialState.RUNNING))
+        self._add(_TrialSoFar(TrialState.RUNNING, began=record["datetime_start"]))
 
     def enqueue_trial(self, record: Record) -> None:
         """A start point, to be tried when its turn comes."""
@@ -115,7 +144,9 @@ class Replay:
             fixed == {FIXED_KEY: point}, f"system_attrs must be {show({FIXED_KEY: point})}", fixed
         )
         self.starts += 1
-        self._add(_TrialSoFar(TrialState.WAITING, start=point))
+        self._add(
+            _TrialSoFar(TrialState.WAITING, start=point, notes=dict(start), notes_of_optuna=fixed)
+        )
 
     def set_param(self, record: Record) -> None:
         """A parameter that takes part, with a value that it can take; the order is not checked."""
@@ -151,7 +182,7 @@ class Replay:
             "a trial that begins must be WAITING",
             trial.state.name,
         )
-        trial.state = TrialState.RUNNING
+        trial.state, trial.began = TrialState.RUNNING, record["datetime_start"]
 
     def wait(self, record: Record) -> None:
         """A running trial is left to a later launch."""
@@ -195,6 +226,7 @@ class Replay:
         elif key in (REASON_KEY, WARNING_KEY):
             _require(isinstance(value, str), f"{key} must be a text", value)
             trial.failed_for = value if key == REASON_KEY else trial.failed_for
+        trial.notes[key] = value
 
     def _check_second(self, trial: _TrialSoFar, key: str, epoch: int, value: object) -> None:
         _require(
@@ -219,7 +251,8 @@ class Replay:
             raise ValueError(
                 f"values must be {show(values)}, as it reported, got {show(record['values'])}"
             )
-        trial.state = state
+        trial.state, trial.ended = state, record["datetime_complete"]
+        trial.final_values = values
 
     def _final_values(self, trial: _TrialSoFar, state: TrialState) -> list[float] | None:
         """The best value of a complete trial, as `Study` has it; a stopped one's last."""
@@ -262,6 +295,11 @@ class Replay:
             for name, asked in self.searched.items()
             if name not in trial.values and _takes_part(asked.parameter, trial.values)
         ]
+
+
+def _local_time(written: str | None) -> datetime | None:
+    """A time of the journal as Optuna has it: this machine's, without a zone."""
+    return datetime.fromisoformat(written).astimezone().replace(tzinfo=None) if written else None
 
 
 def _takes_part(parameter: Parameter, values: Mapping[str, Any]) -> bool:

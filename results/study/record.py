@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from results.study.best import BestEpoch, best_epoch, ranked
 from results.study.description import Description, read_description
 from results.study.folder import StudyFolder, lock_holder
-from results.study.journal import read_journal
+from results.study.journal import Journal, read_journal
 from results.study.journal_replay import Record
 from results.study.notes import Notes
 
@@ -78,31 +76,14 @@ def read_described(folder: StudyFolder, description: Description) -> StudyRecord
     folder = replace(folder, mirror=description.checkpoints, begun_in=description.begun_in)
     holder = lock_holder(folder)
     space, objective, database = description.space, description.objective, description.database
-    journal = [] if database else read_journal(folder.journal, space, objective)
+    if database:
+        journal = Journal(records=[], trials=database.trials(space, objective))
+    else:
+        journal = read_journal(folder.journal, space, objective)
     return StudyRecord(
         folder=folder,
         description=description,
-        trials=database.trials(space, objective) if database else replayed(journal),
+        trials=journal.trials,
         holder=holder,
-        journal=journal,
+        journal=journal.records,
     )
-
-
-def replayed(journal: list[Record]) -> list[FrozenTrial]:
-    """The trials that a journal's lines tell of; none when it was never begun."""
-    return JournalStorage(_Records(journal)).get_all_trials(0, deepcopy=False) if journal else []
-
-
-class _Records(BaseJournalBackend):
-    """A journal's records, for Optuna to replay; nothing is ever added."""
-
-    def __init__(self, records: list[dict[str, Any]]):
-        self._records = records
-
-    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
-        """Those from a number on."""
-        return self._records[log_number_from:]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Never: whoever reads a study must not change it."""
-        raise NotImplementedError

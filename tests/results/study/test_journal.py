@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.study import Study
@@ -120,10 +122,20 @@ def test_real_journals_are_read_and_gone_on_with(
     assert [len(lines) > 25 for lines in journals] == [True] * 3
     for lines in journals:
         folder.journal.write_bytes(b"".join(lines))
-        records = read_journal(folder.journal, SPACE, OBJECTIVE)
+        records = read_journal(folder.journal, SPACE, OBJECTIVE).records
         assert repr(records) == repr([json.loads(line) for line in lines])
         assert "of 6 trials" in used(read_study(folder))
         assert len(went_on(folder)) == 6
+
+
+def test_the_trials_are_those_that_optuna_makes_of_the_lines(
+    folder: StudyFolder, journals: list[Lines]
+) -> None:
+    for lines in journals:
+        for count in range(1, len(lines) + 1):
+            folder.journal.write_bytes(b"".join(lines[:count]))
+            trials = JournalStorage(JournalFileBackend(str(folder.journal))).get_all_trials(0)
+            assert read_journal(folder.journal, SPACE, OBJECTIVE).trials == trials
 
 
 def test_a_journal_cut_anywhere_is_read(folder: StudyFolder, journals: list[Lines]) -> None:
@@ -132,7 +144,7 @@ def test_a_journal_cut_anywhere_is_read(folder: StudyFolder, journals: list[Line
             folder.journal.write_bytes(
                 b"".join(lines[:count]) + b"".join(lines[count:])[: count % 7]
             )
-            assert len(read_journal(folder.journal, SPACE, OBJECTIVE)) == count
+            assert len(read_journal(folder.journal, SPACE, OBJECTIVE).records) == count
 
 
 def test_the_torn_line_is_dropped_when_the_study_goes_on(
