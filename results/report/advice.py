@@ -159,29 +159,30 @@ def _has_two_values(parameter: Parameter) -> bool:
 
 
 def _single_peak(facts: Facts) -> Iterator[Advice]:
-    """The best epoch stands out of its neighbours by more than the lead over the second best trial."""
+    """The best epoch is further from its neighbours than from the second best trial."""
     if facts.best is None or len(facts.ranked) < 2:
         return
     best, second = facts.ranked[:2]
     values = facts.trials[best.number].values
     around = range(best.epoch - NEIGHBOURS, best.epoch + NEIGHBOURS + 1)
-    beside = [values[epoch] for epoch in around if epoch in values and epoch != best.epoch]
-    beside = [value for value in beside if math.isfinite(value)]
+    neighbours = [values[epoch] for epoch in around if epoch in values and epoch != best.epoch]
+    neighbours = [value for value in neighbours if math.isfinite(value)]
     goes_on = best.epoch + 1 in values  # else it may just be rising
-    above, lead = abs(best.value - median(beside or [best.value])), abs(best.value - second.value)
-    if facts.objective.second is None and goes_on and len(beside) > 1 and above > lead > 0:
+    above = abs(best.value - median(neighbours or [best.value]))
+    lead = abs(best.value - second.value)
+    if facts.objective.second is None and goes_on and len(neighbours) > 1 and above > lead > 0:
         yield Advice(
             title="The lead of the best is smaller than its noise",
             detail=f"At epoch {best.epoch} trial {best.number} was {metric_text(above)} better "
             "than the median of the "
-            f"{len(beside)} epochs around it; its lead over trial {second.number} is "
+            f"{len(neighbours)} epochs around it; its lead over trial {second.number} is "
             f"{metric_text(lead)}. The best of "
             "many noisy values is too good: confirm it with fresh seeds.",
         )
 
 
 def _noisy_end(facts: Facts) -> Iterator[Advice]:
-    """The last epochs of the best still jump by more than what lies between it and the fifth best trial."""
+    """The last epochs of the best jump by more than its lead over the fifth best trial."""
     ranked = facts.ranked
     if len(ranked) < 5 or facts.objective.second:
         return

@@ -29,8 +29,8 @@ def importance_text(comparison: Comparison, found: list[Importance]) -> str:
     used = f"{MOST_TRIALS} of them, evenly chosen" if count > MOST_TRIALS else "all of them"
     text += (
         f" Importance is fANOVA on the ranks of these values ({used}): the share of their "
-        f"differences that each parameter alone explains. What matters at epoch {comparison.epoch} need not matter "
-        "most at the end."
+        "differences that each parameter alone explains. What matters at epoch "
+        f"{comparison.epoch} need not matter most at the end."
     )
     return text
 

@@ -110,7 +110,7 @@ Rows = list[tuple[str, list[str]]]
 
 def results(studies: Named) -> Rows:
     """What each study found, and what it cost."""
-    told: tuple[tuple[str, Callable[[Facts], str]], ...] = (
+    rows: tuple[tuple[str, Callable[[Facts], str]], ...] = (
         ("objective", lambda facts: facts.objective.text),
         ("best value", lambda facts: metric_text(facts.best.value) if facts.best else "none"),
         ("best trial", _best_trial),
@@ -131,7 +131,7 @@ def results(studies: Named) -> Rows:
         ("last improved", _last_improved),
         ("state", lambda facts: facts.record.condition()),
     )
-    return [(name, [tell(facts) for _, facts in studies]) for name, tell in told]
+    return [(name, [text_of(facts) for _, facts in studies]) for name, text_of in rows]
 
 
 def _best_trial(facts: Facts) -> str:
@@ -157,14 +157,13 @@ def differing(studies: Named) -> Rows:
 def _settings(facts: Facts) -> dict[str, str]:
     description = facts.record.description
     origin = description.origin
-    told = {
+    origin_settings = {
         "space": facts.space.name,
         "commit": origin.get("commit"),
         "versions": versions_text(origin.get("versions")),
     }
-    return {
-        name: _text(value) for name, value in {**flat_names(facts.space.to_dict()), **told}.items()
-    }
+    settings = {**flat_names(facts.space.to_dict()), **origin_settings}
+    return {name: _text(value) for name, value in settings.items()}
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import sklearn
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
@@ -43,12 +44,12 @@ def fanova(
     ordered = sorted(parameters, key=lambda parameter: parameter.name)
     columns = [_encoded(parameter, configurations) for parameter in ordered]
     ends = np.cumsum([column.shape[1] for column in columns]).tolist()
-    features = [
-        range(end - column.shape[1], end) for column, end in zip(columns, ends, strict=True)
-    ]
+    starts = [0, *ends[:-1]]
+    features = [list(range(start, end)) for start, end in zip(starts, ends, strict=True)]
     bounds_F2 = np.concatenate([_bounds(parameter) for parameter in ordered])
     forest = RandomForestRegressor(n_estimators=trees, max_depth=depth, random_state=0)
-    forest.fit(np.concatenate(columns, axis=1), np.array(targets))
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        forest.fit(np.concatenate(columns, axis=1), np.array(targets))
     fractions = [_fractions(tree.tree_, bounds_F2, features) for tree in forest.estimators_]
     explained = [fraction for fraction in fractions if fraction is not None]
     if not explained:
@@ -73,16 +74,14 @@ def _bounds(parameter: Parameter) -> Array:
     return np.array([[parameter.low, parameter.high]], dtype=float)
 
 
-def _fractions(tree: Any, bounds_F2: Array, features: Sequence[Sequence[int]]) -> Array | None:
+def _fractions(tree: Any, bounds_F2: Array, features: Sequence[list[int]]) -> Array | None:
     """The part of a tree's variance that each parameter explains; None of a tree without any."""
     low_LF, high_LF, value_L = _leaves(tree, bounds_F2)
     side_LF = high_LF - low_LF
     variance = _variance(value_L, side_LF.prod(axis=1))
     if variance <= 0:
         return None
-    marginals = [
-        _marginal_variance(low_LF, high_LF, value_L, bounds_F2, list(own)) for own in features
-    ]
+    marginals = [_marginal_variance(low_LF, high_LF, value_L, bounds_F2, own) for own in features]
     return np.array(marginals) / variance
 
 

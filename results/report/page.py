@@ -135,7 +135,7 @@ def _content(findings: Findings, problem: str | None) -> dict[str, Any]:
 
 
 def pictures(facts: Facts) -> Iterator[Picture]:
-    """The pictures that lie in the study's folder, those of the best trial first, as far as there is room."""
+    """The pictures in the study's folder, the best trial's first, as far as there is room."""
     best = f"trial-{facts.best.number:04d}-" if facts.best else "none"
     paths = sorted(
         facts.record.folder.pictures.glob("*.png"),
@@ -172,9 +172,16 @@ def rendered(template: str, *, figures: list[Figure], data: dict[str, Any], **va
 
 
 def embedded(content: Any) -> Markup:
-    """JSON that can stand in a script element: nothing in it can end that, and what is not finite is null."""
-    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
+    """JSON that can stand in a script element: nothing in it can end that; not finite is null."""
+    try:
+        text = _json(content)
+    except ValueError:
+        text = _json(_finite(content))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
 def _finite(content: Any) -> Any:

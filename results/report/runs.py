@@ -1,4 +1,4 @@
-"""When each trial ran, and in which order values came: from the journal's lines, or from the trials of a database."""
+"""When each trial ran, and in which order values came: by the journal's lines or a database."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,9 +42,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A value that a trial reported, and when: a run's time shared out among its epochs as their seconds say.
+    """A value that a trial reported, and when.
 
-    The order of the journal's lines is exact, the time an estimate.
+    The order of the journal's lines is exact. The time is an estimate: a run's time is shared out
+    among its epochs as their seconds say.
     """
 
     trial: int
@@ -145,12 +146,12 @@ def reported(record: StudyRecord, runs: list[Run], seconds: Seconds) -> list[Rep
     reports = []
     for run in runs:
         values = record.trials[run.trial].intermediate_values
-        known = [epoch for epoch in run.epochs if epoch in values]
-        spent = [seconds[run.trial].get(epoch, 0.0) for epoch in known]
-        spent = spent if all(spent) else [1.0] * len(known)
+        epochs = [epoch for epoch in run.epochs if epoch in values]
+        spent = [seconds[run.trial].get(epoch, 0.0) for epoch in epochs]
+        spent = spent if all(spent) else [1.0] * len(epochs)
         passed = 0.0
         lines = dict(zip(run.epochs, run.lines or [0] * len(run.epochs), strict=True))
-        for epoch, cost in zip(known, spent, strict=True):
+        for epoch, cost in zip(epochs, spent, strict=True):
             passed += cost
             at = run.begin + (run.end - run.begin) * (passed / sum(spent))
             reports.append(Reported(run.trial, epoch, values[epoch], at, lines[epoch]))

@@ -1,4 +1,4 @@
-"""The tables of a report: the best beside the start points, all trials, failures, what was searched and held fixed."""
+"""The tables of a report: the best trial next to the start points, and all trials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +24,13 @@ class Cell:
 
     text: str
     order: float | str | None = None
+
+    @property
+    def data_order(self) -> str | None:
+        """What the page's script sorts it by: a number, or empty; None leaves it to the text."""
+        if isinstance(self.order, str):
+            return None
+        return "" if self.order is None else f"{self.order:.6g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +149,7 @@ def _state_text(trial: TrialFacts) -> str:
 def _other_metrics(facts: Facts, shown: list[TrialFacts]) -> list[tuple[str, list[str]]]:
     """What else was reported at the best epochs; nothing where the file is gone."""
     reported = [metrics_at(facts.record, trial.best) if trial.best else {} for trial in shown]
-    told = {
+    shown_above = {
         "lr",
         facts.objective.name,
         facts.objective.second.name if facts.objective.second else None,
@@ -150,7 +157,7 @@ def _other_metrics(facts: Facts, shown: list[TrialFacts]) -> list[tuple[str, lis
     names = [
         name
         for name in dict.fromkeys(name for metrics in reported for name in metrics)
-        if name not in told
+        if name not in shown_above
     ]
     return [(name, [_metric(metrics.get(name)) for metrics in reported]) for name in names]
 

@@ -1,4 +1,4 @@
-"""The report while a search runs: served to this machine alone, and renewed when the study has changed."""
+"""The report while a search runs: served to this machine alone, renewed as the study changes."""
 
 import hashlib
 import threading
@@ -99,9 +99,8 @@ class Pages:
         """The sizes and times of the files that a report shows, and whether the search runs."""
         folder = self._folder
         files = [folder.journal, folder.description, folder.confirmed]
-        if (
-            not folder.journal.exists()
-        ):  # The trials are in a database; their files tell that there is something new.
+        if not folder.journal.exists():
+            # The trials are in a database; that there is something new shows in their files.
             files += sorted((folder.path / "trials").glob("*/metrics.jsonl"))
         marks = " ".join(map(_mark, files)) + ("idle" if lock_holder(folder) is None else "running")
         return hashlib.sha256(marks.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What a report says in words: headline, banners, the most important numbers, where the study comes from."""
+"""What a report says in words: headline, banners, first numbers, where the study comes from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from results.text import metric_text
 
 
 def confirmation_figure(confirmation: Confirmation) -> Figure | None:
-    """For each candidate its fresh values as dots, their mean with its interval, and what the search had found."""
+    """For each candidate its fresh values, their mean with its interval, and what was searched."""
     shown = [one for one in confirmation.candidates if one.values]
     if not shown:
         return None

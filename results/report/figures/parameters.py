@@ -1,4 +1,4 @@
-"""The figures of what mattered: importance, each parameter alone, and the two most important together."""
+"""The figures of what mattered: importance, each parameter alone, the first two together."""
 
 import random
 
@@ -89,7 +89,7 @@ def _bar_name(one: Importance, facts: Facts) -> str:
 
 
 def slices(facts: Facts, comparison: Comparison, found: list[Importance]) -> list[Figure]:
-    """A small figure for each parameter: its value against the objective at the epoch of comparison."""
+    """A small figure for each parameter: its values against the objective, at one epoch."""
     if not comparison.values:
         return []
     shares = {one.name: one.share for one in found if not one.conditional}

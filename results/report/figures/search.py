@@ -1,4 +1,4 @@
-"""The figures of a search as it went: values by trial and by cost, the Pareto front, what ran when."""
+"""The figures of a search as it went: values by trial and by cost, and the Pareto front."""
 
 from results.report.facts import Facts, Step, TrialFacts
 from results.report.figures.style import (

@@ -35,7 +35,9 @@ STUDY_COLOURS = ("#3a7fc8", "#bd7f14", "#2f9a60", "#a55cc4", "#d2504b", "#1c9aa8
 INK, RULE, ACCENT = "@ink", "@rule", "@accent"
 SHOWN_PARAMS = 16
 MANY = 200  # points, which are drawn smaller
-SQUEEZED = 0.02  # of the axis: when the better half of all values has less, the poorest are left out of view
+# The part of an axis that the better half of all values has at least; else the poorest are left
+# out of view.
+SQUEEZED = 0.02
 TAIL = 3.0  # times the better half's width is shown of the other half
 MOST_OUTSIDE = 0.35
 

@@ -81,7 +81,10 @@ def open_study(path: Path, searched: Space) -> Study:
 def drive(
     study: Study, trials: int = 1000, value: Score = score, second: Score | None = None
 ) -> Study:
-    """Run so many trials, or all; every seventh fails in its second epoch, metrics are written as training would."""
+    """Run so many trials, or all; every seventh fails in its second epoch.
+
+    Metrics are written as training would.
+    """
     for _ in range(trials):
         trial = study.next_trial()
         if trial is None:

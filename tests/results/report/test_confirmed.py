@@ -1,4 +1,4 @@
-"""Proves that fresh seeds are shown as their file says, and that a damaged one keeps no report from opening.
+"""Proves that fresh seeds are shown as their file says, and that a damaged file stops no report.
 
 pytest tests/results/report/test_confirmed.py
 """

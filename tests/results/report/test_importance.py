@@ -1,4 +1,4 @@
-"""Proves that importance compares trials at equal epochs, stopped ones too, and finds what mattered.
+"""Proves that importance compares trials at equal epochs and finds what mattered.
 
 pytest tests/results/report/test_importance.py
 """
@@ -6,13 +6,9 @@ pytest tests/results/report/test_importance.py
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from results.report.agreement import rank_correlation
 from results.report.facts import Facts
-from results.report.figures.parallel import bands
-from results.report.figures.scales import place, ticks, value_at
 from results.report.importance import Importance, compare_at_epoch, importances
 from results.study.record import read_study
 from tests.results.report.studies import drive, open_study, space
@@ -69,39 +65,3 @@ def test_a_conditional_parameter_is_compared_among_those_that_have_it(
 def test_too_few_trials_have_no_importance(tmp_path: Path) -> None:
     few = Facts.of(read_study(drive(open_study(tmp_path, space()), 5).folder))
     assert importances(few, compare_at_epoch(few)) == []
-
-
-@pytest.mark.parametrize("count", [1, 2, 5, 24, 101, 1000])
-def test_every_rank_has_one_colour(count: int) -> None:
-    ranks = [rank for first, last in bands(count) for rank in range(first, last + 1)]
-    assert ranks == list(range(1, count + 1))
-
-
-def test_places_follow_the_scale_that_was_searched() -> None:
-    lr, kind, _, dropout = (
-        one
-        for name in ("optim.lr", "model.kind", "model.depth", "model.dropout")
-        for one in space().parameters
-        if one.name == name
-    )
-    assert place(lr, 0.01) == pytest.approx(2 / 3) and value_at(lr, 2 / 3) == pytest.approx(0.01)
-    assert place(kind, "deep") == 0.5 and place(dropout, 0.25) == 0.5
-    for parameter in space().parameters:
-        places, texts = ticks(parameter)
-        assert (
-            len(places) == len(texts)
-            and places == sorted(places)
-            and places[0] == 0
-            and places[-1] == 1
-        )
-
-
-def test_rank_correlation_is_that_of_the_ranks() -> None:
-    generator = np.random.default_rng(0)
-    pairs = [(float(a), float(a + b)) for a, b in generator.normal(size=(30, 2))]
-    ranks = np.argsort(np.argsort(np.array(pairs), axis=0), axis=0) + 1
-    squares = int(((ranks[:, 0] - ranks[:, 1]) ** 2).sum())
-    assert rank_correlation(pairs) == pytest.approx(1 - 6 * squares / (30 * (30**2 - 1))), (
-        "Spearman's formula"
-    )
-    assert rank_correlation([(1, 2), (1, 3)]) is None

@@ -1,4 +1,4 @@
-"""Proves that a browser shows a report's sections, answers hover, filter, sort and click, and complains of nothing.
+"""Proves that a browser shows a report, answers hover, filter, sort and click, with no complaint.
 
 pytest -m slow tests/results/report/test_in_a_browser.py
 """
@@ -100,7 +100,7 @@ def shown(
 
 
 def until(page: Page, expression: str, *, timeout_s: float = 20) -> None:
-    """Wait until an expression holds; the page's own policy forbids that Playwright evaluates it there repeatedly."""
+    """Wait until an expression holds; the page's policy forbids that Playwright itself waits."""
     deadline = time.monotonic() + timeout_s
     while not _holds(page, expression):
         assert time.monotonic() < deadline, f"it did not happen in time: {expression}"

@@ -1,6 +1,7 @@
-"""Proves that a report's numbers are the journal's, and that one opens whatever became of the study.
+"""Proves that a report's numbers are the journal's, and that it opens whatever happened.
 
-pytest tests/results/report/test_report.py
+The page is read as a browser would: facts, runs, findings, tables, words, the figures and the
+terminal are judged by what they show there. pytest tests/results/report/test_report.py
 """
 
 import base64
