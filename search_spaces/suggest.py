@@ -1,4 +1,4 @@
-"""From a space to configurations: those that Optuna suggests, and the corners that a task is tried on."""
+"""From a space to configurations: what Optuna suggests, and the corners that a task is tried on."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -39,19 +39,35 @@ def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
 
 
 def corners(space: Space) -> Iterator[Values]:
-    """Configurations that a task must accept: low, high, low with each choice, start points completed by low."""
+    """Configurations that a task must accept, each once.
+
+    The low and the high corner, the low one with each choice, and with each start point.
+    """
     pinned: list[Values] = [
         {parameter.name: choice} for parameter in space.parameters for choice in parameter.choices
     ]
-    told: list[Values] = []
+    given: list[Values] = []
     for values in (
-        _configuration(space, _low),
-        _configuration(space, _high),
-        *(_completed(space, pins) for pins in (*pinned, *map(dict, space.start))),
+        low_corner(space),
+        high_corner(space),
+        *(low_corner(space, pins) for pins in (*pinned, *map(dict, space.start))),
     ):
-        if values not in told:
-            told.append(values)
+        if values not in given:
+            given.append(values)
             yield values
+
+
+def low_corner(space: Space, pins: Mapping[str, Any] | None = None) -> Values:
+    """The configuration of the least values and the first choices, but for these `pins`.
+
+    The conditions under which pinned parameters take part are met.
+    """
+    return _completed(space, dict(pins or {}), _low)
+
+
+def high_corner(space: Space, pins: Mapping[str, Any] | None = None) -> Values:
+    """The configuration of the greatest values and the last choices, but for these `pins`."""
+    return _completed(space, dict(pins or {}), _high)
 
 
 def _configuration(space: Space, pick: Callable[[Parameter], Any]) -> Values:
@@ -62,14 +78,12 @@ def _configuration(space: Space, pick: Callable[[Parameter], Any]) -> Values:
     return {**space.fixed, **values}
 
 
-def _completed(space: Space, pins: Values) -> Values:
-    """The low corner with these values, and with the conditions met under which they take part."""
-    pins = dict(pins)
+def _completed(space: Space, pins: Values, pick: Callable[[Parameter], Any]) -> Values:
     for parameter in reversed(space.parameters):
         if parameter.name in pins:
             pins = {**{name: allowed[0] for name, allowed in parameter.when.items()}, **pins}
     return _configuration(
-        space, lambda parameter: parameter.cast(pins.get(parameter.name, _low(parameter)))
+        space, lambda parameter: parameter.cast(pins.get(parameter.name, pick(parameter)))
     )
 
 

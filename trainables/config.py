@@ -1,4 +1,4 @@
-"""Flat names, nested configs: `{"optim.lr": 3e-4}` becomes `Config(optim=OptimConfig(lr=3e-4))`, strictly."""
+"""Flat names, nested configs: `{"optim.lr": 3e-4}` becomes `Config(optim=OptimConfig(lr=3e-4))`."""
 
 import dataclasses
 import difflib
@@ -20,7 +20,7 @@ KIND_TEXTS = {
 
 
 class TaskError(ValueError):
-    """A task, its configuration or its data that can't be used; `problems` holds one line for each reason."""
+    """A task, its configuration or its data can't be used; `problems` has a line for each."""
 
     def __init__(self, *problems: str):
         super().__init__("\n".join(problems))

@@ -1,4 +1,7 @@
-"""Seeds: every random stream is derived from a few numbers and names, so that nothing needs to be stored to resume."""
+"""Seeds: every random stream is derived from a few numbers and names.
+
+So none needs to be stored to resume.
+"""
 
 import hashlib
 import random

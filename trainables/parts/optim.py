@@ -111,6 +111,17 @@ class OptimConfig:
         require(0 <= self.ema_decay < 1, "ema_decay must be in [0, 1)", ema_decay=self.ema_decay)
 
 
+def unused_settings(optim: OptimConfig) -> set[str]:
+    """The names of settings that have no effect under this schedule."""
+    readers = {
+        "warmup_ratio": optim.scheduler in ("warmup_cosine", "one_cycle"),
+        "restart_epochs": optim.scheduler == "cosine_restarts",
+        "plateau_epochs": optim.scheduler == "plateau",
+        "plateau_factor": optim.scheduler == "plateau",
+    }
+    return {name for name, is_read in readers.items() if not is_read}
+
+
 def warmup_cosine(step: int, *, total: int, warmup: int) -> float:
     """Linear rise over `warmup` steps, then half a cosine to 0 at step `total`.
 

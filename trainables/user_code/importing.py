@@ -39,11 +39,11 @@ _wanted_folder: list[Path] = []  # At most one.
 
 
 def import_from(paths: Iterable[str]) -> None:
-    """Let the task's modules be imported from these folders and the current one, before installed packages.
+    """Let the task's modules be imported from these folders and the current one.
 
-    The first folder is the space's, the current one is the second. Modules of other folders that
-    were imported as somebody's task before are forgotten: another study may have modules of the
-    same names.
+    They come before installed packages. The first folder is the space's, the current one the
+    second. Modules of other folders that were imported as somebody's task before are forgotten:
+    another study may have modules of the same names.
     """
     first, *rest = (str(Path(path).absolute()) for path in (*paths, "."))
     folders = list(dict.fromkeys([first, str(Path.cwd()), *rest]))
@@ -174,7 +174,7 @@ def place_of(error: BaseException) -> str:
 
 
 def task_files(module_name: str) -> dict[str, Path]:
-    """The user's own files that a module consists of, and those that it imports, by their paths as modules."""
+    """The user's own files behind a module and what it imports, by their paths as modules."""
     finder = _followed(module_name, tuple(_folders))
     files = {name: getattr(module, "__file__", None) for name, module in finder.modules.items()}
     found = {name: Path(file) for name, file in files.items() if file} | _users_modules()
@@ -233,7 +233,7 @@ def _defined_in(module: ModuleType) -> list[str]:
 
 @lru_cache
 def _check_names(module_name: str, folders: tuple[str, ...], task: str) -> None:
-    """Refuse a module of the user's, or one that it imports, whose name leads Python to another module."""
+    """Refuse a user's module, or one that it imports, whose name leads Python to another one."""
     searched = [folder for folder in folders if Path(folder).resolve() != ROOT]
     if (
         module_name.partition(".")[0] in OWN_NAMES
@@ -249,7 +249,10 @@ def _check_names(module_name: str, folders: tuple[str, ...], task: str) -> None:
 
 @lru_cache
 def _followed(module_name: str, folders: tuple[str, ...]) -> "_UsersModules":
-    """The modules in these folders that a module leads to, `MOST_FOLLOWED` at most, as each must be compiled."""
+    """The modules in these folders that a module leads to.
+
+    At most `MOST_FOLLOWED`, as each must be compiled.
+    """
     finder = _UsersModules(path=[folder for folder in folders if Path(folder).resolve() != ROOT])
     with contextlib.suppress(ImportError, SyntaxError, ValueError, UnicodeError, RecursionError):
         finder.import_hook(module_name)  # Importing it for real tells what is wrong.
@@ -257,7 +260,7 @@ def _followed(module_name: str, folders: tuple[str, ...]) -> "_UsersModules":
 
 
 class _UsersModules(ModuleFinder):
-    """Follows imports, without carrying them out, as far as they lead to files in the user's folders."""
+    """Follows imports, without carrying them out, as long as they lead to the user's folders."""
 
     def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
         if len(self.modules) >= MOST_FOLLOWED or _find(name, path or self.path) is None:

@@ -1,4 +1,6 @@
-"""Names of modules that a user's own can't have: Rungs', Python's, and those of the packages that Rungs needs.
+"""Names of modules that a user's own can't have.
+
+They are those of Rungs, of Python, and of the packages that Rungs needs.
 
 A user's folders come before installed packages on Python's path. So a file `click.py` there would
 be taken for the package of that name by Ray, which needs it. For names that such files share with
@@ -40,7 +42,9 @@ class _Protector:
 
 
 def protect(folders: Iterable[str]) -> None:
-    """Have the modules that Rungs needs found where they are installed, though these folders have files of their names.
+    """Have the modules that Rungs needs found where they are installed.
+
+    Python would else take files of their names in these folders for them.
 
     Args:
         folders: A user's, which lie on Python's path.
@@ -74,7 +78,7 @@ def holder_of(name: str, file: Path) -> str:
 
 @cache
 def needed_names() -> frozenset[str]:
-    """The top-level modules of all packages that Rungs needs, those included that they need in turn."""
+    """The top-level modules of all packages that Rungs needs, directly or through others."""
     needed = _needed_packages()
     found = packages_distributions().items()
     return frozenset(

@@ -1,4 +1,4 @@
-"""What training code finds around it in a process that trains one job after another, and may have changed."""
+"""What training code finds around it, and may change, in a process that trains job after job."""
 
 import contextlib
 import multiprocessing
