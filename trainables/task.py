@@ -71,12 +71,15 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
 
     Attributes:
         Config: The class of its configurations.
+        validation_settings: Settings that decide the validation data, by dotted names. They can't
+            be searched; what isn't named here, `check --run` finds out.
         objective: What trials are compared by, unless a space names one of the others.
         other_objectives: Further metrics that a space may compare by.
         beside: Metrics that tables show beside the objective.
     """
 
     Config: ClassVar[type]
+    validation_settings: ClassVar[tuple[str, ...]] = ()
     objective: ClassVar[Objective]
     other_objectives: ClassVar[tuple[Objective, ...]] = ()
     beside: ClassVar[tuple[str, ...]] = ()

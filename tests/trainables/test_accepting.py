@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from search_spaces import Space, SpaceError, space_from_mapping
-from trainables.accepting import accept, locate_files
+from trainables.accepting import accept, accept_at, locate_files
 from trainables.config import TaskError
 from trainables.gpt2_classifier.task import GPT2Classifier
 
@@ -104,7 +104,7 @@ def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
         accept(space_of(tmp_path, task="gpt3"))
 
 
-# Files --------------------------------------------------------------------------------------------
+# Files
 
 
 def data_of(space: Space) -> tuple[Any, Any]:
@@ -163,3 +163,16 @@ def test_a_functions_first_argument_is_the_whole_configuration(
     assert (
         "got one that is named as the parameter lr: def train(config), then config['lr']" in problem
     )
+
+
+def test_the_task_is_found_and_the_files_are_located_in_one_go(tmp_path: Path) -> None:
+    (tmp_path / "import_me_at_once.py").write_text("def train(config):\n    yield {'loss': 1}\n")
+    (tmp_path / "a.jsonl").touch()
+    (tmp_path / "vocab.json").touch()
+    fixed = {"data.path": "a.jsonl", "data.vocab": "vocab.json"}
+    space, objective = accept_at(space_of(tmp_path, fixed=fixed), [str(tmp_path)])
+    assert data_of(space) == (str(tmp_path / "a.jsonl"), str(tmp_path / "vocab.json"))
+    assert objective == GPT2Classifier.objective
+    parts = {"task": "import_me_at_once:train", "objective": {"minimize": "loss"}}
+    _, objective = accept_at(space_of(tmp_path, **parts), [str(tmp_path)])
+    assert objective.name == "loss"

@@ -313,6 +313,7 @@ class GPT2Classifier(Task[GPT2ClassifierConfig, SequenceSplits, GPT2SequenceClas
     """
 
     Config = GPT2ClassifierConfig
+    validation_settings = ("data.path", "data.vocab", "data.max_tokens")
     objective = Objective(name="accuracy", direction="maximize")
 
     def data(self, config: GPT2ClassifierConfig, seed: int) -> SequenceSplits:

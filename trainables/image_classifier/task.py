@@ -242,6 +242,7 @@ class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
     """
 
     Config = ImageClassifierConfig
+    validation_settings = ("data.path", "data.embedded", "data.side", "data.positive")
     objective = Objective(name="average_precision", direction="maximize")
     other_objectives = tuple(
         Objective(name=name, direction="maximize")

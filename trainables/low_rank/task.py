@@ -240,6 +240,7 @@ class LowRank(Task[LowRankConfig, Splits, Factorizer]):
     """
 
     Config = LowRankConfig
+    validation_settings = ("data.path", "data.width")
     objective = Objective(name="cosine", direction="maximize")
     other_objectives = (
         Objective(name="gap", direction="minimize"),

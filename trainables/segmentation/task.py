@@ -184,6 +184,7 @@ class Segmentation(Task[SegmentationConfig, SegmentationSplits, Segmenter]):
     """
 
     Config = SegmentationConfig
+    validation_settings = ("data.path", "data.side", "data.width", "data.scenes")
     objective = Objective(name="miou", direction="maximize")
     other_objectives = (
         Objective(name="pixel_accuracy", direction="maximize"),
