@@ -44,20 +44,22 @@ def search(args: argparse.Namespace) -> int:
         with_first_paths,
     )
     from search_spaces import load_space
-    from trainables.accepting import accept, locate_files
-    from trainables.user_code.importing import import_from
+    from trainables.accepting import accept_at
+    from trainables.knobs import check_knobs
 
     budget = {"trials": args.trials, "max_epochs": args.max_epochs, "time": args.time}
     seed = [] if args.seed is None else [f"seed={args.seed}"]
     space = load_space(args.space, overrides=[*args.set, *seed], budget=budget)
     import_paths = tuple(dict.fromkeys([str(space.file.parent.resolve()), str(Path.cwd())]))
-    import_from(import_paths)
-    objective = accept(space)
+    space, objective = accept_at(space, import_paths)
     folder = StudyFolder(
         Path(args.out) / study_name(space.name if args.name is None else args.name)
     )
+    is_new = not folder.exists()
+    if is_new:  # One that was begun before this was refused goes on as it is.
+        check_knobs(space)
     description = Description(
-        space=with_first_paths(locate_files(space), folder),
+        space=with_first_paths(space, folder),
         objective=objective,
         import_paths=import_paths,
         origin=origin(space.task),
@@ -65,7 +67,7 @@ def search(args: argparse.Namespace) -> int:
         checkpoints=checkpoints_of(folder, args.checkpoints),
         mlflow=mlflow_of(folder, args.mlflow, space),
     )
-    return run(folder, description, args)
+    return rehearsed_run(folder, description, args) if is_new else run(folder, description, args)
 
 
 def resume(args: argparse.Namespace) -> int:
@@ -73,8 +75,7 @@ def resume(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from results.study.description import lying_here, read_description
-    from trainables.accepting import accept, locate_files
-    from trainables.user_code.importing import import_from
+    from trainables.accepting import accept_at
 
     fixed = {
         "--max-epochs": args.max_epochs,
@@ -103,13 +104,30 @@ def resume(args: argparse.Namespace) -> int:
         time_s=parse_duration(args.time) if args.time else budget.time_s,
     )
     description = replace(description, space=replace(description.space, budget=budget))
-    import_from(description.import_paths)
-    if accept(description.space) != description.objective:
+    space_here = lying_here(description.space, folder)
+    _, objective = accept_at(space_here, description.import_paths)
+    if objective != description.objective:
         raise StudyError(
             f"{folder.description} names the objective {description.objective.name}, which isn't "
             "the task's"
         )
-    locate_files(lying_here(description.space, folder))
+    return run(folder, description, args)
+
+
+def rehearsed_run(folder: StudyFolder, description: "Description", args: argparse.Namespace) -> int:
+    """Run a new study, unless its task breaks in the first steps of the first configuration."""
+    from trainables.rehearsal_process import Rehearsal, needs_rehearsal
+
+    # Another machine of a cluster may have what this one lacks, a GPU or files.
+    if args.address or not needs_rehearsal(description.space):
+        return run(folder, description, args)
+    with Rehearsal(description.space, description.import_paths) as rehearsal:
+        import cluster.runner  # noqa: F401 - it takes seconds, and so does the rehearsal
+
+        mistake = rehearsal.mistake()
+    if mistake is not None:
+        print(mistake, end="", file=sys.stderr)
+        return EXIT_MISTAKE
     return run(folder, description, args)
 
 
@@ -133,15 +151,20 @@ def spaces(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Validate a space without starting anything."""
+    """Validate a space without starting anything, or train a little of it in this process."""
     from search_spaces import load_space
-    from trainables.accepting import accept, locate_files
-    from trainables.user_code.importing import import_from
+    from trainables.accepting import accept_at
+    from trainables.knobs import check_knobs
 
     space = load_space(args.space)
-    import_from([str(space.file.parent.resolve())])
-    objective = accept(space)
-    locate_files(space)
+    import_paths = [str(space.file.parent.resolve())]
+    space, objective = accept_at(space, import_paths)
+    check_knobs(space)
+    if args.run:
+        from trainables.rehearsal import rehearse
+
+        for line in rehearse(space, objective, import_paths):
+            console.say(line)
     budget = space.budget
     console.say(
         f"{space.file.name}: ok. {space.task}, {objective.text}; "
@@ -187,16 +210,14 @@ def export(args: argparse.Namespace) -> int:
 
 
 def confirm(args: argparse.Namespace) -> int:
-    """Train the best configurations on fresh seeds, read the test split, say which is the best."""
+    """Train the best again on fresh seeds, read the test split, and say which is the best."""
     from results.study.description import lying_here
     from results.study.record import read_study
-    from trainables.accepting import accept, locate_files
-    from trainables.user_code.importing import import_from
+    from trainables.accepting import accept_at
 
     record = read_study(StudyFolder(Path(args.study)))
-    import_from(record.description.import_paths)
-    accept(record.description.space)
-    locate_files(lying_here(record.description.space, record.folder))
+    space_here = lying_here(record.description.space, record.folder)
+    accept_at(space_here, record.description.import_paths)
 
     from cluster.confirm import confirm
     from cluster.runner import RunOptions
@@ -364,6 +385,10 @@ def command_parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         if argument:
             command.add_argument(argument, nargs="+" if argument == "studies" else None)
+        if function is check:
+            command.add_argument(
+                "--run", action="store_true", help="train two batches and validate, in this process"
+            )
         if function is train:
             command.add_argument(
                 "--workers", type=at_least_one, default=1, help="processes that train together"
@@ -417,7 +442,7 @@ def command_parser() -> argparse.ArgumentParser:
 
 COMMANDS = {
     "spaces": (spaces, None, "every built-in space, its task, its parameters"),
-    "check": (check, "space", "validate a space; starts nothing"),
+    "check": (check, "space", "validate a space; starts no search"),
     "train": (train, "config", "train one exported configuration on the full budget"),
     "status": (status, "study", "what a study has done and is doing"),
     "confirm": (confirm, "study", "train the best again on fresh seeds, and read the test split"),

@@ -20,6 +20,7 @@ from results.mlflow.tracking import Tracking
 from results.study.description import Description, read_description
 from results.study.folder import StudyFolder
 from search_spaces import load_space
+from tests.trainables.users_task import write_task
 from trainables.accepting import accept
 from trainables.job import run
 from trainables.user_code.importing import import_from
@@ -119,7 +120,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def refused(launched: Launch, here: Path, *arguments: str) -> str:
-    """The message of a command line that is refused as it must be: code 2, no traceback, nothing written."""
+    """The message of a command line that is refused: code 2, no traceback, nothing written."""
     before = files(here)
     code, out, err = launched(*arguments)
     assert (code, out) == (2, "")
@@ -361,6 +362,68 @@ def test_check_says_what_a_space_is(launched: Launch) -> None:
         "small.yaml: ok. launch_task:train, maximize score; 1 parameters, 2 start points, 3 "
         "trials of up to 2 epochs\n",
     )
+
+
+def test_check_run_trains_a_little(launched: Launch, here: Path) -> None:
+    before = files(here)
+    code, out, err = launched("check", "small", "--run")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:3] == [
+        "start point 0: trains; score 5.1",
+        "low corner: trains; score 0.1",
+        "high corner: trains; score 9.1",
+    ]
+    assert out.splitlines()[3].startswith("small.yaml: ok. ")
+    assert files(here) == before
+
+
+def test_check_run_tells_what_raises(launched: Launch, here: Path) -> None:
+    (here / "launch_task.py").write_text(TASK.replace("epoch / 10", "epoch / 0"))
+    code, out, err = launched("check", "small", "--run")
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.endswith(
+        "\nerror: small.yaml: start point 0: ZeroDivisionError: division by zero "
+        "(launch_task.py:4)\n"
+    )
+
+
+def test_a_broken_task_is_told_before_ray_starts(
+    launched: Launch, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.rehearsal_process.LIMIT_S", 300.0)  # The machine may be busy.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    write_task(here, ("return errors.mean(), errors", "return errors.mean()"))
+    before = files(here)
+    code, out, err = launched("--space", "mine.yaml")
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: mine.yaml: low corner: loss() must return the loss and what count() needs: return "
+        "loss, outputs; got a tensor []\n"
+    )
+    assert files(here) == before
+
+
+DEAD_KNOB = GPT2.replace("parameters: {", "parameters: {optim.restart_epochs: {int: [1, 3]}, ")
+
+
+@pytest.mark.parametrize("command", [["check"], ["--space"]], ids=["check", "search"])
+def test_a_value_that_is_searched_in_vain_is_refused(
+    launched: Launch, here: Path, command: list[str]
+) -> None:
+    (here / "mistaken.yaml").write_text(DEAD_KNOB)
+    told = "optim.restart_epochs is searched, but no scheduler or optimizer of this space uses it"
+    assert told in refused(launched, here, *command, "mistaken.yaml")
+
+
+def test_a_study_that_searches_in_vain_already_goes_on(
+    launched: Launch, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "vain.yaml").write_text(DEAD_KNOB)
+    make_study(here / "runs" / "vain", space="vain.yaml", trials=0)
+    monkeypatch.setattr("launch.run", lambda *arguments: 0)
+    assert launched("--resume", "runs/vain") == (0, "", "")
+    assert launched("--space", "vain.yaml") == (0, "", "")
 
 
 def test_spaces_lists_every_built_in_space(launched: Launch) -> None:
