@@ -1,8 +1,10 @@
 """Optimizer settings, parameter groups and learning-rate schedules: plain functions of the step."""
 
+import inspect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any, Literal
 
 import torch
@@ -12,15 +14,69 @@ from torch.optim.swa_utils import AveragedModel
 from trainables.config import require
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
-SchedulerName = Literal[
-    "constant", "warmup_cosine", "cosine", "cosine_restarts", "one_cycle", "plateau"
+OptimizerName = Literal[
+    "adamw",
+    "adam",
+    "nadamw",
+    "radam",
+    "adan",
+    "adopt",
+    "lamb",
+    "lion",
+    "muon",
+    "adafactor",
+    "rmsprop",
+    "sgd",
 ]
+SchedulerName = Literal[
+    "constant", "warmup_cosine", "cosine", "cosine_restarts", "one_cycle", "plateau", "step"
+]
+
+OPTIMIZER_SETTINGS: dict[OptimizerName, set[str]] = {
+    "adamw": {"beta1", "beta2", "eps"},
+    "adam": {"beta1", "beta2", "eps"},
+    "nadamw": {"beta1", "beta2", "eps"},
+    "radam": {"beta1", "beta2", "eps"},
+    "adan": {"beta1", "beta2", "eps"},
+    "adopt": {"beta1", "beta2", "eps"},
+    "lamb": {"beta1", "beta2", "eps"},
+    "lion": {"beta1", "beta2"},
+    "muon": {"beta1", "beta2", "eps", "momentum"},
+    "adafactor": {"eps"},
+    "rmsprop": {"eps", "momentum"},
+    "sgd": {"momentum"},
+}
+"""Which of the settings that not all have each optimizer uses."""
+
+SCHEDULER_SETTINGS: dict[SchedulerName, set[str]] = {
+    "constant": set(),
+    "warmup_cosine": {"warmup_ratio"},
+    "cosine": set(),
+    "cosine_restarts": {"restart_epochs"},
+    "one_cycle": {"warmup_ratio"},
+    "plateau": {"plateau_epochs", "plateau_factor"},
+    "step": {"step_epochs", "step_factor"},
+}
+"""Which of the settings that not all have each schedule uses."""
+
+NOT_EVALUATED = -math.inf
+"""Stands among the scores for an epoch after which the model was not evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimConfig:
-    """How a model is optimized: AdamW in groups, a schedule over the full budget, clipping, accumulation, averaging."""
+    """How a model is optimized, and how often it is evaluated on the way."""
 
+    optimizer: OptimizerName = "adamw"
+    """PyTorch's or timm's optimizer of that name."""
+    momentum: float = 0.9
+    """Momentum of sgd (Nesterov's), rmsprop and muon; 0 = none."""
+    beta1: float | None = None
+    """Decay of the running mean of gradients, where the optimizer has one; null = its default."""
+    beta2: float | None = None
+    """Decay of the running mean of squares, where the optimizer has one; null = its default."""
+    eps: float | None = None
+    """What keeps the optimizer from dividing by 0; null = its default."""
     lr: float = 5e-5
     """Peak learning rate of the backbone."""
     head_lr_mult: float = 1.0
@@ -28,9 +84,9 @@ class OptimConfig:
     layer_decay: float = 1.0
     """Each layer's learning rate is this times that of the layer above it; 1 = all alike."""
     weight_decay: float = 0.01
-    """AdamW's decoupled weight decay."""
+    """Weight decay; decoupled from the gradients in all but adam, radam, adopt, rmsprop, sgd."""
     decay_norms: bool = False
-    """Whether biases, norms and other vectors are decayed too."""
+    """Whether all is decayed: biases, norms, other vectors, and what `no_weight_decay` names."""
     scheduler: SchedulerName = "warmup_cosine"
     """Shape of the learning rate over the run."""
     warmup_ratio: float = 0.2
@@ -43,6 +99,12 @@ class OptimConfig:
     rate."""
     plateau_factor: float = 0.1
     """What plateau multiplies the learning rate by."""
+    step_epochs: int = 10
+    """Epochs after which step lowers the learning rate, again and again."""
+    step_factor: float = 0.1
+    """What step multiplies the learning rate by."""
+    evaluate_every: int = 1
+    """Epochs from one evaluation to the next; the last epoch is always evaluated."""
     patience_epochs: int = 0
     """Training ends after so many epochs without a better objective; 0 = never."""
     clip_norm: float = 0.0
@@ -60,6 +122,11 @@ class OptimConfig:
     """Compile the model by torch.compile: slow in the first steps, faster in all others."""
 
     def __post_init__(self) -> None:
+        require(0 <= self.momentum < 1, "momentum must be in [0, 1)", momentum=self.momentum)
+        for name in ("beta1", "beta2"):
+            beta = getattr(self, name)
+            require(beta is None or 0 <= beta < 1, f"{name} must be in [0, 1)", **{name: beta})
+        require(self.eps is None or self.eps > 0, "eps must be positive", eps=self.eps)
         require(self.lr > 0, "lr must be positive", lr=self.lr)
         require(
             self.head_lr_mult > 0, "head_lr_mult must be positive", head_lr_mult=self.head_lr_mult
@@ -93,6 +160,19 @@ class OptimConfig:
             plateau_factor=self.plateau_factor,
         )
         require(
+            self.step_epochs >= 1, "step_epochs must be at least 1", step_epochs=self.step_epochs
+        )
+        require(
+            0 < self.step_factor < 1,
+            "step_factor must be in (0, 1)",
+            step_factor=self.step_factor,
+        )
+        require(
+            self.evaluate_every >= 1,
+            "evaluate_every must be at least 1",
+            evaluate_every=self.evaluate_every,
+        )
+        require(
             self.patience_epochs >= 0,
             "patience_epochs must not be negative",
             patience_epochs=self.patience_epochs,
@@ -112,14 +192,12 @@ class OptimConfig:
 
 
 def unused_settings(optim: OptimConfig) -> set[str]:
-    """The names of settings that have no effect under this schedule."""
-    readers = {
-        "warmup_ratio": optim.scheduler in ("warmup_cosine", "one_cycle"),
-        "restart_epochs": optim.scheduler == "cosine_restarts",
-        "plateau_epochs": optim.scheduler == "plateau",
-        "plateau_factor": optim.scheduler == "plateau",
-    }
-    return {name for name, is_read in readers.items() if not is_read}
+    """The names of settings that have no effect under this optimizer and this schedule.
+
+    A space may still search one of them, if another of its configurations uses it.
+    """
+    of_some = set().union(*OPTIMIZER_SETTINGS.values(), *SCHEDULER_SETTINGS.values())
+    return of_some - OPTIMIZER_SETTINGS[optim.optimizer] - SCHEDULER_SETTINGS[optim.scheduler]
 
 
 def warmup_cosine(step: int, *, total: int, warmup: int) -> float:
@@ -133,14 +211,20 @@ def warmup_cosine(step: int, *, total: int, warmup: int) -> float:
 
 
 def cosine_restarts(step: int, *, period: int) -> float:
-    """Half a cosine from 1 to 0 every `period` steps (SGDR, https://arxiv.org/abs/1608.03983, T_mult = 1)."""
+    """Half a cosine from 1 to 0 every `period` steps.
+
+    SGDR (https://arxiv.org/abs/1608.03983) with T_mult = 1.
+    """
     return 0.5 * (1 + math.cos(math.pi * (step % period) / period))
 
 
 def one_cycle(
     step: int, *, total: int, warmup: int, start: float = 1 / 25, end: float = 1e-3
 ) -> float:
-    """A cosine rise from `start` to 1 over `warmup` steps, then a cosine fall to `end` (https://arxiv.org/abs/1708.07120)."""
+    """A cosine rise from `start` to 1 over `warmup` steps, then a cosine fall to `end`.
+
+    The paper: https://arxiv.org/abs/1708.07120.
+    """
     if step < warmup:
         return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * step / warmup))
     return end + (1 - end) * 0.5 * (
@@ -148,19 +232,34 @@ def one_cycle(
     )
 
 
+def step_decay(step: int, *, period: int, factor: float) -> float:
+    """`factor` once more every `period` steps."""
+    return factor ** (step // period)
+
+
 def plateau(scores: Iterable[float], *, patience: int, factor: float) -> float:
-    """`factor` to the power of how often `scores` went more than `patience` epochs without a new highest one."""
+    """`factor` once more each time that more than `patience` epochs brought no new highest score.
+
+    Only an evaluation can show that: epochs that are `NOT_EVALUATED` are waited for, no more.
+    """
     best, waited, rate = -math.inf, 0, 1.0
     for score in scores:
         best, waited = (score, 0) if score > best else (best, waited + 1)
-        if waited > patience:
+        if waited > patience and score != NOT_EVALUATED:
             rate, waited = rate * factor, 0
     return rate
 
 
-def epochs_since_best(scores: Sequence[float]) -> int:
-    """How many epochs have passed since the highest score (of equals the first)."""
-    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+def out_of_patience(scores: Sequence[float], patience: int) -> bool:
+    """Whether the last evaluation found the highest score (of equals the first) too long ago.
+
+    Args:
+        scores: After each epoch, `NOT_EVALUATED` where there is none.
+        patience: Epochs without a better one that are too long; 0 = there is no such number.
+    """
+    if not patience or not scores or scores[-1] == NOT_EVALUATED:
+        return False
+    return len(scores) - 1 - scores.index(max(scores)) >= patience
 
 
 def lr_factor(
@@ -173,7 +272,8 @@ def lr_factor(
 ) -> float:
     """The factor of the peak rate at `step` (0-based) of a run of `max_epochs` epochs.
 
-    `scores` are the objective's values after each epoch so far, larger being better.
+    `scores` are the objective's values after each epoch so far, larger being better, and
+    `NOT_EVALUATED` where there is none.
     """
     total = steps_per_epoch * max_epochs
     warmup = min(max(10, int(optim.warmup_ratio * total)), total // 2)
@@ -190,6 +290,10 @@ def lr_factor(
             return one_cycle(step, total=total, warmup=warmup)
         case "plateau":
             return plateau(scores, patience=optim.plateau_epochs, factor=optim.plateau_factor)
+        case "step":
+            return step_decay(
+                step, period=steps_per_epoch * optim.step_epochs, factor=optim.step_factor
+            )
 
 
 def parameter_groups(
@@ -198,8 +302,9 @@ def parameter_groups(
     *,
     head: Iterable[nn.Parameter] = (),
     layers: Sequence[Iterable[nn.Parameter]] = (),
+    undecayed: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """AdamW groups by learning rate and decay; every trainable parameter is in exactly one of them.
+    """Groups by learning rate and decay; every trainable parameter is in exactly one of them.
 
     Args:
         model: What is trained.
@@ -207,6 +312,8 @@ def parameter_groups(
         head: The parameters at `lr x head_lr_mult`.
         layers: The others by depth, the input's first; the last of them is one step of
             `layer_decay` below `lr`.
+        undecayed: Names of parameters without weight decay, beside biases, norms and other vectors;
+            may have wildcards, as timm's may.
     """
     depths = enumerate(layers)
     scales = {
@@ -214,9 +321,10 @@ def parameter_groups(
     }
     scales |= {id(parameter): optim.head_lr_mult for parameter in head}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decayed = optim.decay_norms or parameter.ndim > 1
+            excluded = parameter.ndim <= 1 or any(fnmatch(name, pattern) for pattern in undecayed)
+            decayed = optim.decay_norms or not excluded
             groups.setdefault((scales.get(id(parameter), 1.0), decayed), []).append(parameter)
     return [
         {
@@ -228,16 +336,43 @@ def parameter_groups(
     ]
 
 
-def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """Fused AdamW over `parameter_groups`; each group remembers its peak rate as `peak_lr`."""
-    optimizer = torch.optim.AdamW(groups, fused=True)
+def make_optimizer(optim: OptimConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer over `parameter_groups`; each group remembers its peak rate as `peak_lr`."""
+    from timm.optim import get_optimizer_class  # a second that most commands have no need of
+
+    optimizer_class = get_optimizer_class(optim.optimizer, bind_defaults=False)
+    optimizer = optimizer_class(groups, lr=optim.lr, **_optimizer_arguments(optim, optimizer_class))
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
     return optimizer
 
 
+def _optimizer_arguments(optim: OptimConfig, optimizer_class: type) -> dict[str, Any]:
+    """What an optimizer is given beside its parameters, their rates and decays."""
+    used = OPTIMIZER_SETTINGS[optim.optimizer]
+    arguments: dict[str, Any] = {}
+    if optim.optimizer == "adamw":
+        arguments["fused"] = True
+    if optim.optimizer == "sgd":
+        arguments["nesterov"] = optim.momentum > 0
+    if "momentum" in used:
+        arguments["momentum"] = optim.momentum
+    if "eps" in used and optim.eps is not None:
+        arguments["eps"] = optim.eps
+    if "beta1" in used:
+        beta1, beta2, *more = inspect.signature(optimizer_class).parameters["betas"].default
+        given = (
+            (beta1 if optim.beta1 is None else optim.beta1),
+            (beta2 if optim.beta2 is None else optim.beta2),
+        )
+        arguments["betas"] = (*given, *more)
+    return arguments
+
+
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of the model that follows its weights and buffers; `update_parameters(model)` after each step.
+    """A copy of the model that follows its weights and buffers.
+
+    `update_parameters(model)` is to be called after each step.
 
     The decay begins low, min(decay, (1 + steps) / (10 + steps)), so that the first weights are soon
     forgotten (as in TensorFlow's ExponentialMovingAverage and timm's ModelEmaV3).

@@ -1,9 +1,10 @@
-"""Proves that schedules equal PyTorch's own and their formulas, at every step.
+"""Proves that optimizers are the named ones, and schedules PyTorch's own, at every step.
 
 pytest tests/trainables
 """
 
 import math
+from copy import deepcopy
 from typing import Any, cast, get_args
 
 import pytest
@@ -15,21 +16,30 @@ from torch.optim.lr_scheduler import (
     LRScheduler,
     OneCycleLR,
     ReduceLROnPlateau,
+    StepLR,
 )
 
 from trainables.config import TaskError, build_config
 from trainables.parts.optim import (
+    NOT_EVALUATED,
+    OPTIMIZER_SETTINGS,
     OptimConfig,
+    OptimizerName,
     SchedulerName,
     cosine_restarts,
-    epochs_since_best,
     lr_factor,
+    make_optimizer,
     moving_average,
     one_cycle,
+    out_of_patience,
     parameter_groups,
     plateau,
+    step_decay,
+    unused_settings,
     warmup_cosine,
 )
+
+OPTIMIZERS = get_args(OptimizerName)
 
 
 def optimizer_of(lr: float = 1.0) -> torch.optim.Optimizer:
@@ -148,10 +158,167 @@ def test_plateau_equals_reduce_lr_on_plateau(seed: int, patience: int, factor: f
         )
 
 
-def test_epochs_since_best_counts_from_the_first_of_equals() -> None:
+def test_plateau_lowers_the_rate_at_evaluations_alone_and_counts_all_epochs() -> None:
+    scores = [2.0, NOT_EVALUATED, NOT_EVALUATED, 1.0, NOT_EVALUATED, NOT_EVALUATED, 1.0, 3.0]
+    rates = [plateau(scores[:end], patience=2, factor=0.5) for end in range(1, len(scores) + 1)]
+    assert rates == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("scores", "epochs_since_best"),
+    [
+        ([1.0], 0),
+        ([1.0, 2.0], 0),
+        ([2.0, 1.0, 2.0], 2),
+        ([3.0, 1.0, 2.0], 2),
+        ([NOT_EVALUATED, 3.0, NOT_EVALUATED, 3.0], 2),
+    ],
+)
+def test_patience_counts_epochs_from_the_first_of_equals(
+    scores: list[float], epochs_since_best: int
+) -> None:
+    assert out_of_patience(scores, epochs_since_best) is (epochs_since_best > 0)
+    assert not out_of_patience(scores, epochs_since_best + 1)
+    assert not out_of_patience(scores, 0)
+
+
+def test_patience_ends_nothing_between_two_evaluations() -> None:
+    assert not out_of_patience([], 1)
+    assert not out_of_patience([NOT_EVALUATED] * 5, 1)
+    assert not out_of_patience([1.0, *[NOT_EVALUATED] * 5], 1)
+    assert out_of_patience([1.0, *[NOT_EVALUATED] * 5, 0.5], 1)
+
+
+@pytest.mark.parametrize(("period", "factor"), [(1, 0.5), (7, 0.1), (20, 0.9)])
+def test_step_equals_step_lr(period: int, factor: float) -> None:
+    reference = rates_of(StepLR(optimizer_of(), step_size=period, gamma=factor), 50)
+    assert [step_decay(step, period=period, factor=factor) for step in range(50)] == pytest.approx(
+        reference
+    )
+    optim = OptimConfig(scheduler="step", step_epochs=period, step_factor=factor)
     assert [
-        epochs_since_best(s) for s in ([], [1.0], [1.0, 2.0], [2.0, 1.0, 2.0], [3.0, 1.0, 2.0])
-    ] == [0, 0, 0, 2, 2]
+        lr_factor(optim, 3 * epoch, steps_per_epoch=3, max_epochs=50) for epoch in range(50)
+    ] == pytest.approx(reference)
+
+
+# Optimizers ---------------------------------------------------------------------------------------
+
+
+def stepped(optimizer: torch.optim.Optimizer, model: nn.Module, steps: int = 10) -> list[Tensor]:
+    """The parameters after some steps on fixed data."""
+    x_ND = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(x_ND).square().mean().backward()
+        optimizer.step()
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def small_model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 20), nn.LayerNorm(20), nn.Linear(20, 20))
+
+
+def stepped_by(optim: OptimConfig) -> list[Tensor]:
+    model = small_model()
+    return stepped(make_optimizer(optim, parameter_groups(model, optim)), model)
+
+
+def test_the_default_is_fused_adamw_to_the_last_bit() -> None:
+    optim, model = OptimConfig(lr=0.01), small_model()
+    groups = parameter_groups(model, optim)
+    reference = torch.optim.AdamW([dict(group) for group in groups], fused=True)
+    optimizer = make_optimizer(optim, groups)
+    keys = {key for key in optimizer.param_groups[0] if key != "peak_lr"}
+    assert keys == reference.param_groups[0].keys()
+    for ours, theirs in zip(optimizer.param_groups, reference.param_groups, strict=True):
+        assert {key: ours[key] for key in keys} == theirs
+    expected = stepped(reference, model)
+    assert all(map(torch.equal, stepped_by(optim), expected))
+
+
+def test_sgd_and_rmsprop_are_pytorchs() -> None:
+    for optimizer, momentum, reference_class, arguments in (
+        ("sgd", 0.9, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        ("sgd", 0.0, torch.optim.SGD, {}),
+        ("rmsprop", 0.5, torch.optim.RMSprop, {"momentum": 0.5}),
+    ):
+        values = {"optimizer": optimizer, "lr": 0.01, "momentum": momentum, "weight_decay": 0.0}
+        model = small_model()
+        expected = stepped(
+            cast(Any, reference_class)(model.parameters(), lr=0.01, **arguments), model
+        )
+        assert all(map(torch.equal, stepped_by(build_config(OptimConfig, values)), expected))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_learns_and_goes_on_from_its_state(name: OptimizerName) -> None:
+    optim, model = OptimConfig(optimizer=name, lr=0.01, weight_decay=0.1), small_model()
+    optimizer = make_optimizer(optim, parameter_groups(model, optim))
+    assert {(group["lr"], group["peak_lr"]) for group in optimizer.param_groups} == {(0.01, 0.01)}
+    before = float(model(torch.ones(1, 4)).square().mean().detach())
+    stepped(optimizer, model, steps=20)
+    again = small_model()
+    again.load_state_dict(model.state_dict())
+    copied = make_optimizer(optim, parameter_groups(again, optim))
+    copied.load_state_dict(deepcopy(optimizer.state_dict()))
+    assert all(map(torch.equal, stepped(copied, again), stepped(optimizer, model)))
+    assert float(model(torch.ones(1, 4)).square().mean().detach()) < before
+
+
+CHANGED = {"momentum": 0.5, "beta1": 0.6, "beta2": 0.7, "eps": 1e-3}
+
+
+@pytest.mark.parametrize("setting", CHANGED)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_setting_changes_what_the_optimizers_do_that_use_it_and_no_other(
+    name: OptimizerName, setting: str
+) -> None:
+    values: dict[str, Any] = {"optimizer": name, "lr": 0.01}
+    changed = build_config(OptimConfig, values | {setting: CHANGED[setting]})
+    plain = build_config(OptimConfig, values)
+    is_same = all(map(torch.equal, stepped_by(changed), stepped_by(plain)))
+    assert is_same == (setting in unused_settings(changed))
+
+
+def test_the_settings_that_have_no_effect_are_named() -> None:
+    assert set(OPTIMIZER_SETTINGS) == set(OPTIMIZERS)
+    unused = unused_settings(OptimConfig(optimizer="sgd", scheduler="step"))
+    assert {"beta1", "beta2", "eps", "warmup_ratio", "plateau_factor"} <= unused
+    assert unused.isdisjoint({"momentum", "step_epochs", "step_factor", "lr", "weight_decay"})
+
+
+@pytest.mark.parametrize("scheduler", get_args(SchedulerName))
+def test_a_schedules_setting_changes_the_rates_where_it_is_used(scheduler: SchedulerName) -> None:
+    def factors(**values: Any) -> list[float]:
+        optim = build_config(OptimConfig, {"scheduler": scheduler, **values})
+        scores = [2.0, *[1.0] * 30]
+        return [
+            lr_factor(optim, s, steps_per_epoch=9, max_epochs=30, scores=scores[: s // 9])
+            for s in range(270)
+        ]
+
+    unused = unused_settings(OptimConfig(scheduler=scheduler))
+    changed = {"warmup_ratio": 0.5, "restart_epochs": 3, "step_epochs": 3, "step_factor": 0.7}
+    for name, value in {**changed, "plateau_epochs": 2, "plateau_factor": 0.5}.items():
+        assert (factors(**{name: value}) == factors()) == (name in unused), name
+
+
+def test_what_a_model_excludes_from_decay_is_what_timm_excludes() -> None:
+    from timm.optim import param_groups_weight_decay
+
+    model = small_model()
+    patterns = ["2.weight", "*bias"]
+    reference = param_groups_weight_decay(model, 0.1, no_weight_decay_list=patterns)
+    expected = {id(p): group["weight_decay"] for group in reference for p in group["params"]}
+
+    def decays(optim: OptimConfig) -> dict[int, float]:
+        groups = parameter_groups(model, optim, undecayed=patterns)
+        return {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+
+    assert decays(OptimConfig(weight_decay=0.1)) == expected
+    assert sorted(expected.values()) == [0.0, 0.0, 0.0, 0.0, 0.0, 0.1]
+    assert set(decays(OptimConfig(weight_decay=0.1, decay_norms=True)).values()) == {0.1}
 
 
 def test_layers_decay_towards_the_input_and_frozen_parameters_are_in_no_group() -> None:
@@ -210,6 +377,13 @@ def test_the_moving_average_follows_weights_and_buffers_by_its_formula() -> None
         ("clip_norm", -1.0),
         ("accumulation", 0),
         ("freeze_epochs", -1),
+        ("momentum", 1.0),
+        ("beta1", 1.0),
+        ("beta2", -0.1),
+        ("eps", 0.0),
+        ("step_epochs", 0),
+        ("step_factor", 1.0),
+        ("evaluate_every", 0),
     ],
 )
 def test_a_value_outside_its_range_is_refused_by_name(name: str, value: Any) -> None:
