@@ -47,7 +47,7 @@ def load_space(
 def find_space(where: str | Path, *, folder: Path = Path()) -> Path:
     """The file of a space: a path, seen from the folder, or a built-in name.
 
-    Both with or without `.yaml`.
+    Both with or without `.yaml`. A built-in space in a folder needs its name alone.
 
     Raises:
         SpaceError: if there is none, with every valid name.
@@ -56,13 +56,18 @@ def find_space(where: str | Path, *, folder: Path = Path()) -> Path:
         for file in (base / where, base / f"{where}.yaml"):
             if _is_file(file):
                 return file
-    names = [file.stem for file in builtin_spaces()]
-    raise SpaceError([unknown("a space", str(where), names) + "; or the path of a YAML file"])
+    builtin = {file.stem: file for file in builtin_spaces()}
+    name = str(where).removesuffix(".yaml")
+    if name in builtin:
+        return builtin[name]
+    raise SpaceError(
+        [unknown("a space", str(where), list(builtin)) + "; or the path of a YAML file"]
+    )
 
 
 def builtin_spaces() -> list[Path]:
-    """The files of the spaces that come with the project."""
-    return sorted(BUILTIN.glob("*.yaml"))
+    """The files of the spaces that come with the project, those in folders behind the others."""
+    return sorted(BUILTIN.rglob("*.yaml"), key=lambda file: (file.parent, file.name))
 
 
 def _is_file(path: Path) -> bool:
