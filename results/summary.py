@@ -114,7 +114,7 @@ def extra_metrics(record: StudyRecord) -> list[str]:
         return []
     if not isinstance(task, Task):
         return []
-    return [name for name in task.beside if name not in record.description.objective.names]
+    return [name for name in task.shown_metrics if name not in record.description.objective.names]
 
 
 def metrics_at(record: StudyRecord, best: BestEpoch) -> Mapping[str, float]:

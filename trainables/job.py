@@ -1,4 +1,7 @@
-"""One training job, from its configuration to its files: the same under a test, `launch.py train` and a Tune actor."""
+"""One training job, from its configuration to its files.
+
+It is the same under a test, `launch.py train` and a Tune actor.
+"""
 
 import json
 import math
@@ -19,7 +22,6 @@ from search_spaces.space import Objective
 from trainables.mirror import NoMirror, mirror_at
 from trainables.task import Report, Task, default_device, load_task, make_config
 from trainables.team import ALONE, Team
-from trainables.training import train
 from trainables.trial_folder import TrialFolder, write_text_atomically
 from trainables.user_code.function import function_reports
 
@@ -58,7 +60,7 @@ class Job:
 
 
 def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
-    """Train, write metrics, events and checkpoints, and yield a report for each epoch.
+    """Train, write metrics, events and checkpoints, and yield a report for each evaluated epoch.
 
     Where the folder holds a checkpoint, the epochs that it contains are reported again from the
     metrics file and training goes on after them; so whoever lost some of the reports gets them all.
@@ -118,10 +120,11 @@ def _past(
     Of a function, which keeps its state itself, all that it reported.
     """
     lines, last = folder.read_metrics(), 0
-    if is_task:
-        lines = lines[: state["epoch"] if state else 0]
+    end = (state["epoch"] if state else 0) if is_task else math.inf
     for line in lines:
         metrics = line.get("metrics")
+        if line["epoch"] > end:
+            return
         if (
             line["epoch"] <= last
             or not isinstance(metrics, dict)
@@ -147,9 +150,9 @@ def _written(
     past: Sequence[Report],
     team: Team,
 ) -> Iterator[Report]:
-    """New epochs, each written before it is told."""
+    """New epochs, each written before it is reported: what is known elsewhere is never lost here."""
     last = past[-1].epoch if past else 0
-    values: list[float] | None = None
+    values: list[float] | None = None  # of the epochs before, read when the first new one is there
     with event_writer(job.folder, purge_step=last + 1 if past else None) as events:
         _write_values(events, job)
         started = time.monotonic()
@@ -165,7 +168,8 @@ def _written(
             value, last = report.metrics[job.objective.name], report.epoch
             best = is_best(value, values, job.objective)
             values.append(value)
-            _write(folder, events, report, seconds=time.monotonic() - started, best=best)
+            seconds = time.monotonic() - started
+            _write(folder, events, report, reports=len(values), seconds=seconds, best=best)
             mirror.push(job.folder)
             yield report
             started = time.monotonic()
@@ -174,7 +178,7 @@ def _written(
 
 
 def event_writer(folder: Path, purge_step: int | None) -> SummaryWriter:
-    """A writer of TensorBoard events that leaves the choice of multiprocessing's start method to the user's code.
+    """A writer of TensorBoard events that leaves multiprocessing's start method to the user's code.
 
     Its queue would fix it: `multiprocessing.set_start_method` may be called once, and before any
     such thing is made.
@@ -207,8 +211,7 @@ def reports(
     task = load_task(job.task)
     device = default_device()
     if isinstance(task, Task):
-        return train(
-            task,
+        new = task.train(
             make_config(task, job.values),
             seed=job.seed,
             split_seed=job.split_seed,
@@ -218,6 +221,7 @@ def reports(
             resume_from=state,
             team=team,
         )
+        return _within_budget(new, job.max_epochs)
     context = {
         "seed": job.seed,
         "max_epochs": job.max_epochs,
@@ -249,9 +253,15 @@ def is_best(value: float, earlier: list[float], objective: Objective) -> bool:
 
 
 def _write(
-    folder: TrialFolder, events: SummaryWriter, report: Report, *, seconds: float, best: bool
+    folder: TrialFolder,
+    events: SummaryWriter,
+    report: Report,
+    *,
+    reports: int,
+    seconds: float,
+    best: bool,
 ) -> None:
-    """Metrics first, then the checkpoint that presupposes them."""
+    """Metrics first, then the checkpoint that presupposes them: the trial's `reports` so far."""
     line = {
         "epoch": report.epoch,
         "seconds": round(seconds, 4),
@@ -268,4 +278,4 @@ def _write(
     evaluated = state.pop("evaluated")
     if best:
         folder.save_best({"epoch": report.epoch, "metrics": report.metrics, "model": evaluated})
-    folder.save_last(state)
+    folder.save_last({**state, "epoch": report.epoch, "reports": reports})

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from search_spaces.space import Objective
 from trainables.config import TaskError, build_config
 from trainables.parts.data import Batch, Splits
+from trainables.team import Team
 from trainables.user_code.importing import describe, import_attribute
 from trainables.user_code.signature import function_problem
 
@@ -44,14 +45,15 @@ class Tally(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What training yields after each epoch.
+    """What training yields after each epoch that was evaluated.
 
     Attributes:
-        epoch: From 1.
+        epoch: From 1; may leave out epochs that were not evaluated.
         metrics: Numbers by name, the objective among them.
         details: What is no single number, as JSON would hold it.
-        state: Gives all that is needed to go on from here: tensors and plain values. None: this
-            can't be resumed.
+        state: Gives all that is needed to go on from here, tensors and plain values, and, as
+            `evaluated`, the state dict of the model that the metrics are of. None: this can't be
+            resumed, and no model is kept.
         warning: What the user should know of how this report came about.
     """
 
@@ -75,14 +77,14 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
             be searched; what isn't named here, `check --run` finds out.
         objective: What trials are compared by, unless a space names one of the others.
         other_objectives: Further metrics that a space may compare by.
-        beside: Metrics that tables show beside the objective.
+        shown_metrics: Metrics that tables show beside the objective.
     """
 
     Config: ClassVar[type]
     validation_settings: ClassVar[tuple[str, ...]] = ()
     objective: ClassVar[Objective]
     other_objectives: ClassVar[tuple[Objective, ...]] = ()
-    beside: ClassVar[tuple[str, ...]] = ()
+    shown_metrics: ClassVar[tuple[str, ...]] = ()
 
     def data(self, config: ConfigT, seed: int) -> SplitsT:
         """The three splits. Called for every trial: cache what is slow to load."""
@@ -99,6 +101,14 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
     def layers(self, model: ModelT) -> list[list[nn.Parameter]]:
         """The parameters below the head by depth, the input's first, for `layer_decay`."""
         return []
+
+    def no_weight_decay(self, model: ModelT) -> set[str]:
+        """Names of parameters without weight decay, beside biases and norms; may have wildcards.
+
+        By default those that the model itself names, as timm's models do.
+        """
+        named = getattr(model, "no_weight_decay", None)
+        return set(named()) if callable(named) else set()
 
     def augment(self, config: ConfigT, batch: Batch) -> Batch:
         """A training batch, varied at random by PyTorch's global random state.
@@ -119,10 +129,65 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
         """Count one batch's outputs into the tally."""
         raise NotImplementedError
 
+    def measure(
+        self, config: ConfigT, model: ModelT, batch: Batch, tally: Any
+    ) -> Tensor | None:
+        """Judge the model by a batch of validation or test data: count it into the tally.
+
+        A task that judges by something else than the forward pass of its loss, such as generated
+        text, writes this in place of `count`.
+
+        Returns:
+            The batch's mean loss, or None where it isn't computed.
+        """
+        loss, outputs = self.loss(config, model, batch)
+        with torch.autocast(loss.device.type, enabled=False):  # Counting needs all the digits.
+            self.count(tally, outputs, batch)
+        return loss
+
+    def train(
+        self,
+        config: ConfigT,
+        *,
+        seed: int,
+        split_seed: int,
+        device: torch.device,
+        max_epochs: int,
+        objective: Objective,
+        resume_from: dict[str, Any] | None,
+        team: Team,
+    ) -> Iterator[Report]:
+        """Train, yielding after each epoch, by default in the loop that all tasks share.
+
+        A task that isn't trained by gradient steps over epochs of batches writes a generator of its
+        own; of the arguments it need only name those that it uses and take the others as `**_`.
+        Arguments are those of `trainables.training.train`.
+        """
+        from trainables.training import train  # It needs the classes of this module.
+
+        return train(
+            self,
+            config,
+            seed=seed,
+            split_seed=split_seed,
+            device=device,
+            max_epochs=max_epochs,
+            objective=objective,
+            resume_from=resume_from,
+            team=team,
+        )
+
     def pictures(
         self, config: ConfigT, model: ModelT, splits: SplitsT, rows: Sequence[int]
     ) -> dict[str, "Figure"]:
-        """Figures by name that show what a trained model does with these rows of the validation split."""
+        """Figures by name that show what a trained model does with validation data.
+
+        Args:
+            config: An instance of `Config`.
+            model: With its weights, in evaluation mode.
+            splits: The task's data.
+            rows: Which samples of the validation split to show.
+        """
         return {}
 
 
@@ -130,11 +195,14 @@ class TrainFunction(Protocol):
     """A bare generator function of the user's own: each dict it yields is one epoch's metrics."""
 
     def __call__(self, config: dict[str, Any], /, **context: Any) -> Iterator[Mapping[str, Any]]:
-        """Train by `config`; may take `seed`, `max_epochs`, `device`, `folder`, `rank` and `workers` by keyword."""
+        """Train by `config`.
+
+        May take `seed`, `max_epochs`, `device`, `folder`, `rank` and `workers` by keyword.
+        """
 
 
 def load_task(name: str) -> Task | TrainFunction:
-    """The task with a built-in name, or whatever stands at `module:attribute`: a `Task` class or a generator function.
+    """The task with a built-in name, or the `Task` class or generator function at `module:attribute`.
 
     Raises:
         TaskError: for an unknown name, a module that can't be imported, an attribute that isn't

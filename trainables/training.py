@@ -1,8 +1,8 @@
-"""The one training loop: a generator that yields a `Report` after each epoch."""
+"""The training loop that tasks share: a generator that yields a `Report` after each evaluation."""
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,11 +15,12 @@ from torch.optim.swa_utils import AveragedModel
 from search_spaces.space import Objective
 from trainables.parts.data import Batch, Splits, TensorSplit
 from trainables.parts.optim import (
+    NOT_EVALUATED,
     OptimConfig,
-    adamw,
-    epochs_since_best,
     lr_factor,
+    make_optimizer,
     moving_average,
+    out_of_patience,
     parameter_groups,
 )
 from trainables.parts.tally import Mean
@@ -27,6 +28,7 @@ from trainables.seeding import derive_seed, seed_everything
 from trainables.task import Report, Task
 from trainables.team import ALONE, Team
 
+# Asking a GPU whether the loss is finite makes the CPU wait for it, so it is done now and then.
 FINITE_CHECK_STEPS = 50
 
 
@@ -40,7 +42,8 @@ class Learner:
         average: The moving average that is evaluated in its place, if the settings ask for one.
         trainable: The parameters that the task did not freeze.
         head: Those of them that are trained while the others wait.
-        scores: The objective after each epoch, larger being better.
+        scores: The objective after each epoch, larger being better; `NOT_EVALUATED` where there was
+            no evaluation.
     """
 
     model: nn.Module
@@ -51,14 +54,19 @@ class Learner:
     scores: list[float] = field(default_factory=list)
 
     @property
+    def epochs_done(self) -> int:
+        """How many epochs it was trained."""
+        return len(self.scores)
+
+    @property
     def evaluated(self) -> nn.Module:
         """The model whose metrics are reported and which is kept as the best."""
         return self.model if self.average is None else self.average.module
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on from here, and `evaluated`: the weights whose metrics were reported."""
+        """All that is needed to go on from here, and the `evaluated` weights."""
         return {
-            "epoch": len(self.scores),
+            "epoch": self.epochs_done,
             "scores": list(self.scores),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -87,14 +95,15 @@ def train(
     resume_from: dict[str, Any] | None = None,
     team: Team = ALONE,
 ) -> Iterator[Report]:
-    """Train by `config` to `max_epochs`, yielding after each epoch.
+    """Train by `config` to `max_epochs`, yielding after each epoch that is evaluated.
 
     The caller stops it by not asking for more.
 
     Every epoch seeds its random streams anew from `seed` and its number, so a run that goes on from
-    a saved state gives the same curve as one that was never interrupted. A loss that is no longer
-    finite, in training or in validation, ends the training with a last report whose objective is
-    NaN; `optim.patience_epochs` without a better objective end it with the last report as it is.
+    a saved state gives the same curve as one that was never interrupted. A loss, in training or in
+    validation, or an objective that is no longer finite ends the training with a last report whose
+    objective is NaN; `optim.patience_epochs` without a better objective end it with the last report
+    as it is.
 
     Args:
         task: What to train.
@@ -115,12 +124,17 @@ def train(
     learner = new_learner(task, config, splits, device or torch.device("cpu"), team)
     if resume_from is not None:
         learner.load(resume_from)
-    for epoch in range(len(learner.scores) + 1, max_epochs + 1):
-        if optim.patience_epochs and epochs_since_best(learner.scores) >= optim.patience_epochs:
+    warning = splits.warning if resume_from is None else None
+    for epoch in range(learner.epochs_done + 1, max_epochs + 1):
+        if out_of_patience(learner.scores, optim.patience_epochs):
             return
+        # Nothing random outlives an epoch: a checkpoint need not hold the generators' states, and
+        # an evaluation that draws changes nothing in what follows.
         seed_everything(derive_seed(seed, "epoch", epoch))
-        warning = splits.warning if epoch == 1 else None
         train_loss = train_epoch(task, config, learner, splits.train, max_epochs, team)
+        if math.isfinite(train_loss) and epoch % optim.evaluate_every and epoch < max_epochs:
+            learner.scores.append(NOT_EVALUATED)
+            continue
         metrics: dict[str, float] = {"validation_loss": math.nan}
         details: dict[str, Any] = {}
         if math.isfinite(train_loss):
@@ -128,9 +142,8 @@ def train(
                 task, config, learner.evaluated, splits, splits.validation, team
             )
         metrics |= {"train_loss": train_loss, "lr": learner.optimizer.param_groups[0]["lr"]}
-        if not math.isfinite(
-            metrics["validation_loss"]
-        ):  # in the second case the last step broke the weights
+        if diverged(metrics, objective):
+            # What was counted may look well by chance, and must not become the best.
             metrics |= dict.fromkeys(objective_names(task), math.nan)
             yield Report(epoch=epoch, metrics=metrics, warning=warning)
             return
@@ -138,6 +151,21 @@ def train(
         yield Report(
             epoch=epoch, metrics=metrics, details=details, state=learner.state, warning=warning
         )
+        warning = None
+
+
+def diverged(metrics: Mapping[str, float], objective: Objective) -> bool:
+    """Whether a loss, or what trials are compared by, is no longer finite.
+
+    The training loss alone won't do: it is computed before an epoch's last step, which may break
+    the weights. A task that judges without a loss has no `validation_loss`.
+    """
+    compared = [each.name for each in (objective, objective.second) if each]
+    return not all(
+        math.isfinite(metrics[name])
+        for name in ("train_loss", "validation_loss", *compared)
+        if name in metrics
+    )
 
 
 def objective_names(task: Task) -> list[str]:
@@ -152,12 +180,19 @@ def new_learner(
     optim: OptimConfig = config.optim
     model = team.with_common_norms(task.model(config, splits).to(device))
     head = task.head(model)
+    groups = parameter_groups(
+        model,
+        optim,
+        head=head,
+        layers=task.layers(model),
+        undecayed=task.no_weight_decay(model),
+    )
     average = moving_average(model, optim.ema_decay) if optim.ema_decay else None
     if optim.compile:
         model.compile()
     return Learner(
         model=model,
-        optimizer=adamw(parameter_groups(model, optim, head=head, layers=task.layers(model))),
+        optimizer=make_optimizer(optim, groups),
         average=average,
         trainable=[parameter for parameter in model.parameters() if parameter.requires_grad],
         head=head,
@@ -165,7 +200,7 @@ def new_learner(
 
 
 class Step(nn.Module):
-    """The training loss of a batch as a module's forward pass, as DistributedDataParallel wants it."""
+    """The training loss of a batch as a forward pass: DistributedDataParallel wraps modules."""
 
     def __init__(self, task: Task, config: Any, model: nn.Module):
         super().__init__()
@@ -190,13 +225,12 @@ def train_epoch(
     Gives the mean loss, or NaN as soon as a loss is not finite.
     """
     optim: OptimConfig = config.optim
-    model, epochs_done = learner.model, len(learner.scores)
+    model, epochs_done = learner.model, learner.epochs_done
+    # All workers draw the same order, from the epoch's seed, and then share out each batch.
     shuffle = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
     all_rows = split.batch_rows(config.data.batch_size, shuffle=shuffle)
-    if team.rank:
-        seed_everything(
-            derive_seed(shuffle.initial_seed(), team.rank)
-        )  # no two workers drop out alike
+    if team.rank:  # No two workers drop out the same; the leader draws what one alone would draw.
+        seed_everything(derive_seed(shuffle.initial_seed(), team.rank))
     steps_per_epoch = math.ceil(len(all_rows) / optim.accumulation)
     freeze(learner.trainable, learner.head, frozen=epochs_done < optim.freeze_epochs)
     model.train()
@@ -222,14 +256,15 @@ def train_epoch(
             optimizer_step(learner, factor, optim.clip_norm)
         if i % FINITE_CHECK_STEPS == 0 and not math.isfinite(team.merged(mean).compute()):
             break
+    # Only gradients were averaged: running statistics differ between the workers until now.
     team.sync_buffers(model)
     return team.merged(mean).compute()
 
 
 def own_rows(batch_rows: Tensor, team: Team) -> tuple[Tensor, float]:
-    """This worker's rows of a batch, and the weight of their mean loss: the mean over the workers is the batch's.
+    """This worker's rows of a batch, and the weight of their mean loss.
 
-    A worker that has no row of a small batch takes one with the weight 0, because all must step
+    By these weights the mean over the workers is the mean over the batch. A worker that has no row of a small batch takes one with the weight 0, because all must step
     together.
     """
     own = team.share(batch_rows)
@@ -246,7 +281,7 @@ def accumulated(batch_number: int, batches: int, accumulation: int) -> int:
 
 
 def optimizer_step(learner: Learner, factor: float, clip_norm: float) -> None:
-    """Clip, step at `factor` of each group's peak rate, clear the gradients, and let the average follow."""
+    """Clip, step at `factor` of each group's peak rate, clear the gradients, update the average."""
     if clip_norm > 0:
         nn.utils.clip_grad_norm_(learner.trainable, clip_norm)
     for group in learner.optimizer.param_groups:
@@ -266,7 +301,10 @@ def evaluate(
     split: TensorSplit,
     team: Team = ALONE,
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Metrics and details of a split; leaves the model in evaluation mode."""
+    """Metrics and details of a split, with the `validation_loss` where the task has one.
+
+    Leaves the model in evaluation mode.
+    """
     model.eval()
     tally, mean = task.tally(config, splits), Mean()
     for batch_rows in split.batch_rows(config.data.batch_size):
@@ -275,11 +313,12 @@ def evaluate(
             continue
         batch = to_device(split.take(rows), model)
         with autocast(model, config.optim.amp):
-            loss, outputs = task.loss(config, model, batch)
-        mean.add(loss.float(), len(rows))
-        task.count(tally, outputs, batch)
-    tally = team.merged(tally)
-    return {**tally.compute(), "validation_loss": team.merged(mean).compute()}, tally.details()
+            loss = task.measure(config, model, batch, tally)
+        if loss is not None:
+            mean.add(loss.float(), len(rows))
+    tally, mean = team.merged(tally), team.merged(mean)
+    loss_metric = {"validation_loss": mean.compute()} if mean.weight else {}
+    return {**tally.compute(), **loss_metric}, tally.details()
 
 
 def freeze(trainable: list[nn.Parameter], head: list[nn.Parameter], *, frozen: bool) -> None:
@@ -304,7 +343,10 @@ def to_device(batch: Batch, model: nn.Module) -> dict[str, Tensor]:
 
 @lru_cache(maxsize=2)
 def on_device(splits: Splits, device: torch.device) -> Splits:
-    """The splits with training and validation data on a GPU, when they take at most half of its free memory."""
+    """The splits with training and validation data on a GPU, if they fill at most half of its rest.
+
+    Trials of a process that stays warm have the same splits, so the last ones are kept there.
+    """
     if device.type != "cuda":
         return splits
     tensors = [*splits.train.tensors.values(), *splits.validation.tensors.values()]

@@ -39,7 +39,7 @@ class TrialFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON line for each epoch."""
+        """One JSON line for each epoch that was reported."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -83,7 +83,7 @@ class TrialFolder:
         write_atomically(self.best, lambda path: save_state(state, path))
 
     def load_state(self) -> tuple[dict[str, Any] | None, str | None]:
-        """The newest state that can be read and whose epochs are all in the metrics.
+        """The newest state that can be read and whose reports are all in the metrics.
 
         A warning if it is not the last.
 
@@ -93,7 +93,7 @@ class TrialFolder:
         begun = self.last.exists() or self.previous.exists()
         for path in (self.last, self.previous):
             state = read_state(path)
-            if state is not None and reported.issuperset(range(1, state["epoch"] + 1)):
+            if state is not None and _has_all_reports(state, reported):
                 fallback = f"{self.last.name} can't be used; goes on after epoch {state['epoch']}"
                 return state, fallback if path == self.previous else None
         return None, "no checkpoint can be used; starts over" if begun else None
@@ -129,6 +129,16 @@ class TrialFolder:
     def delete_checkpoint(self) -> None:
         """Free the disk; metrics and events stay."""
         shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+def _has_all_reports(state: dict[str, Any], reported: set[int]) -> bool:
+    """Whether the epochs that were reported before a state was saved, its own the last, are there.
+
+    A state without their number is from when every epoch was reported.
+    """
+    epoch = state["epoch"]
+    earlier = {each for each in reported if each <= epoch}
+    return epoch in reported and len(earlier) == state.get("reports", epoch)
 
 
 def read_state(path: Path) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ from tests.trainables.conformance import (
 )
 from trainables.config import build_config, flat_fields, flatten
 from trainables.job import is_best, run
-from trainables.parts.optim import adamw, parameter_groups
+from trainables.parts.optim import make_optimizer, parameter_groups
 from trainables.task import Task, load_task
 from trainables.training import evaluate
 from trainables.trial_folder import TrialFolder
@@ -90,7 +90,8 @@ def test_the_same_seed_gives_identical_reports_and_another_does_not(
 def test_one_repeated_batch_is_learned(name: str, task: Task, config: Any) -> None:
     splits = task.data(config, 0)
     model = conformance.fresh_model(task, config, splits)
-    optimizer = adamw(parameter_groups(model, config.optim, head=task.head(model)))
+    groups = parameter_groups(model, config.optim, head=task.head(model))
+    optimizer = make_optimizer(config.optim, groups)
     batch = next(splits.train.batches(conformance.OVERFIT_ROWS))
     losses = []
     for _ in range(conformance.OVERFIT_STEPS):
@@ -107,10 +108,9 @@ def test_a_tally_equals_the_merge_of_its_parts(name: str, task: Task, config: An
     model = conformance.fresh_model(task, config, splits).eval()
     whole, merged = task.tally(config, splits), task.tally(config, splits)
     for batch in splits.validation.batches(7):  # ragged
-        _, outputs = task.loss(config, model, batch)
         part = task.tally(config, splits)
-        task.count(whole, outputs, batch)
-        task.count(part, outputs, batch)
+        task.measure(config, model, batch, whole)
+        task.measure(config, model, batch, part)
         merged.merge(part)
     assert merged.compute() == pytest.approx(whole.compute())
     assert merged.details() == whole.details()

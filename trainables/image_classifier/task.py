@@ -248,7 +248,7 @@ class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
         Objective(name=name, direction="maximize")
         for name in ("accuracy", "balanced_accuracy", "f1")
     )
-    beside = ("accuracy", "f1")
+    shown_metrics = ("accuracy", "f1")
 
     def data(self, config: ImageClassifierConfig, seed: int) -> ImageSplits:
         """The folder's images, or the embedded digits."""

@@ -246,7 +246,7 @@ class LowRank(Task[LowRankConfig, Splits, Factorizer]):
         Objective(name="gap", direction="minimize"),
         Objective(name="rank", direction="minimize"),
     )
-    beside = ("svd_cosine", "gap")
+    shown_metrics = ("svd_cosine", "gap")
 
     def data(self, config: LowRankConfig, seed: int) -> Splits:
         """The cache folder's features, or those of the embedded images."""

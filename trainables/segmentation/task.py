@@ -190,7 +190,7 @@ class Segmentation(Task[SegmentationConfig, SegmentationSplits, Segmenter]):
         Objective(name="pixel_accuracy", direction="maximize"),
         Objective(name="dice", direction="maximize"),
     )
-    beside = ("pixel_accuracy", "dice")
+    shown_metrics = ("pixel_accuracy", "dice")
 
     def data(self, config: SegmentationConfig, seed: int) -> SegmentationSplits:
         """The folder's sequences in time order, whatever the seed; or embedded scenes."""

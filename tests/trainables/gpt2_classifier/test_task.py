@@ -27,7 +27,7 @@ from trainables.gpt2_classifier.task import (
     next_token_loss,
 )
 from trainables.parts.data import Batch
-from trainables.parts.optim import adamw, parameter_groups
+from trainables.parts.optim import make_optimizer, parameter_groups
 from trainables.training import train
 
 VOCABULARY = 20
@@ -345,7 +345,9 @@ def test_every_parameter_is_in_one_group_with_its_rate_and_decay(decay_norms: bo
         optim__decay_norms=decay_norms,
     )
     model = model_of(config)
-    optimizer = adamw(parameter_groups(model, config.optim, head=model.head_parameters()))
+    optimizer = make_optimizer(
+        config.optim, parameter_groups(model, config.optim, head=model.head_parameters())
+    )
     groups = [(id(p), group) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(i for i, _ in groups) == sorted(id(p) for p in model.parameters())
     group_of = dict(groups)

@@ -18,7 +18,7 @@ from tests.trainables.conformance import curve, fresh_model, shorter
 from trainables.config import TaskError, build_config
 from trainables.parts.data import Batch
 from trainables.parts.images import normalized
-from trainables.parts.optim import adamw, parameter_groups
+from trainables.parts.optim import make_optimizer, parameter_groups
 from trainables.segmentation.classes import Classes
 from trainables.segmentation.config import TRAINABLE_LEVELS, SegmentationConfig
 from trainables.segmentation.data import SegmentationSplits
@@ -151,7 +151,7 @@ def test_every_metric_that_tables_and_spaces_name_is_reported() -> None:
     (report,) = curve(Segmentation(), config_of(), epochs=1)
     names = {
         Segmentation.objective.name,
-        *Segmentation.beside,
+        *Segmentation.shown_metrics,
         *(o.name for o in Segmentation.other_objectives),
     }
     assert names == {"miou", "dice", "pixel_accuracy"}
@@ -282,7 +282,9 @@ def test_exactly_the_chosen_parts_are_trained_and_the_rest_stays(
     model = model_of(config).train()
     parts = tuple(TRAINED_PARTS.get((architecture, level), [""]))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = adamw(parameter_groups(model, config.optim, head=model.head_parameters()))
+    optimizer = make_optimizer(
+        config.optim, parameter_groups(model, config.optim, head=model.head_parameters())
+    )
     loss, _ = Segmentation().loss(config, model, batch)
     loss.backward()
     trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
