@@ -27,6 +27,7 @@ BUILTIN_TASKS = {
     "low_rank": "trainables.low_rank.task:LowRank",
     "image_classifier": "trainables.image_classifier.task:ImageClassifier",
     "segmentation": "trainables.segmentation.task:Segmentation",
+    "next_char": "trainables.textbook.next_char:NextChar",
 }
 
 

@@ -58,6 +58,16 @@ TINY: dict[str, dict[str, Any]] = {
         "optim.lr": 1e-2,
         "optim.scheduler": "constant",
     },
+    "next_char": {
+        "model.cell": "gru",
+        "model.width": 16,
+        "model.layers": 1,
+        "data.characters": 60_000,
+        "data.window": 48,
+        "data.batch_size": 32,
+        "optim.lr": 3e-2,
+        "optim.scheduler": "constant",
+    },
     "low_rank": {
         "model.rank": 4,
         "model.width": 16,

@@ -10,19 +10,23 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import sklearn.linear_model
 import torch
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+from torch import Tensor
 
 from search_spaces.space import Objective
 from tests.trainables.conformance import EPOCHS, job_of, seen, tiny_task
+from tests.trainables.test_training import Line, LineConfig
 from trainables.config import TaskError
 from trainables.job import Job, is_best, run
-from trainables.task import Task
+from trainables.task import Report, Task
+from trainables.training import evaluate
 from trainables.trial_folder import TrialFolder, read_state
 
 TASK = "gpt2_classifier"
@@ -169,6 +173,123 @@ def test_the_best_is_finite_and_the_first_of_equals(
     value: float, earlier: list[float], direction: Any, best: bool
 ) -> None:
     assert is_best(value, earlier, Objective(name="m", direction=direction)) is best
+
+
+# A task that trains in its own way ---------------------------------------------------------------
+
+
+class Ridge(Line):
+    """Ridge regression in closed form; an epoch is a tenth of the penalty of the one before."""
+
+    trained: ClassVar[list[int]] = []
+
+    def train(
+        self,
+        config: Any,
+        *,
+        seed: int,
+        split_seed: int,
+        max_epochs: int,
+        resume_from: dict[str, Any] | None,
+        **_: Any,
+    ) -> Iterator[Report]:
+        splits = self.data(config, split_seed)
+        x_ND, y_N = splits.train.tensors["x"], splits.train.tensors["y"]
+        rows_N = torch.randperm(len(y_N), generator=torch.Generator().manual_seed(seed))[:30]
+        model = self.model(config, splits)
+        for epoch in range(resume_from["epoch"] + 1 if resume_from else 1, 100):
+            self.trained.append(epoch)
+            weight_D, bias = ridge(x_ND[rows_N], y_N[rows_N], penalty=10.0**-epoch)
+            model.load_state_dict({"weight": weight_D[None], "bias": bias[None]})
+            metrics, _ = evaluate(self, config, model, splits, splits.validation)
+            yield Report(
+                epoch=epoch, metrics=metrics, state=lambda: {"evaluated": model.state_dict()}
+            )
+
+
+def ridge(x_ND: Tensor, y_N: Tensor, *, penalty: float) -> tuple[Tensor, Tensor]:
+    means_D, mean = x_ND.mean(0), y_N.mean()
+    gram_DD = (x_ND - means_D).T @ (x_ND - means_D) + penalty * torch.eye(x_ND.shape[1])
+    weight_D = torch.linalg.solve(gram_DD, (x_ND - means_D).T @ (y_N - mean))
+    return weight_D, mean - means_D @ weight_D
+
+
+def ridge_job(folder: Path, seed: int = 0) -> Job:
+    return Job(
+        task=f"{__name__}:Ridge",
+        objective=Ridge.objective,
+        values={},
+        seed=seed,
+        split_seed=0,
+        max_epochs=EPOCHS,
+        folder=folder,
+    )
+
+
+def test_a_task_may_train_in_its_own_way(tmp_path: Path) -> None:
+    reports = list(run(ridge_job(tmp_path / "one")))
+    assert [report.epoch for report in reports] == [1, 2, 3], "the budget ends it"
+    splits = Ridge().data(LineConfig(), 0)
+    x_ND, y_N = (splits.train.tensors[name] for name in "xy")
+    rows_N = torch.randperm(len(y_N), generator=torch.Generator().manual_seed(0))[:30]
+    for report in reports:
+        reference = sklearn.linear_model.Ridge(alpha=10.0**-report.epoch)
+        reference.fit(x_ND[rows_N].double(), y_N[rows_N].double())
+        error = ((reference.predict(x_ND.double()) - y_N.numpy()) ** 2).mean()
+        assert report.metrics["error"] == pytest.approx(error, rel=1e-4)
+    assert seen(list(run(ridge_job(tmp_path / "two")))) == seen(reports)
+    assert seen(list(run(ridge_job(tmp_path / "three", seed=1)))) != seen(reports)
+    best = read_state(TrialFolder(tmp_path / "one").best)
+    assert best is not None
+    assert best["model"].keys() == {"weight", "bias"}
+
+
+def test_what_trains_in_its_own_way_goes_on_after_an_interruption(tmp_path: Path) -> None:
+    whole = seen(list(run(ridge_job(tmp_path / "whole"))))
+    job = ridge_job(tmp_path / "interrupted")
+    killed = run(job)
+    next(killed), next(killed)
+    close(killed)
+    Ridge.trained.clear()
+    assert seen(list(run(job))) == whole
+    assert Ridge.trained == [3]
+
+
+# Epochs without an evaluation --------------------------------------------------------------------
+
+
+def sparse_job(folder: Path) -> Job:
+    values = {"optim.lr": 0.1, "optim.scheduler": "constant", "optim.evaluate_every": 3}
+    return replace(
+        ridge_job(folder), task="tests.trainables.test_training:Line", values=values, max_epochs=8
+    )
+
+
+@pytest.mark.parametrize("reported", [1, 2, 3])
+def test_a_job_goes_on_after_the_last_epoch_that_was_evaluated(
+    tmp_path: Path, reported: int
+) -> None:
+    whole = list(run(sparse_job(tmp_path / "whole")))
+    assert [report.epoch for report in whole] == [3, 6, 8]
+    job = sparse_job(tmp_path / "interrupted")
+    killed = run(job)
+    before = [next(killed) for _ in range(reported)]
+    close(killed)
+    again = list(run(job))
+    assert seen(before) == seen(whole)[:reported]
+    assert seen(again) == seen(whole)
+    assert not any(report.warning for report in again)
+    assert [line["epoch"] for line in TrialFolder(job.folder).read_metrics()] == [3, 6, 8]
+
+
+def test_a_checkpoint_whose_earlier_reports_are_lost_is_not_used(tmp_path: Path) -> None:
+    job = sparse_job(tmp_path)
+    whole = seen(list(run(job)))
+    metrics = TrialFolder(tmp_path).metrics
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[1:]))
+    again = list(run(job))
+    assert again[0].warning == "no checkpoint can be used; starts over"
+    assert seen(again) == whole
 
 
 # A function ---------------------------------------------------------------------------------------

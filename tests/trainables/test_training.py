@@ -3,6 +3,7 @@
 pytest tests/trainables
 """
 
+import copy
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -17,6 +18,7 @@ from trainables.parts.data import Batch, Splits, TensorSplit
 from trainables.parts.optim import OptimConfig, lr_factor
 from trainables.parts.tally import Mean
 from trainables.task import Report, Task
+from trainables.team import Team
 from trainables.training import (
     Learner,
     accumulated,
@@ -310,6 +312,139 @@ def test_what_the_task_freezes_stays_frozen_when_the_rest_thaws() -> None:
         train_epoch(Half(), config_of(optim__freeze_epochs=1), learner, splits.train, 3)
         learner.scores.append(0.0)
     assert torch.equal(cast(nn.Linear, learner.model).weight, before)
+
+
+# What a task may say of its training -------------------------------------------------------------
+
+
+def every(epochs: int, **values: Any) -> LineConfig:
+    return config_of(optim__evaluate_every=epochs, **values)
+
+
+def test_epochs_without_an_evaluation_change_nothing_in_those_that_have_one() -> None:
+    values: dict[str, Any] = {"optim__scheduler": "warmup_cosine", "optim__ema_decay": 0.9}
+    plain = list(train(Line(), config_of(**values), seed=0, max_epochs=8))
+    reports = list(train(Line(), every(3, **values), seed=0, max_epochs=8))
+    assert [report.epoch for report in reports] == [3, 6, 8], "the last is always evaluated"
+    assert [report.metrics for report in reports] == [plain[i].metrics for i in (2, 5, 7)]
+
+
+@pytest.mark.parametrize("interrupted_after", [1, 2])
+def test_a_resume_gives_the_same_evaluations(interrupted_after: int) -> None:
+    config = every(3, optim__scheduler="plateau", optim__plateau_epochs=0)
+    whole = list(train(Line(), config, seed=0, max_epochs=8))
+    training = train(Line(), config, seed=0, max_epochs=8)
+    state = [next(training).state for _ in range(interrupted_after)][-1]
+    assert state is not None
+    rest = list(train(Line(), config, seed=0, max_epochs=8, resume_from=state()))
+    assert [(r.epoch, r.metrics) for r in rest] == [
+        (r.epoch, r.metrics) for r in whole[interrupted_after:]
+    ]
+
+
+def test_patience_counts_epochs_also_those_without_an_evaluation() -> None:
+    errors = [5.0, 3.0, 4.0, 4.0, 4.0]
+    config = every(2, optim__patience_epochs=3)
+    reports = list(train(Scripted(errors), config, seed=0, max_epochs=20))
+    assert [report.epoch for report in reports] == [2, 4, 6, 8]
+
+
+def test_a_training_that_breaks_between_two_evaluations_ends_there() -> None:
+    class BreaksInTheThird(Line):
+        epochs = 0
+
+        def augment(self, config: LineConfig, batch: Batch) -> Batch:
+            self.epochs += len(batch["x"]) / ROWS
+            return {**batch, "y": batch["y"] * (math.nan if self.epochs > 2.5 else 1)}
+
+    (report,) = train(BreaksInTheThird(), every(5), seed=0, max_epochs=10)
+    assert report.epoch == 3
+    assert math.isnan(report.metrics["error"])
+
+
+class Judged(Line):
+    """Judged by rounded predictions, without a loss."""
+
+    def count(self, tally: ErrorTally, outputs: Tensor, batch: Batch) -> None:
+        raise AssertionError("`measure` takes its place")
+
+    def measure(
+        self, config: LineConfig, model: nn.Module, batch: Batch, tally: ErrorTally
+    ) -> Tensor | None:
+        error = (model(batch["x"]).squeeze(-1).round() - batch["y"]).abs()
+        tally.error.add(error.mean(), len(error))
+        return None
+
+
+def test_a_task_may_judge_by_something_else_than_its_loss() -> None:
+    *_, report = train(Judged(), config_of(), seed=0, max_epochs=30)
+    assert report.metrics.keys() == {"error", "train_loss", "lr"}
+    splits, model = Line().data(config_of(), 0), nn.Linear(3, 1)
+    assert report.state is not None
+    model.load_state_dict(report.state()["evaluated"])
+    tensors = splits.validation.tensors
+    by_hand = (model(tensors["x"])[:, 0].round() - tensors["y"]).abs().mean()
+    assert report.metrics["error"] == pytest.approx(by_hand.item(), rel=1e-5)
+
+
+class OneOfTwo(Team):
+    """One of two workers, whose counts the other's are added to by hand."""
+
+    size = 2
+
+    def __init__(self, rank: int, others: list[Any]):
+        self.rank, self.others, self.own = rank, iter(others), list[Any]()
+
+    def merged(self, counts: Any) -> Any:
+        self.own.append(copy.deepcopy(counts))
+        if (other := next(self.others, None)) is not None:
+            counts.merge(other)
+        return counts
+
+
+@pytest.mark.parametrize("task_class", [Line, Judged])
+def test_what_two_workers_measure_is_added_up(task_class: type[Line]) -> None:
+    task, config = task_class(), config_of(data__batch_size=13)  # The last batch has one row.
+    splits = task.data(config, 0)
+    model = task.model(config, splits)
+    second = OneOfTwo(1, [])
+    evaluate(task, config, model, splits, splits.validation, second)
+    both, _ = evaluate(task, config, model, splits, splits.validation, OneOfTwo(0, second.own))
+    alone, _ = evaluate(task, config, model, splits, splits.validation)
+    assert both == pytest.approx(alone, rel=1e-5)
+
+
+def test_an_objective_that_is_not_finite_ends_a_training_without_validation_loss() -> None:
+    class Overflows(Judged):
+        def measure(
+            self, config: LineConfig, model: nn.Module, batch: Batch, tally: ErrorTally
+        ) -> Tensor | None:
+            tally.error.add(math.inf)
+            return None
+
+    (report,) = train(Overflows(), config_of(), seed=0, max_epochs=3)
+    assert math.isnan(report.metrics["error"])
+    assert report.state is None
+
+
+@pytest.mark.parametrize("by_task", [True, False], ids=["named by the task", "by the model"])
+def test_named_parameters_are_not_decayed(by_task: bool) -> None:
+    class Named(Line):
+        def model(self, config: LineConfig, splits: Splits) -> nn.Module:
+            model = nn.Linear(3, 1)
+            if not by_task:
+                cast(Any, model).no_weight_decay = lambda: {"weight"}
+            return model
+
+        def no_weight_decay(self, model: nn.Module) -> set[str]:
+            return {"wei*"} if by_task else super().no_weight_decay(model)
+
+    def decays(task: Task) -> set[float]:
+        groups = learner_of(task, config_of(optim__weight_decay=0.3)).optimizer.param_groups
+        return {group["weight_decay"] for group in groups}
+
+    assert decays(Named()) == {0.0}
+    assert decays(Line()) == {0.0, 0.3}
 
 
 class Warned(Line):

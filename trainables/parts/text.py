@@ -3,6 +3,7 @@
 Shapes: N rows, T tokens, S source tokens.
 """
 
+import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from trainables.config import TaskError
-from trainables.parts.data import SPLIT_NAMES
+from trainables.parts.data import SPLIT_NAMES, Splits, TensorSplit
 from trainables.parts.packing import packed_file
 
 PAD, UNKNOWN, START, END = SPECIALS = ("<pad>", "<unk>", "<start>", "<end>")
@@ -185,6 +186,52 @@ def windows(ids_T: Tensor, length: int, *, stride: int = 1) -> Tensor:
     if len(ids_T) < length:
         raise ValueError(f"a window has {length} tokens, more than the {len(ids_T)} that there are")
     return ids_T.unfold(0, length, stride)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextSplits(Splits):
+    """Windows of a text, `tokens` [N, window + 1], and the vocabulary of its training stretch."""
+
+    vocabulary: Vocabulary
+
+
+@lru_cache(maxsize=2)
+def character_windows(path: Path | None, characters: int, *, window: int, seed: int) -> TextSplits:
+    """Three stretches of a text as windows of characters, each of which is predicted once.
+
+    A window begins with the last character of the one before it, so that its other ones all have
+    a character before them.
+
+    Args:
+        path: As `load_text` takes it.
+        characters: How many of the text's first characters are used at most.
+        window: How many of a window's characters are predicted.
+        seed: Where the text, taken as a ring, is cut open; from there on it is `split_text`.
+
+    Raises:
+        TaskError: when the text is too short for a window in each split.
+    """
+    text = load_text(path)[:characters]
+    start = random.Random(seed).randrange(len(text))
+    stretches = split_text(text[start:] + text[:start])
+    if min(map(len, stretches.values())) <= window:
+        raise TaskError(
+            f"a text must have more than ten windows of {window} characters, got {len(text)} "
+            "characters"
+        )
+    vocabulary = Vocabulary.of(stretches["train"])
+    splits = {
+        name: TensorSplit(
+            tensors={"tokens": windows(vocabulary.encode(stretch), window + 1, stride=window)}
+        )
+        for name, stretch in stretches.items()
+    }
+    return TextSplits(
+        train=splits["train"],
+        validation=splits["validation"],
+        test=lambda: splits["test"],
+        vocabulary=vocabulary,
+    )
 
 
 def padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

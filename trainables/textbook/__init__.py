@@ -1,0 +1,1 @@
+"""Tasks of the textbook, small ones over the shared parts."""
