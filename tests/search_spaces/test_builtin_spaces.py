@@ -3,21 +3,47 @@
 pytest tests/search_spaces
 """
 
+import os
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from search_spaces import builtin_spaces, load_space
+from search_spaces.load import BUILTIN
 from search_spaces.suggest import corners
 from trainables.accepting import accept
-from trainables.task import BUILTIN_TASKS
+from trainables.config import build_config
+from trainables.parts.optim import unused_settings
+from trainables.task import BUILTIN_TASKS, Task, load_task
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = builtin_spaces()
 each_space = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
-def test_there_are_spaces() -> None:
-    assert FILES
+def test_all_spaces_are_found_in_folders_too_and_no_two_have_one_name() -> None:
+    there = {Path(root) / file for root, _, files in os.walk(BUILTIN) for file in files}
+    assert set(FILES) == {file for file in there if file.suffix == ".yaml"}
+    assert len(FILES) == 15
+    assert len({file.stem for file in FILES}) == len(FILES)
+    assert FILES[-1] == BUILTIN / "textbook" / "next_char.yaml"
+
+
+def test_they_are_in_the_package_that_is_built() -> None:
+    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    globs = configuration["tool"]["setuptools"]["package-data"]["search_spaces"]
+    assert {file for pattern in globs for file in BUILTIN.glob(pattern)} == set(FILES)
+
+
+@each_space
+def test_it_searches_no_setting_that_never_has_an_effect(file: Path) -> None:
+    space, task = load_space(file), load_task(load_space(file).task)
+    assert isinstance(task, Task)
+    configs: list[Any] = [build_config(task.Config, values) for values in corners(space)]
+    dead = set.intersection(*(unused_settings(config.optim) for config in configs))
+    assert dead.isdisjoint(each.name.removeprefix("optim.") for each in space.parameters)
 
 
 @each_space

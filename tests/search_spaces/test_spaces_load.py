@@ -284,6 +284,23 @@ def test_an_unknown_space_is_told_with_the_valid_names(
         find_space("visoin")
 
 
+def test_a_builtin_space_in_a_folder_is_found_by_its_name_and_extended_across(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search_spaces.load.BUILTIN", tmp_path)
+    (tmp_path / "textbook").mkdir()
+    file = write(tmp_path / "textbook" / "letters.yaml", BASE)
+    write(tmp_path / "words.yaml", "extends: letters\nseed: 8\n")
+    write(tmp_path / "textbook" / "marks.yaml", "extends: words.yaml\nseed: 9\n")
+    assert [each.stem for each in builtin_spaces()] == ["words", "letters", "marks"]
+    for name in ("letters", "letters.yaml", "textbook/letters", "textbook/letters.yaml"):
+        assert find_space(name) == file
+    assert [load_space(name).seed for name in ("letters", "words", "marks")] == [7, 8, 9]
+    assert load_space("marks").parameters == load_space("letters").parameters
+    with pytest.raises(SpaceError, match="did you mean letters"):
+        find_space("leters")
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
