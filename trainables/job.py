@@ -150,7 +150,7 @@ def _written(
     past: Sequence[Report],
     team: Team,
 ) -> Iterator[Report]:
-    """New epochs, each written before it is reported: what is known elsewhere is never lost here."""
+    """New epochs, each written before it is reported, so that whoever heard of it finds it."""
     last = past[-1].epoch if past else 0
     values: list[float] | None = None  # of the epochs before, read when the first new one is there
     with event_writer(job.folder, purge_step=last + 1 if past else None) as events:

@@ -130,9 +130,7 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
         """Count one batch's outputs into the tally."""
         raise NotImplementedError
 
-    def measure(
-        self, config: ConfigT, model: ModelT, batch: Batch, tally: Any
-    ) -> Tensor | None:
+    def measure(self, config: ConfigT, model: ModelT, batch: Batch, tally: Any) -> Tensor | None:
         """Judge the model by a batch of validation or test data: count it into the tally.
 
         A task that judges by something else than the forward pass of its loss, such as generated
@@ -203,7 +201,9 @@ class TrainFunction(Protocol):
 
 
 def load_task(name: str) -> Task | TrainFunction:
-    """The task with a built-in name, or the `Task` class or generator function at `module:attribute`.
+    """The task with a built-in name, or what stands at `module:attribute`.
+
+    That is an instance of a `Task` class, or a generator function.
 
     Raises:
         TaskError: for an unknown name, a module that can't be imported, an attribute that isn't

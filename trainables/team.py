@@ -57,7 +57,7 @@ class Team:
         """Take over the leader's buffers (running statistics, say)."""
 
     def with_common_norms(self, model: nn.Module) -> nn.Module:
-        """The model with batch norms over all workers' rows, where it is on a GPU: PyTorch has them nowhere else."""
+        """The model with batch norms over all workers' rows; PyTorch has them on GPUs alone."""
         return model
 
 
@@ -65,7 +65,7 @@ ALONE = Team()
 
 
 class ProcessTeam(Team):
-    """The workers of the default process group of `torch.distributed`, which must be there already, over gloo.
+    """The workers of `torch.distributed`'s default process group, which must be there, over gloo.
 
     Counts and objects travel over that group; gradients over NCCL where the workers have GPUs.
     """
@@ -83,7 +83,7 @@ class ProcessTeam(Team):
         )
 
     def merged(self, counts: M) -> M:
-        """All workers' counts, added up in the order of their ranks, so that every worker has the same sum."""
+        """All workers' counts, added up in the order of their ranks: every worker has one sum."""
         gathered: list[Any] = [None] * self.size
         dist.all_gather_object(gathered, counts)
         total = copy.deepcopy(gathered[0])

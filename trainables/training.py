@@ -264,8 +264,8 @@ def train_epoch(
 def own_rows(batch_rows: Tensor, team: Team) -> tuple[Tensor, float]:
     """This worker's rows of a batch, and the weight of their mean loss.
 
-    By these weights the mean over the workers is the mean over the batch. A worker that has no row of a small batch takes one with the weight 0, because all must step
-    together.
+    By these weights the mean over the workers is the mean over the batch. A worker that has no row
+    of a small batch takes one with the weight 0, because all must step together.
     """
     own = team.share(batch_rows)
     return (own, len(own) * team.size / len(batch_rows)) if len(own) else (batch_rows[:1], 0.0)

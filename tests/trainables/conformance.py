@@ -1,4 +1,4 @@
-"""What the conformance suite needs to know of a task: values that make it tiny, and how to cut its data short.
+"""What the conformance suite needs of a task: values that make it tiny, and shorter data.
 
 A new built-in task is added to the suite by a row in `TINY`.
 """
@@ -92,11 +92,11 @@ def tiny_task(name: str, monkeypatch: pytest.MonkeyPatch) -> Task:
     task = load_task(name)
     assert isinstance(task, Task)
     original = type(task).data
-    known: dict[int, Splits] = {}
+    shortened: dict[int, Splits] = {}
 
     def data(self: Task, config: Any, seed: int) -> Splits:
         splits = original(self, config, seed)
-        return known.setdefault(id(splits), shorter(splits, ROWS))
+        return shortened.setdefault(id(splits), shorter(splits, ROWS))
 
     monkeypatch.setattr(type(task), "data", data)
     return task
@@ -197,7 +197,10 @@ def accepts(config_class: type, values: Mapping[str, Any]) -> bool:
 
 
 def with_nan_from_epoch(task: Task, epoch: int) -> Task:
-    """The task with a training loss that is NaN from that epoch on (each epoch ends with one empty tally)."""
+    """The task with a training loss that is NaN from that epoch on.
+
+    Epochs are counted by the tallies that are made: one at the end of each.
+    """
 
     class Broken(type(task)):  # type: ignore[misc]
         epochs_done = 0

@@ -15,7 +15,7 @@ from trainables.config import TaskError
 from trainables.parts.data import Splits, TensorSplit, balanced_weights, stratified_split
 from trainables.parts.images import IMAGE_ENDINGS, how_read, image_files, is_image, read_image
 from trainables.parts.left_out import LeftOut, files_and_folders
-from trainables.parts.packing import packed
+from trainables.parts.packing import packed_tensor
 
 SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
 
@@ -96,7 +96,7 @@ def folder_images(
         )
 
     def split(name: str) -> TensorSplit:
-        images_N3HW = packed(
+        images_N3HW = packed_tensor(
             parts[name].files,
             lambda file: read_image(file, side, side),
             how=how_read(side, side),
@@ -111,7 +111,7 @@ def folder_images(
         test=lambda: split("test"),
         classes=classes,
         positive=number,
-        warning=left_out.told(),
+        warning=left_out.warning(),
     )
 
 

@@ -21,7 +21,7 @@ from trainables.config import TaskError
 from trainables.parts.data import Splits, TensorSplit, split_rows
 from trainables.parts.images import digit_strokes, normalized
 from trainables.parts.left_out import LeftOut, files_and_folders
-from trainables.parts.packing import packed
+from trainables.parts.packing import packed_tensor
 
 CROP, REGION, CROP_STEP = 64, 80, 16
 MOSAIC_SIDE, DIGIT_SIDE = 4, 16
@@ -107,11 +107,11 @@ def cached_features(folder: Path, seed: int) -> Splits:
         return as_bits(like(read_features(path), first, files[0].name))
 
     def part(name: str) -> Tensor:
-        return packed([files[row] for row in rows[name]], read, how=f"features {first.dtype}").view(
-            first.dtype
-        )
+        return packed_tensor(
+            [files[row] for row in rows[name]], read, how=f"features {first.dtype}"
+        ).view(first.dtype)
 
-    return feature_splits(part, left_out.told())
+    return feature_splits(part, left_out.warning())
 
 
 def feature_files(folder: Path, left_out: LeftOut) -> list[Path]:

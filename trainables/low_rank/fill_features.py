@@ -124,7 +124,7 @@ def _images(folder: Path) -> list[Path]:
     files = image_files(folder, left_out) if folder.is_dir() else []
     if not files:
         raise TaskError(f"{folder}: {'holds no images' if folder.is_dir() else 'no such folder'}")
-    if warning := left_out.told():
+    if warning := left_out.warning():
         print(f"{folder}: {warning}", file=sys.stderr)
     return files
 

@@ -45,7 +45,10 @@ class TensorSplit:
     def batches(
         self, batch_size: int, *, shuffle: torch.Generator | None = None
     ) -> Iterator[Batch]:
-        """All rows in batches (the last may be smaller): in order, or shuffled by a generator of the CPU."""
+        """All rows in batches (the last may be smaller): in order, or shuffled.
+
+        By a generator of the CPU, wherever the tensors are.
+        """
         for rows in self.batch_rows(batch_size, shuffle=shuffle):
             yield self.take(rows)
 
@@ -141,8 +144,8 @@ def _split_each_class(labels_N: np.ndarray, seed: int) -> Rows:
     parts: dict[str, list[int]] = {name: [] for name in SPLIT_NAMES}
     for label in np.unique(labels_N):
         rows = np.flatnonzero(labels_N == label)
-        for name, chosen in split_rows(len(rows), derive_seed(seed, "class", int(label))).items():
-            parts[name] += rows[chosen].tolist()
+        for name, places in split_rows(len(rows), derive_seed(seed, "class", int(label))).items():
+            parts[name] += rows[places].tolist()
     return {name: sorted(rows) for name, rows in parts.items()}
 
 

@@ -88,7 +88,7 @@ def in_bytes(image: Image.Image) -> Image.Image:
 
 
 def normalized(images_BCHW: Tensor) -> Tensor:
-    """Bytes 0-255 to floats with ImageNet's mean and standard deviation, channels last in memory."""
+    """Bytes 0-255 as floats with ImageNet's mean and deviation, channels last in memory."""
     mean, std = (
         torch.tensor(v, device=images_BCHW.device)[:, None, None]
         for v in (IMAGENET_MEAN, IMAGENET_STD)
@@ -98,7 +98,10 @@ def normalized(images_BCHW: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def digit_strokes(side: int) -> tuple[Tensor, Tensor]:
-    """scikit-learn's 1,797 handwritten digits enlarged (bicubic): ink from 0 to 1 [N, side, side], and classes [N]."""
+    """scikit-learn's 1,797 handwritten digits, enlarged (bicubic).
+
+    Ink from 0 to 1 [N, side, side], and classes [N].
+    """
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -20,7 +20,7 @@ class LeftOut:
         """Note what is left out; a path counts once, however often it is met."""
         self._kinds.setdefault(path, kind)
 
-    def told(self) -> str | None:
+    def warning(self) -> str | None:
         """The line for the user; None if nothing was left out."""
         if not self._kinds:
             return None

@@ -27,7 +27,7 @@ def focal_cross_entropy(
 def soft_focal_cross_entropy(
     logits_BC: Tensor, targets_BC: Tensor, *, gamma: float = 0.0, label_smoothing: float = 0.0
 ) -> Tensor:
-    """`focal_cross_entropy` of targets that are shares of classes: the mean of each class's, weighted by its share."""
+    """`focal_cross_entropy` of targets that are shares of classes: each class's by its share."""
     if gamma == 0:
         return F.cross_entropy(logits_BC, targets_BC, label_smoothing=label_smoothing)
     log_BC = logits_BC.log_softmax(-1)

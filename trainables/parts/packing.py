@@ -1,4 +1,4 @@
-"""Data read from many files once, then mapped into memory: by every trial, process and later run on this machine."""
+"""Data read from many files once on a machine, and mapped into memory from then on."""
 
 import contextlib
 import fcntl
@@ -32,12 +32,12 @@ def cache_folder() -> Path:
         TaskError: when it can't be written.
     """
     base = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
-    chosen = os.environ.get("RUNGS_CACHE")
-    usual = Path(chosen or Path(base) / "rungs")
+    given = os.environ.get("RUNGS_CACHE")
+    usual = Path(given or Path(base) / "rungs")
     if is_writable(usual):
         return usual
-    if chosen:
-        raise TaskError(f"RUNGS_CACHE must be a folder that can be written, got {chosen}")
+    if given:
+        raise TaskError(f"RUNGS_CACHE must be a folder that can be written, got {given}")
     return _temporary_cache()
 
 
@@ -54,7 +54,7 @@ def _temporary_cache() -> Path:
     return folder
 
 
-def packed(files: Sequence[Path], read: Callable[[Path], np.ndarray], *, how: str) -> Tensor:
+def packed_tensor(files: Sequence[Path], read: Callable[[Path], np.ndarray], *, how: str) -> Tensor:
     """One row for each file, all of one shape and type, as a tensor mapped from a file: [N, ...].
 
     The files are read by several threads the first time; after that, as long as their names, sizes

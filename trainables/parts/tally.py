@@ -1,4 +1,4 @@
-"""Tallies: summable counts from which metrics are computed, so ragged batches and several workers come out right."""
+"""Tallies: summable counts, from which metrics come out right for any batches and workers."""
 
 import math
 from dataclasses import dataclass
@@ -235,7 +235,7 @@ class ClassificationTally:
         }
 
     def details(self) -> dict[str, Any]:
-        """`per_class_accuracy` (None for a class that does not occur) and `confusion` as nested lists."""
+        """`per_class_accuracy` (None for a class that does not occur) and `confusion`, as lists."""
         return {"per_class_accuracy": self._per_class(), "confusion": self.confusion_CC.tolist()}
 
     def _per_class(self) -> list[float | None]:
@@ -276,8 +276,9 @@ class RankingTally(ClassificationTally):
         self.labels += other.labels
 
     def compute(self) -> dict[str, float]:
-        """`average_precision` (the area under precision by recall, as a step function), `f1`, and the accuracies.
+        """`average_precision`, `f1`, and the accuracies.
 
+        Average precision is the area under precision by recall, as a step function.
         NaN where the positive class does not occur, and for scores that are not finite.
         """
         occurring = self.confusion_CC.sum(1).nonzero()[:, 0].tolist()

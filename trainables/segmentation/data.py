@@ -36,7 +36,7 @@ from trainables.config import TaskError
 from trainables.parts.data import SPLIT_NAMES, Splits, TensorSplit
 from trainables.parts.images import how_read, image_files, read_image
 from trainables.parts.left_out import LeftOut, files_and_folders
-from trainables.parts.packing import SHOWN_PROBLEMS, cache_folder, packed
+from trainables.parts.packing import SHOWN_PROBLEMS, cache_folder, packed_tensor
 from trainables.segmentation.classes import Classes, LabelReader, read_classes
 
 UNIX_TIME = re.compile(r"(?<!\d)(\d{10})(?:[._-]?(\d+))?")
@@ -82,7 +82,7 @@ def recorded_sequences(path: Path, height: int, width: int) -> SegmentationSplit
         validation=tensors(split["validation"]),
         test=lambda: tensors(split["test"]),
         classes=reader.classes,
-        warning=left_out.told(),
+        warning=left_out.warning(),
     )
 
 
@@ -95,12 +95,12 @@ def _packed_frames(
         (stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, images)
     ]  # labels are checked against images
     return {
-        "images": packed(
+        "images": packed_tensor(
             images,
             lambda path: read_image(path, height, width),
             how=how_read(height, width),
         ),
-        "labels": packed(
+        "labels": packed_tensor(
             labels,
             lambda path: reader.read(path, image_of[path], height, width),
             how=f"labels 2, {height}x{width} by {reader.train_ids} of images {stats}",

@@ -1,4 +1,4 @@
-"""Proves that images are read by their values, upright, in RGB, at their size, and normalized rightly.
+"""Proves that images are read by their values, upright, in RGB, at their size, and normalized.
 
 Command: pytest tests/trainables.
 """
@@ -170,7 +170,7 @@ def test_images_of_a_folder_come_by_name_and_folders_in_it_are_told(tmp_path: Pa
     (tmp_path / "folder.png").mkdir()
     left_out = LeftOut(tmp_path)
     assert [path.name for path in image_files(tmp_path, left_out)] == ["a.jpeg", "b.PNG"]
-    assert left_out.told() == "data: left out 1 sub-folder (first: folder.png)"
+    assert left_out.warning() == "data: left out 1 sub-folder (first: folder.png)"
 
 
 def test_normalizing_equals_torchvision() -> None:

@@ -38,14 +38,14 @@ def test_files_and_folders_come_by_name_links_among_them_and_nothing_hidden(fold
 
 def test_links_to_nowhere_and_special_files_are_told_once(folder: Path) -> None:
     left_out = LeftOut(folder.parent)
-    assert left_out.told() is None
+    assert left_out.warning() is None
     for _ in range(2):
         files_and_folders(folder, left_out)
     told = "data: left out 2 broken links, 1 special file (first: data 'Ω'/gone.jpg)"
-    assert left_out.told() == told
+    assert left_out.warning() == told
 
 
 def test_a_name_that_is_no_text_can_be_told(tmp_path: Path) -> None:
     left_out = LeftOut(tmp_path)
     left_out.add(tmp_path / os.fsdecode(b"caf\xe9"), "sub-folder")
-    assert left_out.told() == r"data: left out 1 sub-folder (first: caf\xe9)"
+    assert left_out.warning() == r"data: left out 1 sub-folder (first: caf\xe9)"

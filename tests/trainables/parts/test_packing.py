@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trainables.config import TaskError
-from trainables.parts.packing import cache_folder, packed
+from trainables.parts.packing import cache_folder, packed_tensor
 
 
 class Reader:
@@ -40,35 +40,35 @@ def files_of(folder: Path, *texts: str) -> list[Path]:
 
 def test_rows_stand_in_the_files_order_and_are_read_once(tmp_path: Path) -> None:
     files, reader = files_of(tmp_path, "1 2", "3 4", "5 6"), Reader()
-    rows = packed(files[::-1], reader, how="v1")
+    rows = packed_tensor(files[::-1], reader, how="v1")
     assert rows.tolist() == [[5, 6], [3, 4], [1, 2]]
     reader.reads.clear()
-    assert torch.equal(packed(files[::-1], reader, how="v1"), rows)
+    assert torch.equal(packed_tensor(files[::-1], reader, how="v1"), rows)
     assert reader.reads == []
 
 
 def test_a_changed_file_another_order_and_another_way_are_read_anew(tmp_path: Path) -> None:
     files, reader = files_of(tmp_path, "1", "2"), Reader()
-    packed(files, reader, how="v1")
+    packed_tensor(files, reader, how="v1")
     files[1].write_text("7")
     os.utime(files[1], ns=(1, 1))
-    assert packed(files, reader, how="v1").tolist() == [[1], [7]]
-    assert packed(files[::-1], reader, how="v1").tolist() == [[7], [1]]
+    assert packed_tensor(files, reader, how="v1").tolist() == [[1], [7]]
+    assert packed_tensor(files[::-1], reader, how="v1").tolist() == [[7], [1]]
     reads = len(reader.reads)
-    packed(files, reader, how="v2")
+    packed_tensor(files, reader, how="v2")
     assert len(reader.reads) > reads
 
 
 def test_writing_to_a_row_does_not_reach_the_cache(tmp_path: Path) -> None:
     files = files_of(tmp_path, "1", "2")
-    packed(files, Reader(), how="v1")[0] = 9
-    assert packed(files, Reader(), how="v1").tolist() == [[1], [2]]
+    packed_tensor(files, Reader(), how="v1")[0] = 9
+    assert packed_tensor(files, Reader(), how="v1").tolist() == [[1], [2]]
 
 
 def test_all_files_that_can_not_be_used_are_named_at_once(tmp_path: Path, cache: Path) -> None:
     files = files_of(tmp_path, "1 2", "x", "3", "4 5")
     with pytest.raises(TaskError) as caught:
-        packed(files, Reader(), how="v1")
+        packed_tensor(files, Reader(), how="v1")
     assert [problem.split(":")[0] for problem in caught.value.problems] == [
         str(files[1]),
         str(files[2]),
@@ -76,17 +76,17 @@ def test_all_files_that_can_not_be_used_are_named_at_once(tmp_path: Path, cache:
     assert "shape of 0.txt, (2,) float32, got (1,)" in caught.value.problems[1]
     assert not list(cache.glob("*.npy")), "nothing half-packed is left"
     files_of(tmp_path, "1 2", "2 3", "3 4", "4 5")
-    assert len(packed(files, Reader(), how="v1")) == 4
+    assert len(packed_tensor(files, Reader(), how="v1")) == 4
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path, cache: Path) -> None:
     files = files_of(tmp_path, "1 2", "3 4")
-    packed(files, Reader(), how="v1")
+    packed_tensor(files, Reader(), how="v1")
     (target,) = cache.glob("*.npy")
     target.unlink()
     for name in (f".{target.name}.4711.tmp", ".other.npy.4711.tmp"):
         (cache / name).write_bytes(b"unfinished")
-    assert packed(files, Reader(), how="v1").tolist() == [[1, 2], [3, 4]]
+    assert packed_tensor(files, Reader(), how="v1").tolist() == [[1, 2], [3, 4]]
     assert sorted(path.name for path in cache.glob(".*.tmp")) == [".other.npy.4711.tmp"], (
         "that may be in the making"
     )
@@ -95,14 +95,14 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, cache: Path) -> N
 def test_many_broken_files_are_counted(tmp_path: Path) -> None:
     files = files_of(tmp_path, "1", *("x" for _ in range(30)))
     with pytest.raises(TaskError) as caught:
-        packed(files, Reader(), how="v1")
+        packed_tensor(files, Reader(), how="v1")
     assert len(caught.value.problems) == 11
     assert caught.value.problems[-1] == "and 20 more files"
 
 
 def test_a_first_file_that_is_broken_is_named(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"0\.txt: could not convert"):
-        packed(files_of(tmp_path, "x", "1"), Reader(), how="v1")
+        packed_tensor(files_of(tmp_path, "x", "1"), Reader(), how="v1")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(
 ) -> None:
     folder = cache_folder()
     assert folder.parent == tmp_path and folder.stat().st_mode & 0o077 == 0
-    assert packed(files_of(tmp_path, "1"), Reader(), how="v1").tolist() == [[1]]
+    assert packed_tensor(files_of(tmp_path, "1"), Reader(), how="v1").tolist() == [[1]]
 
 
 def test_but_not_one_that_is_somebody_elses(
