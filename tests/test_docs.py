@@ -2,8 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from search_spaces import load_space
+from trainables.accepting import accept
+from trainables.job import Job, run
+from trainables.parts.optim import OptimizerName, SchedulerName
+from trainables.task import Task
+from trainables.user_code.importing import import_from
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,3 +46,37 @@ def test_the_picture_of_the_code_names_files_that_are_there() -> None:
             named.append((folder if line.startswith(" ") else ROOT) / name)
     assert len(named) > 25
     assert [path for path in named if not path.exists()] == []
+
+
+def test_the_smallest_task_that_is_shown_learns(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (code, *_), (yaml, *_) = (
+        re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+        for language in ("python", "yaml")
+    )
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(yaml, encoding="utf-8")
+    import_from([str(tmp_path)])
+    space = load_space(tmp_path / "mine.yaml")
+    job = Job(
+        task=space.task,
+        objective=accept(space),
+        values={**space.fixed, **space.start[0]},
+        seed=0,
+        split_seed=0,
+        max_epochs=space.budget.max_epochs,
+        folder=tmp_path / "trial",
+    )
+    *_, last = run(job)
+    assert last.metrics["accuracy"] > 0.8
+
+
+def test_the_guide_to_tasks_names_every_method_and_part() -> None:
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    names = [name for name in vars(Task) if not name.startswith("_")]
+    assert {"data", "measure", "train"} <= set(names)
+    assert [name for name in names if not re.search(rf"^\| `{name}\b", text, re.MULTILINE)] == []
+    parts = {path.name for path in (ROOT / "trainables" / "parts").glob("[a-z]*.py")}
+    assert parts == set(re.findall(r"trainables/parts/(\w+\.py)\) *[|,]", text))
+    for name in (*get_args(OptimizerName), *get_args(SchedulerName)):
+        assert f"`{name}`" in text

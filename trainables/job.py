@@ -275,7 +275,7 @@ def _write(
     if report.state is None:
         return
     state = report.state()
-    evaluated = state.pop("evaluated")
     if best:
-        folder.save_best({"epoch": report.epoch, "metrics": report.metrics, "model": evaluated})
+        model = state["evaluated"]
+        folder.save_best({"epoch": report.epoch, "metrics": report.metrics, "model": model})
     folder.save_last({**state, "epoch": report.epoch, "reports": reports})

@@ -52,9 +52,9 @@ class Report:
         epoch: From 1; may leave out epochs that were not evaluated.
         metrics: Numbers by name, the objective among them.
         details: What is no single number, as JSON would hold it.
-        state: Gives all that is needed to go on from here, tensors and plain values, and, as
-            `evaluated`, the state dict of the model that the metrics are of. None: this can't be
-            resumed, and no model is kept.
+        state: Gives all that is needed to go on from here, tensors and plain values; among them,
+            as `evaluated`, the state dict of the model that the metrics are of. None: this can't
+            be resumed, and no model is kept.
         warning: What the user should know of how this report came about.
     """
 
