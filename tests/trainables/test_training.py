@@ -351,7 +351,7 @@ def test_patience_counts_epochs_also_those_without_an_evaluation() -> None:
 
 def test_a_training_that_breaks_between_two_evaluations_ends_there() -> None:
     class BreaksInTheThird(Line):
-        epochs = 0
+        epochs = 0.0
 
         def augment(self, config: LineConfig, batch: Batch) -> Batch:
             self.epochs += len(batch["x"]) / ROWS
