@@ -84,7 +84,7 @@ def test_the_objective_is_the_mean_information_of_a_character() -> None:
     metrics, _ = evaluate(task, config, model, splits, splits.validation)
     bits, right, tokens_NT = [], [], splits.validation.tensors["tokens"]
     for row_T in tokens_NT:
-        shares_TV = model(row_T[None, :-1])[0].softmax(-1)
+        shares_TV = model(row_T[None, :-1])[0].softmax(-1).detach()
         bits += [-math.log2(float(p_V[i])) for p_V, i in zip(shares_TV, row_T[1:], strict=True)]
         right += (shares_TV.argmax(-1) == row_T[1:]).tolist()
     assert metrics["bits"] == pytest.approx(sum(bits) / len(bits), rel=1e-5)
