@@ -160,12 +160,8 @@ def diverged(metrics: Mapping[str, float], objective: Objective) -> bool:
     The training loss alone won't do: it is computed before an epoch's last step, which may break
     the weights. A task that judges without a loss has no `validation_loss`.
     """
-    compared = [each.name for each in (objective, objective.second) if each]
-    return not all(
-        math.isfinite(metrics[name])
-        for name in ("train_loss", "validation_loss", *compared)
-        if name in metrics
-    )
+    judged = ("train_loss", "validation_loss", *objective.names)
+    return not all(math.isfinite(metrics[name]) for name in judged if name in metrics)
 
 
 def objective_names(task: Task) -> list[str]:
