@@ -129,6 +129,7 @@ OTHER_VALUES: dict[str, dict[str, Any]] = {
     "image_classifier": {"data.side": 16, "data.embedded": "digits"},
     "low_rank": {"data.width": 16},
     "segmentation": {"data.side": 24, "data.width": 24, "data.scenes": 50},
+    "next_char": {"data.characters": 2000, "data.window": 16},
 }
 """For each task: other values than the tiny ones that change the embedded validation data."""
 OF_FILES = {"data.vocab", "data.max_tokens", "data.positive"}
