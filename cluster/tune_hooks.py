@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from cluster.metrics import Metrics
 from cluster.search.study import Study
 from cluster.slots import Slots
-from results.study.database import DATABASE_ERRORS
+from results.study.database import database_errors
 from results.text import short_names, values_text
 
 
@@ -61,7 +61,7 @@ class Halt(Unpickled, Stopper):
         """
         try:
             yield
-        except (OSError, *DATABASE_ERRORS) as error:
+        except (OSError, *database_errors()) as error:
             self.request(f"the study can't be written: {error}")
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

@@ -9,7 +9,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import optuna
-import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial
@@ -19,7 +18,12 @@ from results.study.identity import SPACE_KEY, other_name_text, other_space_text
 from search_spaces import Space
 from search_spaces.space import Objective
 
-DATABASE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError)
+
+def database_errors() -> tuple[type[Exception], ...]:
+    """What is raised where a database can't be used; SQLAlchemy is imported only when asked."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return SQLAlchemyError, StorageInternalError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +95,8 @@ class Database:
 
     def _was_begun(self) -> bool:
         """Asked without Optuna, which would write into a database that has no tables yet."""
+        import sqlalchemy
+
         engine = sqlalchemy.create_engine(self._driver_url)
         try:
             with engine.connect() as connection:
@@ -141,7 +147,7 @@ class Database:
             raise StudyError(
                 f"PostgreSQL needs a driver: pip install -e '.[postgresql]' ({error})"
             ) from error
-        except DATABASE_ERRORS as error:
+        except database_errors() as error:
             cause = (
                 error.__cause__
                 if isinstance(error, StorageInternalError) and error.__cause__
