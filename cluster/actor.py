@@ -3,9 +3,9 @@
 from typing import Any
 
 from ray import tune
-from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
 from cluster.group import Group
+from cluster.ray_private import name_process
 from cluster.trainer import LocalTrainer, Outcome, Trainer
 from search_spaces.space import Objective
 from trainables.job import Job
@@ -42,7 +42,7 @@ class TrialActor(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
-        setproctitle(self._title)
+        name_process(self._title)
         return told(self._trainer.step(), self._job.objective)
 
     def cleanup(self) -> None:
@@ -58,13 +58,11 @@ class TrialActor(tune.Trainable):
 
     def _take(self, config: dict[str, Any]) -> None:
         self._job: Job = config["job"]
-        self._title = (
-            f"ray::{config['title']}"  # The name that the dashboard shows for the process,
-        )
+        self._title: str = config["title"]
         self._trainer.take(self._job)
-        print(
-            config["title"], flush=True
-        )  # and a line of its log; only now is standard output what it was.
+        # A line in the process's log, too. Only now: the trainer has put standard output back,
+        # which the user's code before may have replaced.
+        print(self._title, flush=True)
 
 
 def told(outcome: Outcome, objective: Objective) -> dict[str, Any]:

@@ -1,18 +1,14 @@
 """Machines that a cluster starts when they are asked for."""
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray.autoscaler.sdk import request_resources
-from ray.autoscaler.v2.sdk import get_cluster_status
-from ray.autoscaler.v2.utils import is_autoscaler_v2
-from ray.experimental.internal_kv import _internal_kv_get, internal_kv_get_gcs_client
 
 from cluster.connect import Cluster, look
+from cluster.ray_private import machine_types
 from cluster.tune_hooks import Halt
 from results.console import Console
 from results.study.folder import StudyError
@@ -79,15 +75,8 @@ def ask_for_nothing() -> None:
 
 
 def scales() -> bool:
-    """Whether an autoscaler looks after the cluster: then its machines have types, else names made of their ids."""
-    return any(not NO_TYPE.fullmatch(name) for name in _machine_types())
+    """Whether an autoscaler looks after the cluster, and can start machines.
 
-
-def _machine_types() -> list[str]:
-    if is_autoscaler_v2():
-        status = get_cluster_status(internal_kv_get_gcs_client().address)
-        return [node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)]
-    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get(
-        "autoscaler_report", {}
-    )
-    return list(report.get("active_nodes", {}))
+    Its machines have types, named in its configuration; others are named after their ids.
+    """
+    return any(not NO_TYPE.fullmatch(name) for name in machine_types())

@@ -10,10 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ray._common.utils import get_default_ray_temp_dir
-from ray._private import ray_constants
-from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader
-
+from cluster import ray_private
 from results.study.folder import StudyError
 from trainables.machine import is_writable, usable_cpus
 
@@ -30,7 +27,7 @@ def local_settings() -> dict[str, Any]:
         StudyError: when there is no folder for Ray's files.
     """
     folder = ray_folder()
-    listen_on_loopback()
+    ray_private.listen_on_loopback()
     ensure_token()
     return {
         "include_dashboard": True,
@@ -38,12 +35,6 @@ def local_settings() -> dict[str, Any]:
         "num_cpus": usable_cpus(),
         "_temp_dir": folder,
     }
-
-
-def listen_on_loopback() -> None:
-    """Have this Ray listen on loopback alone, as it does of itself on Windows and macOS."""
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # For its processes;
-    ray_constants.ENABLE_RAY_CLUSTER = False  # this one has read it already.
 
 
 def ray_folder() -> str:
@@ -54,7 +45,7 @@ def ray_folder() -> str:
     Raises:
         StudyError: when neither will.
     """
-    usual = get_default_ray_temp_dir()
+    usual = ray_private.default_ray_folder()
     if _is_good(usual):
         return usual
     for folder in SPARE_FOLDERS:
@@ -75,10 +66,9 @@ def _is_good(folder: str) -> bool:
 def ensure_token() -> None:
     """Have a token for Ray; where its own file can't be written, one for this launch alone."""
     mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
-    loader = AuthenticationTokenLoader.instance()
     if mode != "token" or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
-    if loader.has_token(ignore_auth_mode=True):
+    if ray_private.has_token():
         return
     try:
         _save_token(Path.home() / ".ray" / "auth_token")
@@ -88,7 +78,7 @@ def ensure_token() -> None:
         path = Path(folder) / "token"
         path.write_text(secrets.token_hex(32), encoding="utf-8")
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
-    loader.reset_cache()
+    ray_private.forget_token()
 
 
 def _save_token(path: Path) -> None:

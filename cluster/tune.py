@@ -14,7 +14,7 @@ from cluster.actor import TrialActor
 from cluster.connect import Cluster, look
 from cluster.group import GroupSpec
 from cluster.metrics import Metrics
-from cluster.ray_mending import mend_out_of_memory
+from cluster.ray_private import mend_out_of_memory
 from cluster.search.study import Study
 from cluster.slots import Slots
 from cluster.tune_hooks import Halt, StudyCallback, StudyScheduler, StudySearcher, View

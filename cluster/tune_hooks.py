@@ -13,6 +13,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from cluster.metrics import Metrics
+from cluster.ray_private import forget_finished_trials, keep_actor, let_actor_go
 from cluster.search.study import Study
 from cluster.slots import Slots
 from results.study.database import database_errors
@@ -146,11 +147,11 @@ class StudyScheduler(Unpickled, FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         """Have Tune keep each slot's actor: by itself it ends those that become free while others are starting."""
-        forget_finished(tune_controller._tune_controller)
+        forget_finished_trials(tune_controller)
         slot = trial.placement_group_factory
         if slot not in self._warm_slots and not tune_controller.search_alg.is_finished():
             self._warm_slots.add(slot)
-            tune_controller._tune_controller._actor_cache.increase_max(slot)
+            keep_actor(tune_controller, slot)
         super().on_trial_add(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
@@ -166,7 +167,7 @@ class StudyScheduler(Unpickled, FIFOScheduler):
             else self._warm_slots.intersection(self._slots.without_room())
         )
         for slot in list(leaving):
-            tune_controller._tune_controller._actor_cache.decrease_max(slot)
+            let_actor_go(tune_controller, slot)
             self._warm_slots.discard(slot)
         pending = [
             trial
@@ -202,17 +203,6 @@ class StudyScheduler(Unpickled, FIFOScheduler):
                     number, result["epoch"], result["value"], result.get("second")
                 )
         return False
-
-
-def forget_finished(controller: Any) -> None:
-    """Have Tune let go of trials that are over, tens of kilobytes each: the study has them, and that is enough."""
-    controller._trials[:] = [trial for trial in controller._trials if not trial.is_finished()]
-    for finished in (
-        controller._stopped_trials,
-        controller._failed_trials,
-        controller._trials_to_cache,
-    ):
-        finished.clear()
 
 
 class StudyCallback(Unpickled, TrialProgressCallback):

@@ -1,6 +1,7 @@
 """Proves that each folder imports only what it may: pytest tests/test_imports.py."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,3 +81,62 @@ def test_nobody_imports_the_command_line_or_the_tests(file: Path) -> None:
 )
 def test_optuna_is_for_those_who_suggest_tell_and_read(file: Path) -> None:
     assert "optuna" not in imported(file)
+
+
+PRIVATE_NAMES_OF = {
+    "ray": ROOT / "cluster" / "ray_private.py",
+    "optuna": ROOT / "results" / "study" / "optuna_private.py",
+}
+UNDOCUMENTED = ("ray.autoscaler.v2", "ray.experimental.internal_kv")  # Private but for the name.
+
+
+def private_names(file: Path) -> set[str]:
+    """Names of Ray or Optuna that a file uses though they are not for others."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {*imported_names(tree), *attributes_of_others(tree)}
+
+
+def imported_names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for whole in names:
+            package, *parts = whole.split(".")
+            if package in PRIVATE_NAMES_OF and (
+                any(part.startswith("_") for part in parts) or whole.startswith(UNDOCUMENTED)
+            ):
+                yield whole
+
+
+def attributes_of_others(tree: ast.AST) -> Iterator[str]:
+    """Attributes such as `controller._trials`: of anything but the object itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr):
+            if ast.unparse(node.value) not in ("self", "cls", "os"):
+                yield ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in EVERY_SOURCE if file not in SOURCES["trainables"]], ids=name
+)
+def test_private_names_of_ray_and_optuna_stand_in_one_file_each(file: Path) -> None:
+    found = private_names(file)
+    assert bool(found) == (file in PRIVATE_NAMES_OF.values()), found
+
+
+def test_there_are_private_names_to_find() -> None:
+    assert private_names(PRIVATE_NAMES_OF["ray"]) >= {
+        "ray._raylet.setproctitle",
+        "ray.air.execution._internal.actor_manager",
+        "ray.autoscaler.v2.sdk.get_cluster_status",
+        "ray.experimental.internal_kv._internal_kv_get",
+        "controller._trials",
+    }
+    assert private_names(PRIVATE_NAMES_OF["optuna"]) == {
+        "optuna.storages.journal._storage.JournalOperation",
+        "distribution._contains",
+    }

@@ -66,13 +66,13 @@ class Study:
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
         self.asha = Asha(rungs=space.rungs, reduction=space.search.reduction, objective=objective)
-        self._study = self._open(database)
-        self._storage = self._study._storage
+        self._study, self._storage = self._open(database)
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._checkpoints = folder.checkpoints()
         self._check_checkpoints()
         self.best: BestEpoch | None = None
         self._enqueue_start_points()
-        self._ids = {trial.number: trial._trial_id for trial in self.trials()}
+        self._ids = {trial.number: self._id_of(trial.number) for trial in self.trials()}
         self._waiting = self.states()[TrialState.WAITING]
         self._put_in_order()
 
@@ -93,7 +93,7 @@ class Study:
             return None
         asked = self._study.ask()
         self._waiting = max(0, self._waiting - 1)
-        self._ids[asked.number] = asked._trial_id
+        self._ids[asked.number] = self._id_of(asked.number)
         self._checkpoints.add(asked.number)
         suggest(self.space, asked)
         return self._trial(asked.number)
@@ -131,7 +131,7 @@ class Study:
             if math.isfinite(second) and second != Notes.of(trial).second_at(epoch):
                 self._note(number, Notes(second_values={epoch: second}))
         value = value if math.isfinite(value) else math.nan
-        self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+        self._storage.set_trial_intermediate_value(self._ids[number], epoch, value)
         self.asha.record(number, epoch, value, second, after=after)
         goes_on = self._decide(self._trial(number))
         self._renew_best(self._trial(number))
@@ -168,7 +168,7 @@ class Study:
     def release(self) -> None:
         """Leave every running trial to a later launch, which goes on from its last checkpoint."""
         for trial in self._in_state(TrialState.RUNNING):
-            self._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+            self._storage.set_trial_state_values(self._ids[trial.number], state=TrialState.WAITING)
             self._waiting += 1
 
     def hopeless(self) -> str | None:
@@ -184,7 +184,7 @@ class Study:
         job = self.job(self._trial(best.number))
         return Export(job=job, import_paths=self.import_paths, study=self.space.name, best=best)
 
-    def _open(self, database: Database | None) -> optuna.Study:
+    def _open(self, database: Database | None) -> tuple[optuna.Study, BaseStorage]:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         storage, begun = (
             database.open(self.space, self.objective) if database else self._open_journal()
@@ -200,7 +200,7 @@ class Study:
             )
         if SPACE_KEY not in study.user_attrs:
             study.set_user_attr(SPACE_KEY, identity(self.space))
-        return study
+        return study, storage
 
     def _open_journal(self) -> tuple[BaseStorage, bool]:
         # The launcher's lock is held: a lock file of the journal was left by a process that is no
@@ -208,7 +208,7 @@ class Study:
         self.folder.journal.with_name(self.folder.journal.name + ".lock").unlink(missing_ok=True)
         cut_torn_line(self.folder.journal)
         begun = bool(read_journal(self.folder.journal, self.space, self.objective).records)
-        return JournalStorage(WholeJournal(str(self.folder.journal))), begun
+        return JournalStorage(WholeJournal(self.folder.journal)), begun
 
     def _check_checkpoints(self) -> None:
         """A trial must not go on from the checkpoint of another one, whose journal was removed."""
@@ -307,6 +307,10 @@ class Study:
         self.best = best
         self.export(best).write(self.folder.best)
 
+    def _id_of(self, number: int) -> int:
+        """What the storage calls a trial; a database counts on over all of its studies."""
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
     def _trial(self, number: int) -> FrozenTrial:
         return self._storage.get_trial(self._ids[number])
 
@@ -336,16 +340,19 @@ def cut_torn_line(journal: Path) -> None:
 class WholeJournal(JournalFileBackend):
     """A journal file that holds whole lines only, also when the disk is full."""
 
+    def __init__(self, path: Path):
+        super().__init__(str(path))
+        self._path = path
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append all lines, or none.
 
         Raises:
             OSError: when they can't be written.
         """
-        path = Path(self._file_path)
-        size = path.stat().st_size
+        size = self._path.stat().st_size
         try:
             super().append_logs(logs)
         except OSError:
-            os.truncate(path, size)
+            os.truncate(self._path, size)
             raise

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from optuna.storages.journal._storage import JournalOperation as Op
 from optuna.trial import FrozenTrial, TrialState
 
 from results.study.journal_replay import Record
+from results.study.optuna_private import JournalOperation as Op
 from results.study.record import StudyRecord
 
 Seconds = Mapping[int, Mapping[int, float]]  # by trial and epoch

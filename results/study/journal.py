@@ -7,7 +7,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple
 
-from optuna.storages.journal._storage import JournalOperation as Op
 from optuna.trial import FrozenTrial, TrialState
 
 from results.study.folder import StudyError
@@ -26,6 +25,7 @@ from results.study.journal_fields import (
     Kind,
 )
 from results.study.journal_replay import Record, Replay
+from results.study.optuna_private import JournalOperation as Op
 from search_spaces import Space
 from search_spaces.problems import show
 from search_spaces.space import Objective

@@ -28,6 +28,7 @@ from results.study.notes import (
     Notes,
     second_epoch,
 )
+from results.study.optuna_private import can_hold
 from search_spaces import Space
 from search_spaces.parameter import Parameter
 from search_spaces.problems import is_number, is_whole, show
@@ -333,9 +334,9 @@ def _sorted(text: str) -> str:
 def _inside(within: BaseDistribution, value: float) -> bool:
     """Whether Optuna can have suggested the value; a float may be off by a rounding error."""
     if isinstance(within, IntDistribution):
-        return within._contains(value)
+        return can_hold(within, value)
     if not isinstance(within, FloatDistribution):
-        return is_whole(value) and within._contains(value)
+        return is_whole(value) and can_hold(within, value)
     if not math.isclose(value, min(max(value, within.low), within.high)):
         return False
     if within.step is None:

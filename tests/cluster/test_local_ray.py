@@ -16,7 +16,7 @@ from ray._private.authentication.authentication_token_setup import Authenticatio
 from ray._private.utils import validate_socket_filepath
 
 from cluster import connect as connecting
-from cluster import local_ray
+from cluster import local_ray, ray_private
 from cluster.connect import connect
 from results.study.folder import StudyError
 
@@ -133,5 +133,5 @@ def test_whatever_keeps_ray_from_starting_is_one_message(monkeypatch: pytest.Mon
 
 def test_ray_is_told_how_many_cpus_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_ray, "usable_cpus", lambda: 3)
-    monkeypatch.setattr(local_ray, "listen_on_loopback", lambda: None)
+    monkeypatch.setattr(ray_private, "listen_on_loopback", lambda: None)
     assert local_ray.local_settings()["num_cpus"] == 3

@@ -269,7 +269,7 @@ def test_a_decision_that_a_crash_cut_off_is_taken_on_opening(
     for epoch in (1, 2, 3, 4):
         study.report(0, epoch, 0.0)
     for epoch, value in enumerate(values, 1):
-        study._storage.set_trial_intermediate_value(trial_of(study, 1)._trial_id, epoch, value)
+        study._storage.set_trial_intermediate_value(study._ids[1], epoch, value)
     assert states(opened(**asha)) == ["COMPLETE", state]
 
 
