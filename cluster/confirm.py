@@ -61,7 +61,10 @@ def confirm(
 
 
 def confirming(parent: Description, candidates: list[Candidate], seeds: int) -> Description:
-    """A study on the parent's splits with its own seeds: trial `i` is candidate `i // seeds`."""
+    """A study on the parent's splits with its own seeds: start point `i` is candidate `i // seeds`.
+
+    A training that failed may be repeated under another number, but is the same start point.
+    """
     split_seed = parent.space.seed if parent.split_seed is None else parent.split_seed
     space = confirming_space(parent.space, candidates, seeds)
     checkpoints = (

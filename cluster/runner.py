@@ -24,7 +24,14 @@ from cluster.view import open_view
 from results.console import Console
 from results.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from results.mlflow.mirror import MlflowMirror, following
-from results.study.description import Description, as_begun, changes, origin, with_changes
+from results.study.description import (
+    Description,
+    as_begun,
+    changes,
+    code_digest,
+    origin,
+    with_changes,
+)
 from results.study.folder import StudyError, StudyFolder, StudyLock
 from results.study.record import StudyRecord, read_study
 from results.summary import nothing_found_text, print_summary
@@ -77,13 +84,15 @@ def run_trials(
     with StudyLock(folder):
         remove_leftovers(folder.path)
         study = _open_study(folder, description, console)
-        done = sum(trial.state.is_finished() for trial in study.trials())
+        done = sum(trial.state.is_finished() for trial in study.counted())
         about = (
             f": {space.task}, {space.budget.trials} trials of up to {space.budget.max_epochs} "
             "epochs; "
             f"writes {folder.path}"
         )
         console.say(Text.assemble((space.name, "bold"), about))
+        if study.trained_again:
+            console.say(study.trained_again)
         if done < space.budget.trials:
             if done or len(study.trials()) > len(space.start):
                 console.say(f"going on: {done} trials are finished")
@@ -110,8 +119,9 @@ def _open_study(folder: StudyFolder, description: Description, console: Console)
             description.import_paths,
             description.database,
             description.split_seed,
+            code_digest(description.space.task),
         )
-        trials, wanted = len(study.trials()), description.space.budget.trials
+        trials, wanted = len(study.counted()), description.space.budget.trials
         if trials > wanted:
             raise StudyError(
                 f"{folder.path} has {trials} trials already: budget.trials must not be below "
@@ -218,6 +228,7 @@ def _conclude(record: StudyRecord, halt: Halt, console: Console) -> int:
     code = tell_end(halt, f"{program()} --resume {path}", console)
     if code != EXIT_INTERRUPTED and not record.ranked():
         console.say(nothing_found_text(record), style="red")
+        console.say("once that is mended, the same command trains the failed trials again")
         return EXIT_FAILED
     if code == EXIT_DONE:
         console.say(

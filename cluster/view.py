@@ -78,7 +78,7 @@ def open_view(
 
 def headline(study: Study, halt: Halt, started: float) -> str:
     """How far the search is, in one line."""
-    trials = study.trials()
+    trials = study.counted()
     states = Counter(trial.state for trial in trials)
     counts = ", ".join(
         f"{states[state]} {name}" for state, name in STATE_NAMES.items() if states[state]

@@ -6,6 +6,7 @@ from results.study.record import StudyRecord
 
 COMPLETE, STOPPED, FAILED = "complete", "stopped early", "failed"
 RUNNING, UNFINISHED = "running", "unfinished"
+TRAINED_AGAIN = "trained again"  # It failed, and another trial repeats it.
 FINISHED = (COMPLETE, STOPPED, FAILED)
 STATE_NAMES = {
     TrialState.COMPLETE: COMPLETE,
@@ -18,6 +19,8 @@ STATE_NAMES = {
 
 def state_name(trial: FrozenTrial, record: StudyRecord) -> str:
     """A trial's state; what the journal calls running is unfinished when no launcher runs it."""
+    if trial.number in record.repeated_by:
+        return TRAINED_AGAIN
     if trial.state == TrialState.RUNNING and record.holder is None:
         return UNFINISHED
     return STATE_NAMES[trial.state]

@@ -32,7 +32,7 @@ def print_summary(record: StudyRecord, console: Console) -> None:
         console.print(best_table(record))
     for text in warning_texts(record):
         console.say(text, style="yellow")
-    failures = [trial for trial in record.trials if trial.state == TrialState.FAIL]
+    failures = [trial for trial in record.counted() if trial.state == TrialState.FAIL]
     for trial in failures[:SHOWN_FAILURES]:
         console.say(f"trial {trial.number} failed: {Notes.of(trial).reason}", style="red")
     if len(failures) > SHOWN_FAILURES:
@@ -42,7 +42,7 @@ def print_summary(record: StudyRecord, console: Console) -> None:
 def nothing_found_text(record: StudyRecord) -> str:
     """Why a search has no best: the first reason, and where its traceback is."""
     none = f"no trial has a finite {record.description.objective.name}"
-    for trial in record.trials:
+    for trial in record.counted():
         if trial.state == TrialState.FAIL:
             error = record.folder.trial(trial.number).error
             where = f"; the traceback: {error}" if error.exists() else ""
@@ -75,7 +75,7 @@ def states_text(record: StudyRecord) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in states.most_common())
     budget = record.description.space.budget
     return (
-        f"{len(record.trials)} of {budget.trials} trials: {counts or 'none yet'}; {epochs} "
+        f"{len(record.counted())} of {budget.trials} trials: {counts or 'none yet'}; {epochs} "
         "epochs trained"
     )
 

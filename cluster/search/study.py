@@ -25,6 +25,7 @@ from results.study.folder import StudyError, StudyFolder
 from results.study.identity import SPACE_KEY, identity
 from results.study.journal import read_journal
 from results.study.notes import Notes
+from results.study.repeats import repeated_by, to_repeat
 from search_spaces import Space
 from search_spaces.problems import MAX_WHOLE, is_whole
 from search_spaces.space import Objective
@@ -46,6 +47,7 @@ class Study:
         import_paths: Folders that the task's module may be imported from.
         database: What holds the trials in the place of the journal file.
         split_seed: Of the data's splits; default: the space's seed.
+        code: A digest of the task's code, which failed trials note; None: not known.
 
     Raises:
         StudyError: when the journal is another space's, or damaged; names the line.
@@ -59,6 +61,7 @@ class Study:
         import_paths: Sequence[str] = (),
         database: Database | None = None,
         split_seed: int | None = None,
+        code: str | None = None,
     ):
         self._split_seed = space.seed if split_seed is None else split_seed
         # Trials find themselves in the folder that the search is started from.
@@ -71,14 +74,21 @@ class Study:
         self._checkpoints = folder.checkpoints()
         self._check_checkpoints()
         self.best: BestEpoch | None = None
+        self._code = code
         self._enqueue_start_points()
+        self.trained_again = self._enqueue_failed()
         self._ids = {trial.number: self._id_of(trial.number) for trial in self.trials()}
         self._waiting = self.states()[TrialState.WAITING]
+        self._repeated = set(repeated_by(self.trials()))  # Only opening a study adds to it.
         self._put_in_order()
 
     def trials(self) -> list[FrozenTrial]:
         """All trials as the journal has them."""
         return self._study.get_trials(deepcopy=False)
+
+    def counted(self) -> list[FrozenTrial]:
+        """The trials that count in the budget: all but the failed ones that are trained again."""
+        return [trial for trial in self.trials() if trial.number not in self._repeated]
 
     def states(self) -> Counter[TrialState]:
         """How many trials are in each state."""
@@ -89,7 +99,8 @@ class Study:
 
         None when the budget has been given out.
         """
-        if not self._waiting and len(self._ids) >= self.space.budget.trials:
+        given_out = len(self._ids) - len(self._repeated)
+        if not self._waiting and given_out >= self.space.budget.trials:
             return None
         asked = self._study.ask()
         self._waiting = max(0, self._waiting - 1)
@@ -154,7 +165,7 @@ class Study:
         """
         if self._trial(number).state != TrialState.RUNNING:
             return
-        self._note(number, Notes(reason=_as_text(reason)))
+        self._note(number, Notes(reason=_as_text(reason), code=self._code))
         self._finish(number, TrialState.FAIL)
         if self.best and self.best.number == number:
             self.best = None
@@ -173,7 +184,7 @@ class Study:
 
     def hopeless(self) -> str | None:
         """Why going on is pointless: the first several trials all failed, for this same reason."""
-        finished = [trial for trial in self.trials() if trial.state.is_finished()]
+        finished = [trial for trial in self.counted() if trial.state.is_finished()]
         reasons = [Notes.of(trial).reason for trial in finished if trial.state == TrialState.FAIL]
         if len(reasons) == len(finished) >= HOPELESS_FAILURES and len(set(reasons)) == 1:
             return reasons[0]
@@ -227,9 +238,18 @@ class Study:
             if i not in enqueued:
                 self._study.enqueue_trial(dict(point), user_attrs=Notes(start_point=i).to_attrs())
 
+    def _enqueue_failed(self) -> str | None:
+        """Have failed trials trained again where that may help; in words, how many and why."""
+        failed, why = to_repeat(self.trials(), self.objective, self._code)
+        for trial in failed:
+            notes = Notes(start_point=Notes.of(trial).start_point, repeats=trial.number)
+            self._study.enqueue_trial(trial.params, user_attrs=notes.to_attrs())
+        plural = "" if len(failed) == 1 else "s"
+        return f"trains {len(failed)} failed trial{plural} again: {why}" if failed else None
+
     def _put_in_order(self) -> None:
         """Refill ASHA's rungs, take decisions that a crash prevented, queue what was running."""
-        for trial in self.trials():
+        for trial in self.counted():
             after, notes = 0, Notes.of(trial)
             for epoch, value in sorted(trial.intermediate_values.items()):
                 self.asha.record(trial.number, epoch, value, notes.second_at(epoch), after=after)

@@ -76,14 +76,15 @@ def confirmation_of(
     """What the trainings of a confirming study gave; reads the test split.
 
     Args:
-        trainings: The study whose trial `i` is candidate `i // seeds`.
+        trainings: The study whose start point `i` is candidate `i // seeds`.
         candidates: The configurations that were trained.
         seeds: How often each was trained.
         earlier: What was confirmed before.
     """
     import_from(trainings.description.import_paths)
     objective = trainings.description.objective
-    groups = [trainings.trials[i : i + seeds] for i in range(0, len(trainings.trials), seeds)]
+    by_start_point = sorted(trainings.counted(), key=lambda trial: Notes.of(trial).start_point or 0)
+    groups = [by_start_point[i : i + seeds] for i in range(0, len(by_start_point), seeds)]
     confirmed = []
     for candidate, trials in zip(candidates, groups, strict=True):
         bests = [best for trial in trials if (best := best_epoch(trial, objective))]

@@ -67,7 +67,8 @@ def write_json(record: StudyRecord, path: Path) -> None:
 def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
     """What a study knows of a trial.
 
-    `epochs` is the last one that it reported; `started` is when it last began, on its launcher's
+    `repeats` is the number of the failed trial that it trains again, if it does so; `epochs` is the
+    last one that it reported; `started` is when it last began, on its launcher's
     clock; `seconds` is what its epochs took, whatever lay between them.
     """
     best, notes = best_epoch(trial, record.description.objective), Notes.of(trial)
@@ -76,6 +77,7 @@ def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
         "number": trial.number,
         "state": state_name(trial, record),
         "start_point": notes.start_point,
+        "repeats": notes.repeats,
         "config": {name: trial.params[name] for name in names if name in trial.params},
         "best": best and {"epoch": best.epoch, **dict(zip(VALUES, best.values, strict=False))},
         "epochs": max(trial.intermediate_values, default=0),

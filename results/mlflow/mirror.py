@@ -193,7 +193,8 @@ class MlflowMirror:
 
     def _create_run(self, study: Study, trial: FrozenTrial) -> str:
         assert trial.datetime_start is not None
-        start = Notes.of(trial).start_point
+        notes = Notes.of(trial)
+        start, repeats = notes.start_point, notes.repeats
         tags = {
             "rungs.study": self._tracking.study,
             "rungs.folder": str(study.folder.path.resolve()),
@@ -201,6 +202,7 @@ class MlflowMirror:
             "rungs.origin": "suggested" if start is None else f"start point {start}",
             "rungs.objective": metric_name(study.objective.name),
             **({"rungs.commit": self._commit} if self._commit else {}),
+            **({"rungs.repeats": str(repeats)} if repeats is not None else {}),
         }
         begun, name = milliseconds(trial.datetime_start), f"trial-{trial.number:04d}"
         return self._client.create_run(

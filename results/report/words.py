@@ -70,6 +70,7 @@ def cards(facts: Facts) -> list[Card]:
     """The first screen's numbers."""
     best, budget = facts.best, facts.space.budget
     counts = ", ".join(f"{count} {state}" for state, count in facts.counts.most_common())
+    counted = len(facts.record.counted())
     full = budget.max_epochs * len(facts.trials)
     share = f"{facts.epochs / full:.0%} of {full} without early stopping" if full else ""
     return [
@@ -78,7 +79,7 @@ def cards(facts: Facts) -> list[Card]:
             value=metric_text(best.value) if best else "none",
             note=f"trial {best.number}, epoch {best.epoch}" if best else "",
         ),
-        Card(label="trials", value=f"{len(facts.trials)} of {budget.trials}", note=counts),
+        Card(label="trials", value=f"{counted} of {budget.trials}", note=counts),
         Card(label="epochs trained", value=str(facts.epochs), note=share),
         Card(
             label="trial-hours",

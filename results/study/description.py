@@ -1,5 +1,6 @@
 """`study.yaml`: what a study searches, and by what code and command it was begun."""
 
+import json
 import platform
 import secrets
 import subprocess
@@ -235,6 +236,11 @@ def code_digests(task: str) -> dict[str, str]:
     return {
         path: sha256(file.read_bytes()).hexdigest()[:12] for path, file in sorted(files.items())
     }
+
+
+def code_digest(task: str) -> str:
+    """One short text for all of a task's code, which differs if any file of it does."""
+    return sha256(json.dumps(code_digests(task), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def changes(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

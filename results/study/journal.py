@@ -16,6 +16,7 @@ from results.study.journal_fields import (
     NULL,
     NUMBER,
     ONE,
+    ONE_OR_TWO,
     TEXT,
     TIME,
     VALUE,
@@ -142,11 +143,11 @@ def _line(take_in: Callable[[Replay, Record], None], *tell: str, **fields: Kind)
     return _Line(keys, checks, take_in, creates=take_in is Replay.create_study)
 
 
-_START_POINT = dict(
+_ENQUEUED = dict(
     **dict.fromkeys(("datetime_start", "value", "values"), NULL),
     **dict.fromkeys(("distributions", "params", "intermediate_values"), EMPTY),
     study_id=ZERO,
-    user_attrs=ONE,
+    user_attrs=ONE_OR_TWO,
     system_attrs=ONE,
 )
 _FINISH = _line(Replay.finish, "state", trial_id=WHOLE, values=VALUES, datetime_complete=TIME)
@@ -159,7 +160,7 @@ _LINES: dict[tuple[Any, Any], _Line] = {
     (Op.SET_STUDY_USER_ATTR, None): _line(Replay.set_study_attr, study_id=ZERO, user_attr=ONE),
     (Op.SET_STUDY_SYSTEM_ATTR, None): _line(Replay.keep_for_others, study_id=ZERO, system_attr=ONE),
     (Op.CREATE_TRIAL, None): _line(Replay.create_trial, study_id=ZERO, datetime_start=TIME),
-    (Op.CREATE_TRIAL, TrialState.WAITING): _line(Replay.enqueue_trial, "state", **_START_POINT),
+    (Op.CREATE_TRIAL, TrialState.WAITING): _line(Replay.enqueue_trial, "state", **_ENQUEUED),
     (Op.SET_TRIAL_PARAM, None): _line(Replay.set_param, trial_id=WHOLE, **_PARAM),
     (Op.SET_TRIAL_STATE_VALUES, TrialState.RUNNING): _line(
         Replay.run, "state", trial_id=WHOLE, values=NULL, datetime_start=TIME

@@ -45,13 +45,13 @@ def _is_time(value: object) -> bool:
         return False
 
 
-def _is_attribute(value: object) -> bool:
-    """Whether it is one name with a value of no great depth."""
+def _are_attributes(value: object, *, most: int) -> bool:
+    """Whether it is so many names at most, at least one, with values of no great depth."""
     layer, depth = [value], 0
     while layer and depth <= MAX_DEPTH:
         layer = [part for item in layer for part in _parts(item)]
         depth += 1
-    return not layer and isinstance(value, dict) and len(value) == 1
+    return not layer and isinstance(value, dict) and 1 <= len(value) <= most
 
 
 def _is_objective(value: object) -> bool:
@@ -85,7 +85,13 @@ VALUES = Kind(
     "null or a list of numbers",
 )
 TIME = Kind(_is_time, "a date and time")
-ONE = Kind(_is_attribute, "an object with one key, and not deeply nested")
+ONE = Kind(
+    lambda value: _are_attributes(value, most=1), "an object with one key, and not deeply nested"
+)
+ONE_OR_TWO = Kind(
+    lambda value: _are_attributes(value, most=2),
+    "an object with one or two keys, and not deeply nested",
+)
 NULL = Kind(lambda value: value is None, "null")
 EMPTY = Kind(lambda value: value == {}, "an empty object")
 ZERO = Kind(lambda value: is_whole(value) and value == 0, "0: a journal holds one study")

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from optuna.distributions import (
     BaseDistribution,
@@ -21,8 +21,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results.study.identity import SPACE_KEY, other_name_text, other_space_text
 from results.study.notes import (
+    CODE_KEY,
     PASSED_KEY,
     REASON_KEY,
+    REPEATS_KEY,
     START_POINT_KEY,
     WARNING_KEY,
     Notes,
@@ -45,7 +47,8 @@ class _TrialSoFar:
     """What the lines that were read say of a trial."""
 
     state: TrialState
-    start: Mapping[str, Any] = field(default_factory=dict)
+    pinned: Mapping[str, Any] = field(default_factory=dict)
+    repeated: bool = False
     values: dict[str, Any] = field(default_factory=dict)
     reports: dict[int, float] = field(default_factory=dict)
     failed_for: str | None = None
@@ -130,24 +133,40 @@ class Replay:
         self._add(_TrialSoFar(TrialState.RUNNING, began=record["datetime_start"]))
 
     def enqueue_trial(self, record: Record) -> None:
-        """A start point, to be tried when its turn comes."""
-        number, start, fixed = self.starts, record["user_attrs"], record["system_attrs"]
+        """A start point, or a failed trial's configuration, to be tried when its turn comes."""
+        noted, fixed = record["user_attrs"], record["system_attrs"]
+        if REPEATS_KEY in noted:
+            trial = self._repeat(noted[REPEATS_KEY])
+        else:
+            trial = self._next_start_point(noted)
+        is_due = noted == trial.notes and all(map(is_whole, noted.values()))
+        _require(is_due, f"user_attrs must be {show(trial.notes)}", noted)
+        trial.notes_of_optuna = {FIXED_KEY: dict(trial.pinned)}
         _require(
-            number < len(self.space.start), "a space's start points must each be tried once", start
+            fixed == trial.notes_of_optuna,
+            f"system_attrs must be {show(trial.notes_of_optuna)}",
+            fixed,
         )
-        due, point = Notes(start_point=number).to_attrs(), dict(self.space.start[number])
+        self._add(trial)
+
+    def _next_start_point(self, noted: object) -> _TrialSoFar:
+        number = self.starts
         _require(
-            start == due and is_whole(start[START_POINT_KEY]),
-            f"user_attrs must be {show(due)}",
-            start,
-        )
-        _require(
-            fixed == {FIXED_KEY: point}, f"system_attrs must be {show({FIXED_KEY: point})}", fixed
+            number < len(self.space.start), "a space's start points must each be tried once", noted
         )
         self.starts += 1
-        self._add(
-            _TrialSoFar(TrialState.WAITING, start=point, notes=dict(start), notes_of_optuna=fixed)
-        )
+        notes = Notes(start_point=number).to_attrs()
+        return _TrialSoFar(TrialState.WAITING, pinned=self.space.start[number], notes=notes)
+
+    def _repeat(self, number: object) -> _TrialSoFar:
+        rule = f"{REPEATS_KEY} must be the number of a failed trial that no other one repeats"
+        is_trial = isinstance(number, int) and is_whole(number) and 0 <= number < len(self.trials)
+        _require(is_trial, rule, number)
+        failed = self.trials[cast(int, number)]
+        _require(failed.state == TrialState.FAIL and not failed.repeated, rule, number)
+        failed.repeated = True
+        notes = Notes(start_point=failed.notes.get(START_POINT_KEY), repeats=cast(int, number))
+        return _TrialSoFar(TrialState.WAITING, pinned=dict(failed.values), notes=notes.to_attrs())
 
     def set_param(self, record: Record) -> None:
         """A parameter that takes part, with a value that it can take; the order is not checked."""
@@ -166,11 +185,11 @@ class Replay:
             raise ValueError(
                 f"param_value_internal must be in {asked.distribution}, got {show(value)}"
             )
-        if name in trial.start:
-            pinned = asked.distribution.to_internal_repr(trial.start[name])
+        if name in trial.pinned:
+            pinned = asked.distribution.to_internal_repr(trial.pinned[name])
             _require(
                 value == pinned,
-                f"param_value_internal must be the start point's, {show(pinned)}",
+                f"param_value_internal must be what the trial was enqueued with, {show(pinned)}",
                 value,
             )
         trial.values[name] = asked.parameter.cast(asked.distribution.to_external_repr(value))
@@ -207,14 +226,14 @@ class Replay:
         trial.reports[epoch] = record["intermediate_value"]
 
     def set_trial_attr(self, record: Record) -> None:
-        """Why a trial failed, what it warned of, the rung it passed; the rest is other tools'."""
+        """Why a trial failed and by which code, what it warned of, the rung it passed.
+
+        The rest is other tools'.
+        """
         trial = self._running(record)
         ((key, value),) = record["user_attr"].items()
-        _require(
-            key != START_POINT_KEY,
-            f"{START_POINT_KEY} must be set when the trial is created",
-            value,
-        )
+        at_creation = key in (START_POINT_KEY, REPEATS_KEY)
+        _require(not at_creation, f"{key} must be set when the trial is created", value)
         if key == PASSED_KEY:
             _require(
                 is_whole(value) and value in trial.reports,
@@ -224,7 +243,7 @@ class Replay:
         elif (epoch := second_epoch(key)) is not None:
             self._check_second(trial, key, epoch, value)
             trial.second_noted = True
-        elif key in (REASON_KEY, WARNING_KEY):
+        elif key in (REASON_KEY, WARNING_KEY, CODE_KEY):
             _require(isinstance(value, str), f"{key} must be a text", value)
             trial.failed_for = value if key == REASON_KEY else trial.failed_for
         trial.notes[key] = value

@@ -6,7 +6,9 @@ from typing import Any, Self
 
 from optuna.trial import FrozenTrial
 
+REPEATS_KEY = "repeats"
 START_POINT_KEY = "start"
+CODE_KEY = "code"
 REASON_KEY = "reason"
 WARNING_KEY = "warning"
 PASSED_KEY = "passed"
@@ -19,8 +21,12 @@ class Notes:
 
     start_point: int | None = None
     """Which of the space's start points it is; None: it was suggested."""
+    repeats: int | None = None
+    """The number of the failed trial whose configuration it has; None: it is no repeat."""
     reason: str | None = None
     """Why it failed."""
+    code: str | None = None
+    """If it failed: a digest of the task's code that it was trained by; None: not known."""
     warning: str | None = None
     """What its training warned of."""
     passed_epoch: int | None = None
@@ -34,7 +40,9 @@ class Notes:
         attrs = trial.user_attrs
         return cls(
             start_point=attrs.get(START_POINT_KEY),
+            repeats=attrs.get(REPEATS_KEY),
             reason=attrs.get(REASON_KEY),
+            code=attrs.get(CODE_KEY),
             warning=attrs.get(WARNING_KEY),
             passed_epoch=attrs.get(PASSED_KEY),
             second_values={
@@ -47,8 +55,10 @@ class Notes:
     def to_attrs(self) -> dict[str, Any]:
         """The attributes in which the journal keeps them."""
         attrs: dict[str, Any] = {
+            REPEATS_KEY: self.repeats,
             START_POINT_KEY: self.start_point,
             REASON_KEY: self.reason,
+            CODE_KEY: self.code,
             WARNING_KEY: self.warning,
             PASSED_KEY: self.passed_epoch,
         }

@@ -1,7 +1,7 @@
 """Reading a study from its folder: while it runs, after it ended, after a crash."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -12,6 +12,7 @@ from results.study.folder import StudyFolder, lock_holder
 from results.study.journal import Journal, read_journal
 from results.study.journal_replay import Record
 from results.study.notes import Notes
+from results.study.repeats import repeated_by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +25,7 @@ class StudyRecord:
         trials: All trials, by number.
         holder: Process and host of the launcher that runs it now; None when none does.
         journal: The journal's lines, which also tell when what happened; none for a database.
+        repeated_by: For each failed trial that is trained again, the trial that repeats it.
     """
 
     folder: StudyFolder
@@ -31,6 +33,7 @@ class StudyRecord:
     trials: list[FrozenTrial]
     holder: dict[str, Any] | None
     journal: Sequence[Record] = ()
+    repeated_by: Mapping[int, int] = field(default_factory=dict)
 
     def ranked(self) -> list[BestEpoch]:
         """The trials' best epochs, the best trial first."""
@@ -42,13 +45,17 @@ class StudyRecord:
         objective = self.description.objective
         return [best for trial in starts if (best := best_epoch(trial, objective))]
 
+    def counted(self) -> list[FrozenTrial]:
+        """The trials that count in the budget: all but the failed ones that are trained again."""
+        return [trial for trial in self.trials if trial.number not in self.repeated_by]
+
     def condition(self) -> str:
         """What is going on: running, finished, interrupted, or dead (its launcher was killed)."""
         if self.holder is not None:
             return (
                 f"running (process {self.holder.get('pid', '?')} on {self.holder.get('host', '?')})"
             )
-        finished = sum(trial.state.is_finished() for trial in self.trials)
+        finished = sum(trial.state.is_finished() for trial in self.counted())
         if finished >= self.description.space.budget.trials:
             return "finished"
         if any(trial.state == TrialState.RUNNING for trial in self.trials):
@@ -86,4 +93,5 @@ def read_described(folder: StudyFolder, description: Description) -> StudyRecord
         trials=journal.trials,
         holder=holder,
         journal=journal.records,
+        repeated_by=repeated_by(journal.trials),
     )

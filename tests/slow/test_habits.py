@@ -122,14 +122,47 @@ def test_whoever_exits_in_training_fails_at_once_with_the_line(
     assert trials[3].state == TrialState.COMPLETE
 
 
-def test_a_search_that_finds_nothing_has_failed(workplace: Path, launch: Launch) -> None:
-    space(
-        workplace, "def train(config):\n    raise RuntimeError('no data')\n    yield {}\n", trials=2
-    )
-    code, output = finish(launch("--space", "mine.yaml", "--quiet"))
+BROKEN = """
+def train(config):
+    if config["lr"] > {above}:
+        raise RuntimeError("no data")
+    yield {{"loss": config["lr"]}}
+"""
+MADE_BY_HAND = "start: [{lr: 0.5}, {lr: 0.25}]\n"
+
+
+def test_what_failed_is_trained_again_once_it_is_mended(workplace: Path, launch: Launch) -> None:
+    space(workplace, BROKEN.format(above=0.0), trials=3)
+    with (workplace / "mine.yaml").open("a") as file:
+        file.write(MADE_BY_HAND)
+    search = ("--space", "mine.yaml", "--quiet")
+    code, output = finish(launch(*search))
     assert code == 1
-    assert "no trial has a finite loss: trial 0 failed: RuntimeError: no data (mine.py:2)" in output
+    assert "no trial has a finite loss: trial 0 failed: RuntimeError: no data (mine.py:4)" in output
     assert "the traceback: runs/mine/trials/0000/error.txt" in output
+    assert "the same command trains the failed trials again" in output
+
+    (workplace / "mine.py").write_text(BROKEN.format(above=0.4))
+    code, output = finish(launch(*search))
+    assert code == 0, output
+    assert "trains 3 failed trials again: the code of the task has changed" in output
+    trials = record(workplace, "mine").trials
+    assert [trial.params for trial in trials[3:]] == [trial.params for trial in trials[:3]]
+    assert trials[3].state == TrialState.FAIL and trials[4].value == 0.25
+
+    code, output = finish(launch(*search))
+    assert code == 0 and "again" not in output, "what fails by the same code fails again"
+    assert len(record(workplace, "mine").trials) == 6
+
+    (workplace / "mine.py").write_text(BROKEN.format(above=9.0))
+    code, output = finish(launch("--resume", "runs/mine", "--quiet"))
+    assert code == 0, output
+    assert "trains 1 failed trial again" in output or "trains 2 failed trials again" in output
+    assert losses(workplace)[6] == 0.5
+    code, output = finish(launch("status", "runs/mine"))
+    assert code == 0 and "3 of 3 trials: 3 complete" in " ".join(output.split()), output
+    code, output = finish(launch("report", "runs/mine"))
+    assert code == 0 and "trained again" in output, output
 
 
 KEEPS = """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.report.facts import Facts, TrialFacts
-from results.states import COMPLETE, FAILED, RUNNING, STOPPED, UNFINISHED
+from results.states import COMPLETE, FAILED, RUNNING, STOPPED, TRAINED_AGAIN, UNFINISHED
 from results.text import metric_text, value_text
 from search_spaces import Objective
 
@@ -22,6 +22,7 @@ COLOURS = {
     RUNNING: "#2f9a60",
     UNFINISHED: "#8a8f98",
     FAILED: "#d2504b",
+    TRAINED_AGAIN: "#d9a3a0",
 }
 SYMBOLS = {
     COMPLETE: "circle",
@@ -29,6 +30,7 @@ SYMBOLS = {
     RUNNING: "triangle-up",
     UNFINISHED: "square-open",
     FAILED: "x",
+    TRAINED_AGAIN: "x-thin-open",
 }
 STATES = tuple(COLOURS)
 STUDY_COLOURS = ("#3a7fc8", "#bd7f14", "#2f9a60", "#a55cc4", "#d2504b", "#1c9aa8", "#8a8f98")

@@ -154,7 +154,7 @@ def test_a_report_of_a_trial_that_is_not_running_changes_nothing(opened: Open) -
     before = written(study)
     assert [study.report(number, 1, 0.5) for number in (0, 1)] == [False, False]
     assert written(study) == before
-    assert states(opened()) == ["FAIL", "WAITING"]
+    assert states(study) == ["FAIL", "WAITING"]
 
 
 def test_a_training_that_ends_without_a_report_is_failed(opened: Open) -> None:

@@ -99,8 +99,8 @@ def drive(study: Study, trials: int | None = None) -> list[FrozenTrial]:
     return done
 
 
-def open_study(folder: StudyFolder, space: Space) -> Study:
-    return Study(folder, space, toy_objective(space), database=database_of(folder))
+def open_study(folder: StudyFolder, space: Space, code: str | None = None) -> Study:
+    return Study(folder, space, toy_objective(space), database=database_of(folder), code=code)
 
 
 def database_of(folder: StudyFolder) -> Database | None:

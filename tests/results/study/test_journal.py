@@ -329,7 +329,7 @@ DAMAGES: list[tuple[int, str, str, str]] = [
         9,
         '"param_value_internal":0.001',
         '"param_value_internal":0.002',
-        "must be the start point's, 0.001, got 0.002",
+        "must be what the trial was enqueued with, 0.001, got 0.002",
     ),
     (
         9,
