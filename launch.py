@@ -6,10 +6,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -279,9 +279,7 @@ def pictures(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's mistake becomes one message on standard error and exit code 2."""
     keep_output()
-    os.environ["MPLBACKEND"] = (
-        "agg"  # Pictures go to files, whatever a notebook's environment says.
-    )
+    os.environ["MPLBACKEND"] = "agg"  # Pictures go to files, whatever a notebook has set.
     settle_home()
     try:
         Path.cwd()
@@ -319,6 +317,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if argv and not argv[0].startswith("-"):
         return command_parser().parse_args(argv)
     parser = search_parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        sys.exit(EXIT_MISTAKE)
     args = parser.parse_args(argv)
     args.set = [pair for group in args.set for pair in group]
     args.command = search if args.resume is None else resume
@@ -326,53 +327,22 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def search_parser() -> argparse.ArgumentParser:
-    """The options of a search."""
+    """The options of a search; its help shows all commands too."""
+    width = max(map(len, COMMANDS))
+    commands = [f"  {command:{width}}  {text}" for command, (_, text, _) in COMMANDS.items()]
+    name = program().removeprefix("python ")
     parser = argparse.ArgumentParser(
-        prog=program().removeprefix("python "),
+        prog=name,
+        usage=USAGE.format(name=name),
         description="Search a space: Ray schedules the trials, Optuna suggests, ASHA stops early.",
-        epilog="commands: " + ", ".join(COMMANDS) + "; each has its own --help",
+        epilog="\n".join(["commands, each with its own --help:", *commands]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--space", help="a YAML file, or the name of a built-in space")
-    what.add_argument("--resume", metavar="STUDY", help="the folder of a study to go on with")
-    parser.add_argument("--name", help="of the study; default: the space's")
-    parser.add_argument(
-        "--out", type=folder, default="runs", help="folder of the studies (default: runs)"
-    )
-    parser.add_argument("--trials", type=at_least_one, help="configurations to try")
-    parser.add_argument(
-        "--max-epochs", type=at_least_one, help="epochs of a trial that is never stopped"
-    )
-    parser.add_argument("--time", type=duration, help="limit of this launch: 90s, 30m, 2h")
-    parser.add_argument("--seed", type=seed, help="of every random choice")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change the space",
-    )
-    parser.add_argument(
-        "--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone"
-    )
-    parser.add_argument(
-        "--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME"
-    )
-    parser.add_argument(
-        "--checkpoints",
-        metavar="URI",
-        help="copy what trials write to s3://BUCKET/FOLDER or gs://...",
-    )
-    parser.add_argument(
-        "--mlflow",
-        metavar="URI",
-        help="show the trials in MLflow: http://HOST:5000 or sqlite:///FILE",
-    )
-    parser.add_argument(
-        "--concurrent", type=at_least_one, help="trials at once, at most; a cluster grows to it"
-    )
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    for name, settings in WHAT_TO_SEARCH:
+        what.add_argument(name, **settings)
+    for name, settings in SEARCH_OPTIONS:
+        parser.add_argument(name, **settings)
     return parser
 
 
@@ -380,82 +350,12 @@ def command_parser() -> argparse.ArgumentParser:
     """The commands other than a search."""
     parser = argparse.ArgumentParser(prog=program().removeprefix("python "))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for function, argument, text in COMMANDS.values():
-        command = commands.add_parser(function.__name__, help=text, description=text)
+    for name, (function, text, arguments) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(command=function)
-        if argument:
-            command.add_argument(argument, nargs="+" if argument == "studies" else None)
-        if function is check:
-            command.add_argument(
-                "--run", action="store_true", help="train two batches and validate, in this process"
-            )
-        if function is train:
-            command.add_argument(
-                "--workers", type=at_least_one, default=1, help="processes that train together"
-            )
-            command.add_argument("--seed", type=seed, help="another one than the export's")
-        if function is export:
-            command.add_argument(
-                "--top",
-                type=at_least_one,
-                help="how many (default: 3; of two objectives the front)",
-            )
-            command.add_argument(
-                "--to", type=folder, help="folder; default: exports/ in the study's"
-            )
-        if function is confirm:
-            command.add_argument(
-                "--top",
-                type=at_least_one,
-                default=3,
-                help="how many, and the start points (default: 3)",
-            )
-            command.add_argument(
-                "--seeds", type=at_least_one, default=3, help="trainings of each (default: 3)"
-            )
-            command.add_argument(
-                "--address", help="of a Ray cluster: auto or HOST:PORT; default: this machine alone"
-            )
-            command.add_argument(
-                "--concurrent", type=at_least_one, help="trainings at once, at most"
-            )
-            command.add_argument("--quiet", action="store_true", help="show no progress")
-        if function is watch:
-            command.add_argument(
-                "--port", type=not_negative, default=8266, help="default: 8266; 0 takes a free one"
-            )
-        if function is compare:
-            command.add_argument(
-                "--to", default="compare.html", help="the page (default: compare.html)"
-            )
-        if function is pictures:
-            command.add_argument("--trial", type=not_negative, help="another one than the best")
-            command.add_argument(
-                "--rows",
-                type=not_negative,
-                nargs="+",
-                default=[0, 1, 2, 3],
-                help="of the validation split (default: 0 1 2 3)",
-            )
+        for argument, settings in arguments:
+            command.add_argument(argument, **settings)
     return parser
-
-
-COMMANDS = {
-    "spaces": (spaces, None, "every built-in space, its task, its parameters"),
-    "check": (check, "space", "validate a space; starts no search"),
-    "train": (train, "config", "train one exported configuration on the full budget"),
-    "status": (status, "study", "what a study has done and is doing"),
-    "confirm": (confirm, "study", "train the best again on fresh seeds, and read the test split"),
-    "report": (report, "study", "write report.html, which shows a study"),
-    "watch": (watch, "study", "serve the report on this machine; it follows the search"),
-    "compare": (compare, "studies", "show several studies side by side"),
-    "export": (
-        export,
-        "study",
-        "write the best: configuration, model, model card; and tables of all trials",
-    ),
-    "pictures": (pictures, "study", "draw what the best model does with validation data"),
-}
 
 
 def at_least_one(text: str) -> int:
@@ -512,6 +412,155 @@ def study_name(name: str) -> str:
             f"got {name!r}"
         )
     return name
+
+
+USAGE = """{name} --space SPACE [options]    search a space
+       {name} --resume STUDY [options]   go on with a study
+       {name} COMMAND ...                one of the commands below"""
+
+Argument = tuple[str, dict[str, Any]]
+
+
+def argument(name: str, **settings: Any) -> Argument:
+    """What `add_argument` is given."""
+    return name, settings
+
+
+def count(name: str, text: str, **settings: Any) -> Argument:
+    """An option that takes a whole number from 1."""
+    return argument(name, type=at_least_one, metavar="N", help=text, **settings)
+
+
+SPACE_TEXT = "a YAML file, or the name of a built-in space"
+STUDY = argument("study", help="the folder of a study")
+ADDRESS = argument(
+    "--address", metavar="RAY", help="a cluster: auto or HOST:PORT; default: this machine alone"
+)
+QUIET = argument("--quiet", action="store_true", help="show no progress")
+
+WHAT_TO_SEARCH = [
+    argument("--space", help=SPACE_TEXT),
+    argument("--resume", metavar="STUDY", help="the folder of a study to go on with"),
+]
+SEARCH_OPTIONS = [
+    argument("--name", help="of the study; default: the space's"),
+    argument(
+        "--out",
+        type=folder,
+        default="runs",
+        metavar="FOLDER",
+        help="of the studies (default: runs)",
+    ),
+    count("--trials", "configurations to try"),
+    count("--max-epochs", "of a trial that is never stopped"),
+    argument("--time", type=duration, help="limit of this launch: 90s, 30m, 2h"),
+    argument("--seed", type=seed, metavar="N", help="of every random choice"),
+    argument(
+        "--set",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the space",
+    ),
+    count("--concurrent", "trials at once, at most; a cluster grows to it"),
+    ADDRESS,
+    argument("--storage", metavar="URL", help="keep the trials in postgresql://USER@HOST/NAME"),
+    argument(
+        "--checkpoints",
+        metavar="URI",
+        help="copy what trials write to s3://BUCKET/FOLDER or gs://...",
+    ),
+    argument(
+        "--mlflow",
+        metavar="URI",
+        help="show the trials in MLflow: http://HOST:5000 or sqlite:///FILE",
+    ),
+    QUIET,
+]
+
+# Each command: the function, what it does, and what it takes.
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, list[Argument]]] = {
+    "spaces": (spaces, "every built-in space, its task, its parameters", []),
+    "check": (
+        check,
+        "validate a space; starts no search",
+        [
+            argument("space", help=SPACE_TEXT),
+            argument(
+                "--run", action="store_true", help="train two batches and validate, in this process"
+            ),
+        ],
+    ),
+    "train": (
+        train,
+        "train one exported configuration on the full budget",
+        [
+            argument("config", help="a study's best.yaml, or an export's config.yaml"),
+            count("--workers", "processes that train together (default: 1)", default=1),
+            argument("--seed", type=seed, metavar="N", help="another one than the export's"),
+        ],
+    ),
+    "status": (status, "what a study has done and is doing", [STUDY]),
+    "confirm": (
+        confirm,
+        "train the best again on fresh seeds, and read the test split",
+        [
+            STUDY,
+            count("--top", "how many, and the start points (default: 3)", default=3),
+            count("--seeds", "trainings of each (default: 3)", default=3),
+            count("--concurrent", "trainings at once, at most"),
+            ADDRESS,
+            QUIET,
+        ],
+    ),
+    "report": (report, "write report.html, which shows a study", [STUDY]),
+    "watch": (
+        watch,
+        "serve the report on this machine; it follows the search",
+        [
+            STUDY,
+            argument(
+                "--port", type=not_negative, default=8266, help="default: 8266; 0 takes a free one"
+            ),
+        ],
+    ),
+    "compare": (
+        compare,
+        "show several studies side by side",
+        [
+            argument("studies", nargs="+", metavar="study", help="the folders of the studies"),
+            argument("--to", default="compare.html", metavar="FILE", help="default: compare.html"),
+        ],
+    ),
+    "export": (
+        export,
+        "write the best: configuration, model, model card; and tables of all trials",
+        [
+            STUDY,
+            count("--top", "how many (default: 3; of two objectives the front)"),
+            argument(
+                "--to", type=folder, metavar="FOLDER", help="default: exports/ in the study's"
+            ),
+        ],
+    ),
+    "pictures": (
+        pictures,
+        "draw what the best model does with validation data",
+        [
+            STUDY,
+            argument("--trial", type=not_negative, metavar="N", help="another one than the best"),
+            argument(
+                "--rows",
+                type=not_negative,
+                nargs="+",
+                default=[0, 1, 2, 3],
+                metavar="N",
+                help="of the validation split (default: 0 1 2 3)",
+            ),
+        ],
+    ),
+}
 
 
 def cli() -> int:

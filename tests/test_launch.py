@@ -119,6 +119,14 @@ def files(folder: Path) -> dict[str, bytes]:
 # Mistakes
 
 
+def test_a_bare_call_shows_all_commands(launched: Launch, here: Path) -> None:
+    before = files(here)
+    code, out, err = launched()
+    assert (code, out, files(here)) == (2, "", before)
+    assert all(f"\n  {command} " in err for command in launch.COMMANDS)
+    assert "--space" in err and "--resume" in err and "error" not in err
+
+
 def refused(launched: Launch, here: Path, *arguments: str) -> str:
     """The message of a command line that is refused: code 2, no traceback, nothing written."""
     before = files(here)
@@ -134,7 +142,6 @@ def refused(launched: Launch, here: Path, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "one of the arguments --space --resume is required"),
         ("--trials 3", "one of the arguments --space --resume is required"),
         ("--space small.yaml --resume runs/small", "not allowed with argument"),
         ("--space", "expected one argument"),
