@@ -1,4 +1,4 @@
-"""What a search loses when its driver is killed: this engine beside stock Ray Tune with `Tuner.restore`.
+"""What a search loses when its driver is killed: Rungs beside Ray Tune with `Tuner.restore`.
 
     python benchmarks/faults.py [--kills 5] [--trials 16] [--seed 0]
 
@@ -59,7 +59,7 @@ def train_epoch(config: dict[str, Any], epoch: int) -> float:
 
 
 def stock_driver(folder: Path, trials: int) -> None:
-    """Ray Tune as documented: a function trainable with checkpoints, OptunaSearch, ASHA, `Tuner.restore` if it can."""
+    """Ray Tune as documented: a function with checkpoints, OptunaSearch, ASHA, `Tuner.restore`."""
     import optuna
     import ray
     from ray import tune
@@ -172,7 +172,7 @@ def epochs_redone(log: Path) -> int:
 
 
 def epochs_missing(log: Path, known: dict[float, int]) -> int:
-    """How many more epochs were trained than Optuna has values of, trial by trial, which differ in their parameter."""
+    """How many more epochs were trained than Optuna has values of; trials differ in a parameter."""
     trained = Counter(float(line.split()[0]) for line in set(log.read_text().splitlines()))
     return sum(max(0, epochs - known.get(x, 0)) for x, epochs in trained.items())
 

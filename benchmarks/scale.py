@@ -1,4 +1,4 @@
-"""How much a driver can take: many cheap trials on this engine, beside stock Ray Tune with its loggers.
+"""How much a driver can take: many cheap trials by Rungs, beside Ray Tune with its loggers.
 
     python -m benchmarks.scale [--trials 500] [--many 10000]
 
@@ -61,7 +61,8 @@ def stock(trials: int) -> Measured:
 def line(name: str, found: Measured) -> str:
     """One row of the comparison."""
     return (
-        f"{name:8}{found.trials:8d}{found.per_second:12.2f}{found.results / found.trials * found.per_second:12.1f}"
+        f"{name:8}{found.trials:8d}{found.per_second:12.2f}"
+        f"{found.results / found.trials * found.per_second:12.1f}"
         f"{found.cpu_s / found.results * 1000:14.2f} ms{found.driver_mib:10.0f} MiB"
     )
 

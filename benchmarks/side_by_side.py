@@ -1,4 +1,4 @@
-"""What the benchmarks share: engines that run in a process of their own, one after the other, measured alike."""
+"""What the benchmarks share: engines, each run in a process of its own and measured alike."""
 
 import json
 import subprocess
@@ -80,7 +80,7 @@ class Stopwatch:
 
 
 class Memory:
-    """Largest resident memory (MiB, shared pages counted fairly) of this process and of the processes that train."""
+    """Largest memory (MiB, shared pages counted fairly) of this process and of those that train."""
 
     def __init__(self) -> None:
         self.driver_mib = 0.0
@@ -156,7 +156,7 @@ def ours(space: dict[str, Any], *, concurrent: int | None = None) -> Measured:
 
 
 def stock(trainable: Any, space: dict[str, Any], **settings: Any) -> Measured:
-    """Stock Ray Tune's search, with the loggers that it has by default; `settings` are `TuneConfig`'s."""
+    """Ray Tune's search, with the loggers that it has by default; `settings` are `TuneConfig`'s."""
     import optuna
     import ray
     from ray import tune

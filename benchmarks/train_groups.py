@@ -1,4 +1,4 @@
-"""What a trial of two workers costs: warm Ray Train groups beside the pattern that Ray's documentation shows.
+"""What a trial of two workers costs: warm Ray Train groups beside Ray's documented pattern.
 
     python -m benchmarks.train_groups
 
@@ -40,7 +40,7 @@ def warm() -> Measured:
 
 
 def documented() -> Measured:
-    """A TorchTrainer for each trial, fitted inside a Tune function, as Ray's documentation has it."""
+    """A TorchTrainer for each trial, fitted in a Tune function, as Ray's documentation has it."""
     from ray import train as ray_train
     from ray import tune
     from ray.train.torch import TorchTrainer

@@ -1,4 +1,4 @@
-"""What a trial costs before and between its epochs: this engine beside stock Ray Tune, on the same trivial trainable.
+"""What a trial costs before and between its epochs: Rungs beside Ray Tune, on the same function.
 
     python -m benchmarks.trial_overhead
 
@@ -37,7 +37,7 @@ def ours() -> Measured:
 
 
 def stock() -> Measured:
-    """Ray Tune as its documentation shows it: a function trainable, OptunaSearch, ASHA, default loggers."""
+    """Ray Tune as its documentation shows it: a function, OptunaSearch, ASHA, default loggers."""
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch

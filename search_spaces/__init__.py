@@ -1,4 +1,4 @@
-"""Search spaces: YAML files that say what to search, and the code that reads, checks and samples them."""
+"""Search spaces: YAML files that say what to search, and the code that reads and checks them."""
 
 from search_spaces.load import builtin_spaces, find_space, load_space
 from search_spaces.parameter import Parameter

@@ -79,7 +79,10 @@ def _not_searched(what: str, name: str, known: Iterable[str], fixed: Mapping[str
 def start_problems(
     known: Known, fixed: Mapping[str, Any], start: Sequence[Start], *, may_repeat: bool
 ) -> Iterator[Problem]:
-    """Each start point must be one that the parameters can take, and differ from the others unless they may repeat."""
+    """Each start point must be one that the parameters can take, and differ from the others.
+
+    It need not differ where they may repeat.
+    """
     for index, point in enumerate(start):
         if not point:
             yield Problem(
@@ -112,7 +115,7 @@ def _value_problem(
 def _ruled_out(
     parameter: Parameter, point: Start, known: Known, seen: frozenset[str]
 ) -> str | None:
-    """What in the point keeps the parameter from taking part, or None if the point leaves it open."""
+    """What in the point keeps the parameter from taking part; None: the point leaves it open."""
     for name, allowed in parameter.when.items():
         if name in point and point[name] not in allowed:
             return f"{name}: {show(point[name])}"
@@ -127,7 +130,10 @@ def _ruled_out(
 
 
 def search_problems(search: "Search", budget: "Budget", starts: int) -> Iterator[Problem]:
-    """The search must fit into the budget, and the budget to the start points where nothing else is suggested."""
+    """The search must fit into the budget.
+
+    Where nothing is suggested, the budget must be that of the start points.
+    """
     if search.sampler == "none" and budget.trials > starts:
         got = f"trials={budget.trials}, {starts} start points"
         text = f"without a sampler there can be no more trials than start points, got {got}"

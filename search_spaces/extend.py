@@ -115,7 +115,7 @@ def _forget(root: Mapping, name: str) -> None:
 
 
 def _settle(root: Mapping, parent: str, possible: Iterable[Any]) -> None:
-    """Resolve each `when` on a name whose value is known: drop the condition if it holds, else the parameter."""
+    """Resolve each `when` on a name with a fixed value: if it holds it goes, else the parameter."""
     for name, spec in list(section_of(root, "parameters").items()):
         when = spec.get("when") if isinstance(spec, Mapping) else None
         if not isinstance(when, Mapping) or parent not in when:

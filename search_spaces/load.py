@@ -78,7 +78,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _resolve(file: Path, children: tuple[Path, ...]) -> tuple[YamlMapping, list[str]]:
-    """The mapping of a file laid over those that it extends, and the mistakes that are to be told with all others."""
+    """The mapping of a file laid over those that it extends, and the mistakes found on the way."""
     root, problems = scan_yaml(file)
     problems += _given_twice(root)
     above = root.pop("extends", None)

@@ -1,4 +1,4 @@
-"""How the mistakes of a user are told: the rule, then the value got, then the valid names, all at once."""
+"""How a user's mistakes are told: the rule, the value got, the valid names; all at once."""
 
 import difflib
 import json

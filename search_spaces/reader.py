@@ -1,4 +1,4 @@
-"""From the mapping of a YAML file to a Space: every mistake is collected, put at its line, and raised once."""
+"""From the mapping of a YAML file to a Space: all mistakes, each with its line, are raised once."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def space_from_mapping(mapping: Mapping[str, Any], *, name: str, file: str | Pat
 
 
 def build_space(root: YamlMapping, *, name: str, file: Path, problems: Sequence[str] = ()) -> Space:
-    """Build a space from a mapping with places; `problems` are those found before, told with the new ones.
+    """Build a space from a mapping with places; `problems` were found before and are raised too.
 
     Raises:
         SpaceError: with every mistake, at most one a line for the lines that `problems` name.

@@ -2,7 +2,7 @@
 
 
 def rung_epochs(*, grace_epochs: int, reduction: int, max_epochs: int) -> list[int]:
-    """The epochs at which trials are compared: grace, grace x reduction, ... below the full budget."""
+    """The epochs at which trials are compared: grace, grace x reduction, ... below max_epochs."""
     epochs, epoch = [], grace_epochs
     while epoch < max_epochs:
         epochs.append(epoch)

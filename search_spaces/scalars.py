@@ -1,4 +1,4 @@
-"""What a scalar of a YAML file is, if it can be read in one way only, and else why it is refused."""
+"""What a scalar of a YAML file is, if it can be read in one way only; else why it is refused."""
 
 import math
 import re
@@ -81,5 +81,5 @@ def _fix(text: str) -> str:
 
 
 def broken(text: str) -> str | None:
-    """Why no text may be this one: half of a surrogate pair cannot be written to a file or a terminal."""
+    """Why a text is refused: half of a surrogate pair can't be written to a file or a terminal."""
     return "holds half of a surrogate pair" if re.search("[\ud800-\udfff]", text) else None

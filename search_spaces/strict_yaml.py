@@ -1,4 +1,4 @@
-"""YAML read strictly: what could be read in two ways is refused, with its line and how to write it instead.
+"""YAML read strictly: what could be read in two ways is refused, with its line and the remedy.
 
 PyYAML reads YAML 1.1, where `1e-5` is a text, `012` is 10, `1:30` is 90, `no` is false, and a
 repeated key silently wins.
@@ -22,7 +22,7 @@ MAX_KEYS_ON_A_LINE = 5
 
 
 class Mapping(dict[str, Any]):
-    """A YAML mapping that knows its own place, and in `where` that of each key, such as `v6.yaml:12`."""
+    """A YAML mapping that knows its place, as `v6.yaml:12`, and in `where` that of each key."""
 
     def __init__(self, items: AnyMapping[str, Any] | None = None, *, place: str = "") -> None:
         """Copy the items; until `put` says otherwise, each key is where the mapping is."""
@@ -50,7 +50,7 @@ def read_yaml(path: str | Path) -> Mapping:
 
 
 def scan_yaml(path: str | Path) -> tuple[Mapping, list[str]]:
-    """Read as `read_yaml` does, but hand back the mistakes beside what could be read, so that a caller can add its own.
+    """Read as `read_yaml` does, but return the mistakes, so that a caller can add its own.
 
     Raises:
         SpaceError: if there is no mapping to go on with.
@@ -93,7 +93,7 @@ def dump_yaml(value: object) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes each text that the strict reader would not take as one, and repeats rather than aliases."""
+    """Quotes each text that the strict reader would not take as one; repeats, never aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True

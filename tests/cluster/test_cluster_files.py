@@ -1,4 +1,6 @@
-"""Proves that Ray, KubeRay, Slurm and launch.py take the cluster files: pytest tests/cluster/test_cluster_files.py.
+"""Proves that Ray, KubeRay, Slurm and launch.py take the files of cluster/deploy.
+
+pytest tests/cluster/test_cluster_files.py
 
 No cloud is asked: the files for `ray up` are checked by Ray's own schema, KubeRay's by its rules,
 and Slurm's script is run beside a `srun`, `scontrol`, `ray` and `python` that only write down how
@@ -85,7 +87,8 @@ def test_what_is_to_be_filled_in_is_said_and_is_all_that_is_missing(name: str) -
     head, body = "\n".join(head_of(name)), body_of(name)
     said = set(re.findall(r"YOUR_[A-Z_]+", head.split(" Fill in: ")[1]))
     assert set(re.findall(r"YOUR_[A-Z_]+", body)) == said
-    accounts = r"AKIA[A-Z0-9]{16}|\b(ami|fs|sg|subnet|vpc)-[0-9a-f]{6,}|\b\d{12}\b|\b\d+\.\d+\.\d+\.\d+\b|BEGIN [A-Z ]*KEY"
+    names = r"AKIA[A-Z0-9]{16}|\b(ami|fs|sg|subnet|vpc)-[0-9a-f]{6,}|\b\d{12}\b"
+    accounts = rf"{names}|\b\d+\.\d+\.\d+\.\d+\b|BEGIN [A-Z ]*KEY"
     assert re.search(accounts, text_of(name)) is None
 
 
@@ -351,7 +354,8 @@ FAKES = {
                local signal=${signals[0]}; signals=("${signals[@]:1}"); kill -s "$signal" $PPID
            }
            trap 'echo "launch.py stops" >> "$LOG"; next' TERM
-           { echo "launch.py token=$RAY_AUTH_MODE:$RAY_AUTH_TOKEN"; printf 'argument=%s\\n' "$@"; } >> "$LOG"
+           echo "launch.py token=$RAY_AUTH_MODE:$RAY_AUTH_TOKEN" >> "$LOG"
+           printf 'argument=%s\\n' "$@" >> "$LOG"
            next
            for _ in {1..3000}; do sleep 0.01; done; exit 99 ;;
         esac

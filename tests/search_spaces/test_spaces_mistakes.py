@@ -235,13 +235,14 @@ seed: -1
 
 ALL_OF_MANY = """\
 s.yaml:1: task must be a text that is not empty, got 3
-s.yaml:2: a key must be one of task, extends, objective, parameters, fixed, start, search, budget, resources, seed, \
-got "objectives" (did you mean objective?)
+s.yaml:2: a key must be one of task, extends, objective, parameters, fixed, start, search, budget, \
+resources, seed, got "objectives" (did you mean objective?)
 s.yaml:4: 1e-5 looks like a number but is not one to YAML 1.1; write 1.0e-05, or quote it
 s.yaml:4: 1e-3 looks like a number but is not one to YAML 1.1; write 0.001, or quote it
-s.yaml:5: optim.restart_epochs: a name in when must be one of optim.lr, model.depth, model.bias, got "optim.schedule" \
-(did you mean optim.lr?)
-s.yaml:6: model.depth: step must divide the range, got step=3 and [1, 8]; the nearest valid high is 7
+s.yaml:5: optim.restart_epochs: a name in when must be one of optim.lr, model.depth, model.bias, \
+got "optim.schedule" (did you mean optim.lr?)
+s.yaml:6: model.depth: step must divide the range, got step=3 and [1, 8]; \
+the nearest valid high is 7
 s.yaml:7: the key model.depth is already given at s.yaml:6; remove one
 s.yaml:8: yes is true or false to YAML 1.1; write true or false, or quote it
 s.yaml:8: no is true or false to YAML 1.1; write true or false, or quote it

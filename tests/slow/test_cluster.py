@@ -1,4 +1,6 @@
-"""Proves that a search uses a cluster's nodes, and survives losing one: pytest -m slow tests/slow/test_cluster.py.
+"""Proves that a search uses a cluster's nodes, and survives losing one.
+
+pytest -m slow tests/slow/test_cluster.py
 
 The nodes are real ones of `ray start`, on loopback, with one CPU and one GPU (which Ray merely
 counts) each.

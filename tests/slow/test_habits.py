@@ -39,7 +39,7 @@ def losses(workplace: Path, name: str = "mine") -> list[float | None]:
 
 RELATIVE = """
 from pathlib import Path
-import numbers_of_mine  # It stands beside this file, and a folder of that name in the current one is no module.
+import numbers_of_mine  # Beside this file; a folder of that name in the current one is no module.
 AT_IMPORT = Path("target.txt").read_text()
 
 def train(config, folder):
@@ -151,7 +151,7 @@ def test_what_failed_is_trained_again_once_it_is_mended(workplace: Path, launch:
     assert trials[3].state == TrialState.FAIL and trials[4].value == 0.25
 
     code, output = finish(launch(*search))
-    assert code == 0 and "again" not in output, "what fails by the same code fails again"
+    assert code == 0 and "failed trial" not in output, "by the same code it would fail again"
     assert len(record(workplace, "mine").trials) == 6
 
     (workplace / "mine.py").write_text(BROKEN.format(above=9.0))

@@ -1,4 +1,4 @@
-"""Proves that a search with real Ray ends with true states, survives Ctrl-C, and finds, exports and reproduces a best.
+"""Proves that a search with real Ray ends with true states, survives Ctrl-C, and exports a best.
 
 pytest -m slow tests/slow/test_search.py
 """

@@ -1,4 +1,4 @@
-"""Proves that a study survives the death of its driver, its workers and its disk, with nothing lost.
+"""Proves that a study survives the death of its driver, its workers and its disk, losing nothing.
 
 pytest -m slow tests/slow/test_survival.py
 """
@@ -55,7 +55,7 @@ def write_line_space(workplace: Path, *, trials: int, epoch_s: float) -> None:
 
 
 def kill_when(process: "subprocess.Popen[str]", chance: random.Random, journal: Path) -> None:
-    """Kill the driver alone, at a random moment: of its start in one of four cases, else while trials run."""
+    """Kill the driver alone, at a random moment: in one of four cases while it starts."""
     if chance.random() < 0.25:
         time.sleep(chance.uniform(0.0, 8.0))
     else:
@@ -94,7 +94,7 @@ def test_killed_twenty_times_and_nothing_is_lost(workplace: Path, launch: Launch
 
 
 def check_journal(journal: Path, study: StudyRecord) -> None:
-    """Line by line: no trial is touched after its end, epochs rise by one, and each decision is ASHA's by then."""
+    """Line by line: no trial changes after its end, epochs rise by one, each decision is ASHA's."""
     rungs = rung_epochs(grace_epochs=1, reduction=3, max_epochs=9)
     asha = Asha(rungs=rungs, reduction=3, objective=study.description.objective)
     epochs: dict[int, int] = defaultdict(int)

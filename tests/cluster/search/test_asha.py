@@ -38,7 +38,7 @@ def decisions(rule: Asha, values: list[float]) -> list[bool]:
 
 
 def by_brute_force(values: list[float], reduction: int) -> list[bool]:
-    """Sort all finite values so far; the newest goes on if it is no worse than the last of the best 1/reduction."""
+    """Sort all finite values so far; the newest goes on if it is among the best 1/reduction."""
     decided = []
     for arrived in range(1, len(values) + 1):
         finite = sorted((value for value in values[:arrived] if math.isfinite(value)), reverse=True)

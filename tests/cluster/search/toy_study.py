@@ -1,4 +1,4 @@
-"""A bare function to search, and how its trials go: a few are steady, others diverge, crash or end early."""
+"""A bare function to search: some of its trials are steady, others diverge, crash or end early."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
 
 
 def run_trial(study: Study, trial: FrozenTrial) -> None:
-    """Train a trial as an actor would: from its first epoch, as if there were no checkpoint to go on from."""
+    """Train a trial as an actor would: from its first epoch, as if there were no checkpoint."""
     try:
         for epoch, line in enumerate(train(study.job(trial).values), start=1):
             if not study.report(trial.number, epoch, line["score"]):
