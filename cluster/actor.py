@@ -1,4 +1,7 @@
-"""The Tune actor of a slot, which stays warm from trial to trial."""
+"""The Tune actor of a slot, which stays warm from trial to trial.
+
+A new process for each trial would import torch and read the data anew, which takes seconds.
+"""
 
 from typing import Any
 
@@ -33,7 +36,7 @@ class TrialActor(tune.Trainable):
         self._take(config)
 
     def __repr__(self) -> str:
-        return self._slot  # As the dashboard's actors are told apart; what one trains changes.
+        return self._slot  # Ray's dashboard lists actors by this; what one trains changes.
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another job."""
@@ -43,7 +46,7 @@ class TrialActor(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
         name_process(self._title)
-        return told(self._trainer.step(), self._job.objective)
+        return tune_result(self._trainer.step(), self._job.objective)
 
     def cleanup(self) -> None:
         """End for good."""
@@ -65,8 +68,11 @@ class TrialActor(tune.Trainable):
         print(self._title, flush=True)
 
 
-def told(outcome: Outcome, objective: Objective) -> dict[str, Any]:
-    """An outcome as Tune hears it."""
+def tune_result(outcome: Outcome, objective: Objective) -> dict[str, Any]:
+    """An outcome as a result of Tune's, which must be a dictionary.
+
+    Tune sends it to the driver, where `StudyScheduler.on_trial_result` takes it apart.
+    """
     if outcome.failed is not None:
         return {"failed": outcome.failed}
     if outcome.halt is not None:

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 from ray.autoscaler.sdk import request_resources
 
-from cluster.connect import Cluster, look
+from cluster.connect import Cluster, current_cluster
 from cluster.ray_private import machine_types
 from cluster.tune_hooks import Halt
 from results.console import Console
 from results.study.folder import StudyError
 from search_spaces import Resources
 
-WAIT_S, LOOK_S = 1800.0, 3.0
+WAIT_S, POLL_S = 1800.0, 3.0
 NO_TYPE = re.compile("node_[0-9a-f]+")
 
 
@@ -22,13 +22,19 @@ NO_TYPE = re.compile("node_[0-9a-f]+")
 def machines_for(
     resources: Resources, wanted: int | None, halt: Halt, console: Console
 ) -> Iterator[Callable[[], None]]:
-    """Have the cluster, if it scales, start machines for `wanted` trials at once.
+    """Have a cluster that can start machines start those for `wanted` trials at once.
 
-    Begins when there is room for one.
+    Waits until there is room for one trial, or the search is to end. The other machines may join
+    while the search runs.
 
-    Begins without room when the search is to end before. Without `wanted` no more than room for one
-    trial is asked for. Gives what to call when no more trials will come: machines that become idle
-    may go then.
+    Args:
+        resources: Of a trial.
+        wanted: How many trials at once; None: as many as there is room for, at least one.
+        halt: Ends the waiting.
+        console: Says that a machine is waited for.
+
+    Yields:
+        What to call when no more trials will come: machines that become idle may go then.
 
     Raises:
         StudyError: when there is no room for a trial after half an hour.
@@ -36,7 +42,7 @@ def machines_for(
     if not scales():
         yield lambda: None
         return
-    cluster = look()
+    cluster = current_cluster()
     try:
         if not cluster.places(resources):
             ask_for(cluster, resources, wanted or 1)
@@ -54,12 +60,12 @@ def machines_for(
 def _with_room(resources: Resources, halt: Halt) -> Cluster:
     """The cluster, once a trial fits or the search is to end."""
     deadline = time.monotonic() + WAIT_S
-    while not (cluster := look()).places(resources) and not halt.stop_all():
+    while not (cluster := current_cluster()).places(resources) and not halt.stop_all():
         if time.monotonic() > deadline:
             raise StudyError(
                 f"no machine came in {WAIT_S / 60:g} minutes: {cluster.shortage(resources)}"
             )
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     return cluster
 
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from hashlib import sha256
 
-from cluster.runner import RunOptions, run_trials, tell_end
+from cluster.runner import RunOptions, explain_end, run_trials
 from results.confirm.candidates import (
     Candidate,
     confirmation_of,
@@ -46,7 +46,7 @@ def confirm(
     halt = run_trials(folder, description, options, console)
     trainings = read_study(folder)
     if trainings.condition() != "finished":
-        return tell_end(
+        return explain_end(
             halt, f"{program()} confirm {record.folder.path} --top {top} --seeds {seeds}", console
         )
     if confirmation is None or confirmation.trainings != folder.path.name:

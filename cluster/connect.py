@@ -85,9 +85,10 @@ class Cluster:
         return {"CPU": resources.cpus, "GPU": gpus, "memory": memory, **resources.custom}
 
     def _gpus_per_worker(self, resources: Resources) -> float:
-        """The GPUs of a worker: as asked for; `auto` lets trials share each GPU as far as its CPUs go, at most four.
+        """The GPUs of a worker: a number as it stands; with `auto`, trials share each GPU.
 
-        Workers that train together get a whole one each, which NCCL asks for.
+        As many share it as have the CPUs that they need, at most four. Workers that train together
+        get a whole one each, as NCCL refuses to have two of them on one GPU.
         """
         if resources.gpus != "auto":
             return resources.gpus
@@ -169,6 +170,7 @@ def connect(address: str | None) -> Cluster:
             "that to Rungs, or guard "
             "it with: if __name__ == '__main__':"
         )
+    # A process that asks for no GPU keeps CUDA_VISIBLE_DEVICES as it is, instead of seeing none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     local = {} if address else local_settings()
@@ -184,7 +186,7 @@ def connect(address: str | None) -> Cluster:
             )
     except Exception as error:  # A bare one, when one of Ray's processes doesn't start.
         raise StudyError(_why_not(address, error, local)) from error
-    return look(context.dashboard_url or "")
+    return current_cluster(context.dashboard_url or "")
 
 
 def _check_listens(address: str | None) -> None:
@@ -207,12 +209,12 @@ def _why_not(address: str | None, error: Exception, local: Mapping[str, Any]) ->
             f"Ray can't start on this machine: {why}; is there room in {local['_temp_dir']}, to "
             "which it writes (TMPDIR moves it), and in /dev/shm?"
         )
-    told = os.environ.get("RAY_AUTH_MODE") == "token"
-    hint = "" if told else "; if it asks for a token: RAY_AUTH_MODE=token"
+    sends_token = os.environ.get("RAY_AUTH_MODE") == "token"
+    hint = "" if sends_token else "; if it asks for a token: RAY_AUTH_MODE=token"
     return f"no Ray cluster can be joined at {address}: {why}{hint}"
 
 
-def look(dashboard: str = "") -> Cluster:
+def current_cluster(dashboard: str = "") -> Cluster:
     """What the Ray that this process is connected to has now."""
     nodes = tuple(Node(offers=node["Resources"]) for node in _alive())
     return Cluster(nodes=nodes, dashboard=dashboard)
@@ -259,7 +261,7 @@ def _alive() -> list[dict[str, Any]]:
 
 
 def check_reachable(study: StudyFolder) -> None:
-    """Make sure that every machine can write and read what the trials write: the study's folder, or its copy.
+    """Make sure that every machine can use the study's folder, or the store that has its copy.
 
     With one machine and no copy that goes without saying.
 
@@ -321,7 +323,10 @@ def _stores(uri: str) -> bool:
 def _ask_all(
     function: Callable[..., Any], *arguments: object, otherwise: Any
 ) -> list[tuple[str, Any]]:
-    """What each machine answers, beside its name; `otherwise` for one that can't, nothing for one that has left."""
+    """The name of each machine with its answer, which is `otherwise` if it can't give one.
+
+    Machines that have left meanwhile are left out.
+    """
     asked = [(node, _run_on(node["NodeID"], function, *arguments)) for node in _alive()]
     answered = [(node, _answer(answer, otherwise)) for node, answer in asked]
     still_there = {node["NodeID"] for node in _alive()}

@@ -46,7 +46,10 @@ class GroupSpec:
 
 
 class Group:
-    """Workers that train together; started when the first job comes, and again after it has been lost."""
+    """Workers that train together; started when the first job comes, and anew after a loss.
+
+    It drives them from the actor of a slot, and looks from there like a `LocalTrainer`.
+    """
 
     def __init__(self, spec: GroupSpec):
         self._spec = spec
@@ -106,9 +109,8 @@ class Group:
                     return outcomes
 
     def _kill(self) -> None:
-        ray.kill(
-            self._mailbox
-        )  # Whoever asks it for an order ends; the others are ended by Ray Train after that.
+        # A worker that asks it for an order fails, and then Ray Train ends those that hang.
+        ray.kill(self._mailbox)
         self._run = None
 
 
@@ -117,16 +119,14 @@ class GroupLostError(RuntimeError):
 
 
 class _TrainRun:
-    """A `TorchTrainer.fit()` in a thread of its own."""
+    """A `TorchTrainer.fit()` in a thread of its own, as it returns only when the workers end."""
 
     def __init__(self, spec: GroupSpec, mailbox: Any):
         self._error: BaseException | None = None
         self._trainer = TorchTrainer(
             work,
             train_loop_config={"mailbox": mailbox},
-            torch_config=TorchConfig(
-                backend="gloo"
-            ),  # `ProcessTeam` adds NCCL where there are GPUs.
+            torch_config=TorchConfig(backend="gloo"),  # `ProcessTeam` adds NCCL on GPUs.
             scaling_config=ScalingConfig(
                 num_workers=spec.workers,
                 use_gpu=spec.needs["GPU"] > 0,
@@ -181,7 +181,12 @@ def work(settings: dict[str, Any]) -> None:
 
 
 class _Mailbox:
-    """The latest order, and what each worker answered to it."""
+    """The latest order, and what each worker answered to it; an actor of its own.
+
+    The workers run inside Ray Train, where nobody can call them: they have no handle, and stay in
+    one call of `work` for good. So they and the group meet at an actor that both can call. Waiting
+    is on a condition, not by polling: an order is there within milliseconds.
+    """
 
     def __init__(self, workers: int) -> None:
         self._workers = workers

@@ -24,7 +24,7 @@ class Metrics:
     def __init__(self, study: Study, slots: Slots):
         self._study, self._slots = study, slots
         self._tags = {"study": study.space.name}
-        self._told_s = 0.0
+        self._refreshed_s = 0.0
         self._trials = Gauge("rungs_trials", "Trials by state.", tag_keys=("study", "state"))
         self._epochs = Counter("rungs_epochs", "Epochs that were trained.", tag_keys=OF_STUDY)
         self._best = Gauge(
@@ -58,9 +58,9 @@ class Metrics:
 
     def refresh(self) -> None:
         """Tell how things are, when it is time."""
-        if time.monotonic() - self._told_s < REFRESH_S:
+        if time.monotonic() - self._refreshed_s < REFRESH_S:
             return
-        self._told_s = time.monotonic()
+        self._refreshed_s = time.monotonic()
         states = self._study.states()
         for state in TrialState:
             self._trials.set(states[state], {**self._tags, "state": state.name.lower()})

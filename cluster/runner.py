@@ -15,7 +15,7 @@ import ray
 from rich.text import Text
 
 from cluster.autoscaler import machines_for
-from cluster.connect import check_code, check_reachable, connect, look
+from cluster.connect import check_code, check_reachable, connect, current_cluster
 from cluster.local_ray import token_text
 from cluster.search.study import Study
 from cluster.tune import search
@@ -104,7 +104,11 @@ def run_trials(
 
 
 def _open_study(folder: StudyFolder, description: Description, console: Console) -> Study:
-    """Open the journal, begun or not, beside a description that stays true to how the study began."""
+    """Open the journal, new or begun, and write what is to be noted in `study.yaml`.
+
+    The description keeps by which code and command the study was begun; what has changed since is
+    added to it, and said.
+    """
     try:
         begun = as_begun(folder, description)
         found = changes(begun.origin, origin(description.space.task))
@@ -152,7 +156,7 @@ def _search(
                 return
             check_code(study.space.task, study.import_paths)
             check_reachable(study.folder)
-            cluster = look(dashboard)
+            cluster = current_cluster(dashboard)
             slots = cluster.slots(resources, concurrent)
             console.say(
                 f"{cluster.cpus:g} CPUs, {cluster.gpus:g} GPUs: {slots} trials at once; "
@@ -208,7 +212,7 @@ def _signals_halt(halt: Halt, console: Console) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def tell_end(halt: Halt, again: str, console: Console) -> int:
+def explain_end(halt: Halt, again: str, console: Console) -> int:
     """Say why it ended early, if it did, and by which command it goes on; gives the exit code."""
     if halt.reason == "interrupted":
         console.say(f"interrupted; go on with: {again}", style="yellow")
@@ -225,7 +229,7 @@ def tell_end(halt: Halt, again: str, console: Console) -> int:
 def _conclude(record: StudyRecord, halt: Halt, console: Console) -> int:
     """Say how it ended and what to do next; a search that found nothing has failed."""
     path = record.folder.path
-    code = tell_end(halt, f"{program()} --resume {path}", console)
+    code = explain_end(halt, f"{program()} --resume {path}", console)
     if code != EXIT_INTERRUPTED and not record.ranked():
         console.say(nothing_found_text(record), style="red")
         console.say("once that is mended, the same command trains the failed trials again")

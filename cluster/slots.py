@@ -1,4 +1,4 @@
-"""The places where trials train: as many as the cluster has room for, also while it grows and shrinks."""
+"""The slots where trials train: as many as the cluster has room for, while it grows and shrinks."""
 
 import time
 from collections.abc import Callable
@@ -9,25 +9,23 @@ from cluster.connect import Cluster
 from cluster.group import GroupSpec
 from search_spaces import Resources
 
-LOOK_S = 3.0
+REFRESH_S = 3.0
 
 
 class Slots:
-    """Places that trials take and leave.
+    """Slots that trials take and leave; each has an actor of its own, warm for the next trial.
 
-    Each has its own actor, which stays warm for the next trial.
-
-    No two places ask for equal resources (they differ by a byte of memory): Tune keeps a warm actor
-    for trials that ask
-    for just what it has, so a trial finds its place's actor, and never takes one that another place
-    is waiting for.
+    Tune knows idle actors by the resources that they were started with, and gives one to any trial
+    that asks for just these. If all slots asked for the same, a trial could be given the actor that
+    is being started for another one, while the warm actor of its own slot lies idle. So no two
+    slots ask for the same: they differ by a byte of memory, and a trial finds its slot's actor.
 
     Args:
         resources: Of a trial.
         cluster: What there is at the start.
-        wanted: At most so many places; None: as many as fit.
+        wanted: At most so many slots; None: as many as fit.
         group: The workers that train each trial, if there are several.
-        look: Gives what the cluster has by now.
+        current_cluster: Gives what the cluster has by now; default: what it had at the start.
 
     Raises:
         StudyError: when not even one trial can be placed.
@@ -40,57 +38,63 @@ class Slots:
         *,
         wanted: int | None = None,
         group: GroupSpec | None = None,
-        look: Callable[[], Cluster] | None = None,
+        current_cluster: Callable[[], Cluster] | None = None,
     ):
         self.group = group
         self.room = cluster.slots(resources, wanted)
-        self._resources, self._wanted, self._look = resources, wanted, look or (lambda: cluster)
+        self._resources, self._wanted = resources, wanted
+        self._current_cluster = current_cluster or (lambda: cluster)
         self._needs = cluster.needs(resources)
-        self._looked_s = time.monotonic()
+        self._refreshed_s = time.monotonic()
         self._free = list(reversed(range(self.room)))
         self._taken: dict[str, int] = {}
 
     @property
     def taken(self) -> int:
-        """How many places are."""
+        """How many slots are taken."""
         return len(self._taken)
 
     def take(self, trial_id: str) -> dict[str, float] | None:
-        """A free place's resources, of the one left last if there are several.
+        """What a free slot asks for; None while there is no room.
 
-        None while there is no room.
+        Of several it is the one that was left last: its actor is warm, while that of a slot that
+        was never taken has yet to be started.
         """
-        self._look_again()
+        self._refresh()
         if len(self._taken) >= self.room:
             return None
         slot = self._taken[trial_id] = self._free.pop() if self._free else len(self._taken)
         return self.bundle(slot)
 
     def place_of(self, trial_id: str) -> int:
-        """The number of the place that a trial has taken."""
+        """The number of the slot that a trial has taken."""
         return self._taken[trial_id]
 
     def leave(self, trial_id: str) -> None:
-        """A place is free again."""
+        """A trial's slot is free again."""
         self._free.append(self._taken.pop(trial_id))
 
     def without_room(self) -> list[PlacementGroupFactory]:
-        """Free places that can't be taken now: a trial whose node was lost may be waiting for what they hold."""
+        """Free slots that can't be taken now, as the cluster has shrunk.
+
+        Their idle actors still hold resources, which a trial whose machine was lost may wait for.
+        """
         if len(self._taken) < self.room:
             return []
         return [PlacementGroupFactory([self.bundle(slot)]) for slot in self._free]
 
     def bundle(self, slot: int) -> dict[str, float]:
-        """What a place asks for."""
+        """What a slot asks for; see the class for why each asks for something else."""
         if self.group is not None:
-            return {
-                "memory": slot + 1
-            }  # Ray Train places the workers; the actor that drives them needs nothing.
+            # Ray Train places the workers. The actor that drives them needs nothing, but Tune
+            # refuses a request for nothing.
+            return {"memory": slot + 1}
         memory = self._needs["memory"] - slot if self._needs["memory"] else slot + 1
         return {**self._needs, "memory": memory}
 
-    def _look_again(self) -> None:
-        if time.monotonic() - self._looked_s < LOOK_S:
+    def _refresh(self) -> None:
+        """See how much room there is by now, but not more often than every few seconds."""
+        if time.monotonic() - self._refreshed_s < REFRESH_S:
             return
-        self._looked_s = time.monotonic()
-        self.room = self._look().places(self._resources, self._wanted)
+        self._refreshed_s = time.monotonic()
+        self.room = self._current_cluster().places(self._resources, self._wanted)

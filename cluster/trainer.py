@@ -21,7 +21,7 @@ from trainables.user_code.surroundings import Surroundings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What a step of a training gave: one of these, or nothing when there is nothing more to report.
+    """What a step of a training gave: one of these; none when there is nothing more to report.
 
     Attributes:
         report: Of an epoch, without its state.
@@ -60,7 +60,9 @@ class LocalTrainer:
         self._team = team
         self._surroundings = Surroundings()
         self._reports: Iterator[Report] = iter(())
-        gc.freeze()  # The imported libraries stay: later collections need not look at them.
+        # The imported libraries are very many objects, which stay for good. Frozen, they are left
+        # out of the collection at each trial's end, which would look at all of them.
+        gc.freeze()
 
     def take(self, job: Job) -> None:
         """Begin with another job."""
@@ -78,10 +80,10 @@ class LocalTrainer:
         try:
             report = next(self._reports, None)
         except torch.AcceleratorError:
-            raise
+            raise  # The process ends, and Tune starts another: no later trial could use its GPU.
         except BaseException as error:  # The user's code may also exit, or raise an interrupt.
             self.drop()
-            if is_disk_full(error):
+            if is_disk_full(error):  # So it would be for every trial: nothing is to be failed.
                 return Outcome(halt=f"{error.strerror}: {self._job.folder}")
             self._keep_traceback(error)
             return Outcome(failed=describe(error))
@@ -93,8 +95,8 @@ class LocalTrainer:
 
     def drop(self) -> None:
         """End the training at hand and free its memory, the GPU's too."""
-        self._reports = iter(())
-        gc.collect()
+        self._reports = iter(())  # The generator is closed, and what it held can be freed.
+        gc.collect()  # Now, as models are full of cycles and the next one needs the room.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -1,4 +1,9 @@
-"""A search: the study's trials, run by Ray Tune in warm actors until the budget is used up or it is told to halt."""
+"""A search: Ray Tune runs the study's trials in warm actors, until all are done or it is halted.
+
+Tune is used for what it is good at: placing actors, keeping them warm, and starting a trial again
+whose process has died. What to train, when to stop it and what is kept is the study's to say; see
+`tune_hooks`.
+"""
 
 import logging
 import os
@@ -11,7 +16,7 @@ from pathlib import Path
 from ray import tune
 
 from cluster.actor import TrialActor
-from cluster.connect import Cluster, look
+from cluster.connect import Cluster, current_cluster
 from cluster.group import GroupSpec
 from cluster.metrics import Metrics
 from cluster.ray_private import mend_out_of_memory
@@ -26,10 +31,10 @@ TUNE_SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # The journal is the only state that is kept.
     "TUNE_FORCE_TRIAL_CLEANUP_S": "2",  # An actor in the middle of an epoch is not waited for.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # A step may also say that its trial failed.
-    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # All actors start side by side; how many, the slots decide.
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
-    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # All actors start at once; the slots say how many.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # The study notes the reason, the trial's folder the rest.
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",  # `Cluster.slots` has told it.
+    "RAY_AIR_NEW_OUTPUT": "0",  # What is seen of a search is the view's.
 }
 
 
@@ -56,7 +61,7 @@ def search(
         cluster,
         wanted=concurrent,
         group=group_spec(study, cluster),
-        look=look,
+        current_cluster=current_cluster,
     )
     metrics = Metrics(study, slots)
     os.environ.update(TUNE_SETTINGS)
@@ -67,7 +72,7 @@ def search(
         tune.Tuner(
             TrialActor,
             tune_config=tune.TuneConfig(
-                num_samples=-1,
+                num_samples=-1,  # Without end: the searcher says when there is no more.
                 search_alg=StudySearcher(study, slots, metrics, halt, after_last),
                 scheduler=StudyScheduler(study, slots, metrics, halt),
                 reuse_actors=True,
@@ -81,6 +86,7 @@ def search(
                 storage_path=scratch,
                 verbose=0,
                 stop=halt,
+                # Trials write their own checkpoints; Tune need not ask for one at their end.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[StudyCallback(study, view, metrics, halt)],
                 failure_config=tune.FailureConfig(max_failures=study.space.budget.retries),
@@ -89,6 +95,7 @@ def search(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(study.folder.scratch, ignore_errors=True)
+    # What was halted in the middle is left to a later launch, which goes on from its checkpoint.
     with halt.on_write_error():
         study.release()
 

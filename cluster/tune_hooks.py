@@ -1,4 +1,9 @@
-"""Ray Tune's searcher, scheduler, stopper and callback, as thin as they can be: the study decides."""
+"""What Ray Tune asks while it runs a search: a searcher, a scheduler, a stopper and a callback.
+
+Each only hands the question to the study and the answer back, because Tune's own ways would not do:
+its Optuna searcher tells Optuna that a stopped trial is complete, its ASHA forgets all rungs when a
+search is resumed and never stops a trial at NaN, and its saved state lags behind the journal.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +33,11 @@ class View(Protocol):
 
 
 class Unpickled:
-    """For what Tune pickles in case it should restore an experiment: the journal does that here, so nothing is kept."""
+    """Is pickled as nothing.
+
+    Tune pickles its searcher, scheduler and callbacks now and then, to restore an experiment by. A
+    study is resumed from its journal, and what holds a storage or a live view can't be pickled.
+    """
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing."""
@@ -77,7 +86,9 @@ class Halt(Unpickled, Stopper):
 
 
 class StudySearcher(Unpickled, Searcher):
-    """Hands the study's trials to Tune, each with the slot it is to train in.
+    """Hands the study's trials to Tune, each with the slot that it is to train in.
+
+    What Tune calls a trial is one sitting in a slot; the study's numbers are in its `config`.
 
     Args:
         study: Gives the trials.
@@ -98,7 +109,7 @@ class StudySearcher(Unpickled, Searcher):
         super().__init__(metric="value", mode="max")
         self._study, self._slots, self._metrics, self._halt = study, slots, metrics, halt
         self._after_last = after_last
-        self._names = short_names(one.name for one in study.space.parameters)
+        self._names = short_names(parameter.name for parameter in study.space.parameters)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's job; None while all slots are taken."""
@@ -146,8 +157,8 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         self._warm_slots: set[PlacementGroupFactory] = set()
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
-        """Have Tune keep each slot's actor: by itself it ends those that become free while others are starting."""
-        forget_finished_trials(tune_controller)
+        """Have Tune keep the actor of the trial's slot when the trial is over."""
+        forget_finished_trials(tune_controller)  # Here, as it is called once for each new trial.
         slot = trial.placement_group_factory
         if slot not in self._warm_slots and not tune_controller.search_alg.is_finished():
             self._warm_slots.add(slot)
@@ -155,10 +166,11 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         super().on_trial_add(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
-        """The next one, by number, found among the living: Tune would look at all that ever ran, at each turn.
+        """The pending trial with the smallest number; idle actors that get no more are let go.
 
-        Idle actors that have no more trials are let go: a trial that lost its node may be waiting
-        for their room.
+        A trial that lost its machine may be waiting for the room of such an actor. Only trials that
+        are alive are looked at: `FIFOScheduler` goes through all that ever ran, at each turn of
+        Tune's loop.
         """
         finished = tune_controller.search_alg.is_finished()
         leaving = (
@@ -180,6 +192,7 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
     ) -> str:
         """Write the result to the journal, and go on or stop."""
+        # If the study can't be written, the search ends with this trial unfinished.
         with self._halt.on_write_error():
             if self._goes_on(trial.config["number"], result):
                 return self.CONTINUE
@@ -192,9 +205,7 @@ class StudyScheduler(Unpickled, FIFOScheduler):
             self._study.fail(number, result["failed"])
             stop_if_hopeless(self._study, self._halt)
         elif "halt" in result:
-            self._halt.request(
-                result["halt"]
-            )  # The trial stays unfinished, to go on when there is room again.
+            self._halt.request(result["halt"])  # The trial goes on when there is room again.
         elif "ended" in result:
             self._study.end(number)
         else:

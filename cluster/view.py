@@ -1,4 +1,4 @@
-"""The live view of a search: a table where there is a terminal, a line now and then where there is none."""
+"""The live view of a search: a table on a terminal, a line now and then where there is none."""
 
 import time
 from collections import Counter
@@ -42,7 +42,7 @@ class LineView:
 
 
 class TableView:
-    """A table that is drawn anew twice a second: states, epochs, the best so far, what runs, time left."""
+    """A table that is drawn anew twice a second: states, epochs, best, what runs, time left."""
 
     def __init__(self, study: Study, halt: Halt, live: Live):
         self._study, self._halt, self._live = study, halt, live
@@ -105,8 +105,8 @@ def seconds_left(
     """An estimate: trials to come at the pace so far, but no more than the time that is left."""
     finished = sum(trial.state.is_finished() for trial in trials)
     estimate = elapsed_s / finished * (budget - finished) if finished >= 3 else None
-    known = [seconds for seconds in (estimate, halt.seconds_left()) if seconds is not None]
-    return min(known) if known else None
+    limits = [seconds for seconds in (estimate, halt.seconds_left()) if seconds is not None]
+    return min(limits, default=None)
 
 
 def running_table(study: Study, running: list[FrozenTrial]) -> Table:
@@ -115,7 +115,7 @@ def running_table(study: Study, running: list[FrozenTrial]) -> Table:
     for column in ("trial", "epoch", study.objective.name):
         table.add_column(column, justify="right", style="dim" if column == "trial" else None)
     table.add_column("configuration", overflow="ellipsis", no_wrap=True)
-    names = short_names(one.name for one in study.space.parameters)
+    names = short_names(parameter.name for parameter in study.space.parameters)
     for trial in running:
         epoch, value = max(trial.intermediate_values.items(), default=(0, None))
         shown = "" if value is None else metric_text(value)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from search_spaces.space import Budget, Search
 
 GREATEST_SEED = 2**32 - 1  # NumPy and scikit-learn take no larger one.
-Known = Mapping[str, Parameter | None]
+ByName = Mapping[str, Parameter | None]
 Start = Mapping[str, Any]
 
 
@@ -23,12 +23,12 @@ def top_problems(task: object, seed: object) -> Iterator[Problem]:
     yield from filter(None, (word("task", task), whole("seed", seed, least=0, most=GREATEST_SEED)))
 
 
-def fixed_problems(known: Known, fixed: Mapping[str, Any]) -> Iterator[Problem]:
+def fixed_problems(by_name: ByName, fixed: Mapping[str, Any]) -> Iterator[Problem]:
     """Fixed values must be plain, well named, and not searched as well."""
     for name, value in fixed.items():
         if problem := name_problem(name):
             yield Problem(text=problem.text, path=("fixed", name))
-        if name in known:
+        if name in by_name:
             text = f"{name} must be in parameters or in fixed, got both; remove one"
             yield Problem(text=text, path=("fixed", name))
         if not all(map(is_scalar, value if isinstance(value, list) else [value])):
@@ -39,28 +39,30 @@ def fixed_problems(known: Known, fixed: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(text=text, path=("fixed", name))
 
 
-def condition_problems(known: Known, fixed: Mapping[str, Any]) -> Iterator[Problem]:
+def condition_problems(by_name: ByName, fixed: Mapping[str, Any]) -> Iterator[Problem]:
     """Each `when` must name other parameters and values that they can take, and come to an end."""
-    for name, parameter in known.items():
+    for name, parameter in by_name.items():
         for parent, values in parameter.when.items() if parameter else ():
             path = ("parameters", name, "when", parent)
-            if parent not in known:
-                others = [other for other in known if other != name]
+            if parent not in by_name:
+                others = [other for other in by_name if other != name]
                 yield Problem(
                     text=f"{name}: {_not_searched('a name in when', parent, others, fixed)}",
                     path=path,
                 )
-            elif (other := known[parent]) and parent != name:
+            elif (other := by_name[parent]) and parent != name:
                 problems = filter(None, map(other.problem_with, values))
                 yield from (
                     Problem(text=f"{name}: when: {parent} {text}", path=path) for text in problems
                 )
-    yield from _cycle_problems(known)
+    yield from _cycle_problems(by_name)
 
 
-def _cycle_problems(known: Known) -> Iterator[Problem]:
+def _cycle_problems(by_name: ByName) -> Iterator[Problem]:
     waiting = {
-        name: parameter.when.keys() & known.keys() for name, parameter in known.items() if parameter
+        name: parameter.when.keys() & by_name.keys()
+        for name, parameter in by_name.items()
+        if parameter
     }
     while ready := [name for name, parents in waiting.items() if not parents & waiting.keys()]:
         for name in ready:
@@ -70,14 +72,14 @@ def _cycle_problems(known: Known) -> Iterator[Problem]:
         yield Problem(text=text, path=("parameters", next(iter(waiting)), "when"))
 
 
-def _not_searched(what: str, name: str, known: Iterable[str], fixed: Mapping[str, Any]) -> str:
+def _not_searched(what: str, name: str, names: Iterable[str], fixed: Mapping[str, Any]) -> str:
     if name in fixed:
         return f"{what} must name a parameter, got {name}, which is fixed; remove it here"
-    return unknown(what, name, known)
+    return unknown(what, name, names)
 
 
 def start_problems(
-    known: Known, fixed: Mapping[str, Any], start: Sequence[Start], *, may_repeat: bool
+    by_name: ByName, fixed: Mapping[str, Any], start: Sequence[Start], *, may_repeat: bool
 ) -> Iterator[Problem]:
     """Each start point must be one that the parameters can take, and differ from the others.
 
@@ -93,37 +95,37 @@ def start_problems(
                 text=f"start points must differ, got {show(point)} twice", path=("start", index)
             )
         for name, value in point.items():
-            if text := _value_problem(known, fixed, point, name, value):
+            if text := _value_problem(by_name, fixed, point, name, value):
                 yield Problem(text=f"start: {text}", path=("start", index, name))
 
 
 def _value_problem(
-    known: Known, fixed: Mapping[str, Any], point: Start, name: str, value: object
+    by_name: ByName, fixed: Mapping[str, Any], point: Start, name: str, value: object
 ) -> str | None:
-    if name not in known:
-        return _not_searched("a start point's key", name, known, fixed)
-    parameter = known[name]
+    if name not in by_name:
+        return _not_searched("a start point's key", name, by_name, fixed)
+    parameter = by_name[name]
     if parameter is None:
         return None
     if text := parameter.problem_with(value):
         return f"{name} {text}"
-    if reason := _ruled_out(parameter, point, known, frozenset()):
+    if reason := _ruled_out(parameter, point, by_name, frozenset()):
         return f"{name} must be left out where it takes no part, got {show(value)} with {reason}"
     return None
 
 
 def _ruled_out(
-    parameter: Parameter, point: Start, known: Known, seen: frozenset[str]
+    parameter: Parameter, point: Start, by_name: ByName, seen: frozenset[str]
 ) -> str | None:
     """What in the point keeps the parameter from taking part; None: the point leaves it open."""
     for name, allowed in parameter.when.items():
         if name in point and point[name] not in allowed:
             return f"{name}: {show(point[name])}"
-        parent = known.get(name)
+        parent = by_name.get(name)
         if (
             parent
             and name not in seen
-            and (reason := _ruled_out(parent, point, known, seen | {name}))
+            and (reason := _ruled_out(parent, point, by_name, seen | {name}))
         ):
             return reason
     return None

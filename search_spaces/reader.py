@@ -132,21 +132,21 @@ class _Reading:
                 f"extends must be read from a file, got {show(self.root['extends'])} in a mapping",
                 "extends",
             )
-        known = {
+        by_name = {
             name: self._parameter(name, spec) for name, spec in self._section("parameters").items()
         }
         parts = {
             "task": self.root.get("task", "?"),
             "objective": self._objective(),
             "fixed": dict(self._section("fixed")),
-            "start": self._start(known),
+            "start": self._start(by_name),
             "search": self._plain("search", Search),
             "budget": self._budget(),
             "resources": self._plain("resources", Resources),
             "seed": self.root.get("seed", 0),
         }
-        self._cross_check(known, parts)
-        return {**parts, "parameters": tuple(known.values())}
+        self._cross_check(by_name, parts)
+        return {**parts, "parameters": tuple(by_name.values())}
 
     def add(self, text: str, *path: str | int) -> None:
         """Note a mistake, unless one found before on its line may be the cause."""
@@ -223,7 +223,7 @@ class _Reading:
             return read_objective(given)
         return None
 
-    def _start(self, known: Mapping[str, Parameter | None]) -> tuple[dict[str, Any], ...]:
+    def _start(self, by_name: Mapping[str, Parameter | None]) -> tuple[dict[str, Any], ...]:
         points = self.root.get("start", [])
         if not isinstance(points, list) or not all(
             isinstance(point, YamlMapping) for point in points
@@ -233,7 +233,7 @@ class _Reading:
             )
             return ()
         return tuple(
-            {name: _cast(known.get(name), value) for name, value in point.items()}
+            {name: _cast(by_name.get(name), value) for name, value in point.items()}
             for point in points
         )
 
@@ -282,16 +282,18 @@ class _Reading:
                 return Parameter(name=name, kind=kind, **drawn, **options, when=allowed)
         return None
 
-    def _cross_check(self, known: Mapping[str, Parameter | None], parts: Mapping[str, Any]) -> None:
+    def _cross_check(
+        self, by_name: Mapping[str, Parameter | None], parts: Mapping[str, Any]
+    ) -> None:
         fixed, start, budget = parts["fixed"], parts["start"], parts["budget"]
         self._add_all(top_problems(parts["task"], parts["seed"]))
-        self._add_all(fixed_problems(known, fixed))
-        self._add_all(condition_problems(known, fixed))
+        self._add_all(fixed_problems(by_name, fixed))
+        self._add_all(condition_problems(by_name, fixed))
         may_repeat = parts["search"].sampler == "none"
-        self._add_all(start_problems(known, fixed, start, may_repeat=may_repeat))
+        self._add_all(start_problems(by_name, fixed, start, may_repeat=may_repeat))
         if budget:
             self._add_all(search_problems(parts["search"], budget, len(start)))
-        if isinstance(self.root.get("parameters"), dict) and not known:
+        if isinstance(self.root.get("parameters"), dict) and not by_name:
             self.add("a space must have at least one parameter, got none", "parameters")
 
 

@@ -217,21 +217,21 @@ class Space:
     """What every random choice of the study is derived from."""
 
     def __post_init__(self) -> None:
-        known = {parameter.name: parameter for parameter in self.parameters}
+        by_name = {parameter.name: parameter for parameter in self.parameters}
         check(
             *top_problems(self.task, self.seed),
-            rule(bool(known), "parameters", "a space must have at least one parameter, got none"),
+            rule(bool(by_name), "parameters", "a space must have at least one parameter, got none"),
             rule(
-                len(known) == len(self.parameters), "parameters", "parameters must differ in name"
+                len(by_name) == len(self.parameters), "parameters", "parameters must differ in name"
             ),
-            *fixed_problems(known, self.fixed),
-            *condition_problems(known, self.fixed),
+            *fixed_problems(by_name, self.fixed),
+            *condition_problems(by_name, self.fixed),
             *start_problems(
-                known, self.fixed, self.start, may_repeat=self.search.sampler == "none"
+                by_name, self.fixed, self.start, may_repeat=self.search.sampler == "none"
             ),
             *search_problems(self.search, self.budget, len(self.start)),
         )
-        object.__setattr__(self, "parameters", tuple(ordered(known)))
+        object.__setattr__(self, "parameters", tuple(ordered(by_name)))
 
     @property
     def rungs(self) -> list[int]:

@@ -246,9 +246,9 @@ class _Reader:
 
     def _key(self, event: Any, mapping: Mapping) -> str | None:
         """The key, or None if it is a mistake."""
-        known = len(self.problems)
+        before = len(self.problems)
         key = self._value(event)
-        if len(self.problems) > known:
+        if len(self.problems) > before:
             return None
         if not isinstance(key, str):
             self._refuse(f"a key must be a text, got {_kind(key)}; quote it if it is a name")

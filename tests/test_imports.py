@@ -115,9 +115,10 @@ def imported_names(tree: ast.AST) -> Iterator[str]:
 def attributes_of_others(tree: ast.AST) -> Iterator[str]:
     """Attributes such as `controller._trials`: of anything but the object itself."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr):
-            if ast.unparse(node.value) not in ("self", "cls", "os"):
-                yield ast.unparse(node)
+        if not isinstance(node, ast.Attribute) or not re.match("_[^_]", node.attr):
+            continue
+        if ast.unparse(node.value) not in ("self", "cls", "os"):
+            yield ast.unparse(node)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from search_spaces.space import Objective
 
 
 class Asha:
-    """Asynchronous successive halving, as a stopping rule.
+    """Asynchronous successive halving as a stopping rule.
 
-    Li et al. 2020, https://arxiv.org/abs/1810.05934
+    Li et al. 2020, https://arxiv.org/abs/1810.05934, in the variant that stops a trial instead of
+    pausing it: nothing is ever promoted later, so no checkpoint of a stopped trial is kept.
 
     A trial that reaches a rung goes on if it is among the best 1/reduction of those that have
     reached it so far (at least one is). With two objectives, better is whoever is dominated by

@@ -1,4 +1,7 @@
-"""The sampler: what it suggests follows from the journal alone, so a study resumes unchanged."""
+"""The sampler: what it suggests follows from the journal alone.
+
+So a study that was interrupted goes on as if it had not been.
+"""
 
 from random import Random
 from typing import Any

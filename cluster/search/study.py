@@ -1,6 +1,8 @@
 """The study: all trials of one search.
 
-Whatever happens to a trial is written to the journal here, and nowhere else.
+Whatever happens to a trial is written to the journal here, and nowhere else, before anything
+follows from it. So a search that is killed at any moment loses nothing but what was not yet
+reported, and a study that is opened again knows all that it knew.
 """
 
 import math
@@ -119,10 +121,9 @@ class Study:
         )
 
     def report(self, number: int, epoch: int, value: float, second: float | None = None) -> bool:
-        """Write a trial's value at an epoch (two values of two objectives); says if it may go on.
+        """Write a trial's value at an epoch, and say whether it may train on.
 
-        If it may not, it is finished.
-
+        If it may not, it is finished. With two objectives, `second` is the value of the other one.
         An epoch that is not beyond those that the journal has (a resumed trial may report some
         again) changes nothing, and neither does a trial that isn't running any more.
 
@@ -149,7 +150,10 @@ class Study:
         return goes_on
 
     def end(self, number: int) -> None:
-        """A trial's training ended by itself: it is complete, or failed if it reported nothing."""
+        """A running trial's training ended by itself.
+
+        It is complete at the best that it reported, or failed if that is nothing.
+        """
         if self._trial(number).state != TrialState.RUNNING:
             return
         if best_epoch(self._trial(number), self.objective) is None:
@@ -177,13 +181,17 @@ class Study:
             self._note(number, Notes(warning=_as_text(text)))
 
     def release(self) -> None:
-        """Leave every running trial to a later launch, which goes on from its last checkpoint."""
+        """Leave every running trial to a later launch, which goes on from its last checkpoint.
+
+        It becomes WAITING, Optuna's only state beside RUNNING for a trial without an end, and from
+        which `ask` hands it out again under its number, with its values.
+        """
         for trial in self._in_state(TrialState.RUNNING):
             self._storage.set_trial_state_values(self._ids[trial.number], state=TrialState.WAITING)
             self._waiting += 1
 
     def hopeless(self) -> str | None:
-        """Why going on is pointless: the first several trials all failed, for this same reason."""
+        """Why going on is pointless, if it is: all of several trials failed for one reason."""
         finished = [trial for trial in self.counted() if trial.state.is_finished()]
         reasons = [Notes.of(trial).reason for trial in finished if trial.state == TrialState.FAIL]
         if len(reasons) == len(finished) >= HOPELESS_FAILURES and len(set(reasons)) == 1:
@@ -248,7 +256,10 @@ class Study:
         return f"trains {len(failed)} failed trial{plural} again: {why}" if failed else None
 
     def _put_in_order(self) -> None:
-        """Refill ASHA's rungs, take decisions that a crash prevented, queue what was running."""
+        """Come to the state that the study had: the rungs, the queue, the best.
+
+        What ASHA was to decide when a crash cut it off is decided now; what was running waits.
+        """
         for trial in self.counted():
             after, notes = 0, Notes.of(trial)
             for epoch, value in sorted(trial.intermediate_values.items()):
@@ -280,7 +291,11 @@ class Study:
         return True
 
     def _passes(self, trial: FrozenTrial, epoch: int) -> bool:
-        """ASHA's decision; that a trial passed is noted, so it isn't asked again after a crash."""
+        """ASHA's decision at an epoch; that a trial passed is noted in the journal.
+
+        After a crash the rung is not asked again: others have reached it since, so the answer might
+        be another one.
+        """
         after = max(
             (earlier for earlier in trial.intermediate_values if earlier < epoch), default=0
         )
@@ -305,7 +320,10 @@ class Study:
         self._drop_checkpoints()
 
     def _drop_checkpoints(self) -> None:
-        """Keep the checkpoints of unfinished trials and of the best `keep`; free the others."""
+        """Keep the checkpoints of unfinished trials and of the best `budget.keep`; free the others.
+
+        All of them would fill a disk: each has a model and an optimizer.
+        """
         finished = [
             self._trial(number)
             for number in self._checkpoints
@@ -349,7 +367,10 @@ def _as_text(text: str) -> str:
 
 
 def cut_torn_line(journal: Path) -> None:
-    """Drop a last line that a crash cut short: what is appended to it could never be read."""
+    """Drop a last line that a crash cut short.
+
+    The next line would be written right behind it, and the two could not be read any more.
+    """
     if journal.is_file():
         content = journal.read_bytes()
         whole = content.rfind(b"\n") + 1
@@ -358,7 +379,11 @@ def cut_torn_line(journal: Path) -> None:
 
 
 class WholeJournal(JournalFileBackend):
-    """A journal file that holds whole lines only, also when the disk is full."""
+    """A journal file that holds whole lines only, also when the disk is full.
+
+    A write that fails for lack of room may have written a part. A study that goes on when there is
+    room again would add to half a line, and Optuna could not read it any more.
+    """
 
     def __init__(self, path: Path):
         super().__init__(str(path))

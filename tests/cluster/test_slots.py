@@ -26,12 +26,12 @@ class Changing:
 
 @pytest.fixture
 def changing(monkeypatch: pytest.MonkeyPatch) -> Changing:
-    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    monkeypatch.setattr(module, "REFRESH_S", 0.0)
     return Changing(3)
 
 
 def slots_of(changing: Changing, wanted: int | None = None) -> Slots:
-    return Slots(Resources(), changing(), wanted=wanted, look=changing)
+    return Slots(Resources(), changing(), wanted=wanted, current_cluster=changing)
 
 
 def places(slots: Slots) -> list[int]:
