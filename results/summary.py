@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from rich.table import Table
 
 from results.console import Console
-from results.states import state_name
+from results.states import TRAINED_AGAIN, state_name
 from results.study.best import BestEpoch, pareto_front
 from results.study.description import noted_changes
 from results.study.notes import Notes
@@ -70,9 +70,12 @@ def warning_texts(record: StudyRecord) -> list[str]:
 
 def states_text(record: StudyRecord) -> str:
     """All trials accounted for, in one line."""
-    states = Counter(state_name(trial, record) for trial in record.trials)
+    states = Counter(state_name(trial, record) for trial in record.counted())
+    if record.repeated_by:  # Last, as these no longer count.
+        states[TRAINED_AGAIN] = len(record.repeated_by)
     epochs = sum(len(trial.intermediate_values) for trial in record.trials)
-    counts = ", ".join(f"{count} {name}" for name, count in states.most_common())
+    by_count = sorted(states.items(), key=lambda item: (item[0] == TRAINED_AGAIN, -item[1]))
+    counts = ", ".join(f"{count} {name}" for name, count in by_count)
     budget = record.description.space.budget
     return (
         f"{len(record.counted())} of {budget.trials} trials: {counts or 'none yet'}; {epochs} "
