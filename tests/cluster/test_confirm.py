@@ -6,7 +6,7 @@ pytest tests/cluster/test_confirm.py
 from pathlib import Path
 
 from cluster.confirm import confirming, digest
-from results.confirm.candidates import candidates
+from results.confirm.candidates import select_candidates
 from results.study.description import Description
 from results.study.record import read_study
 from tests.cluster.search.toy_study import Open, drive, toy_objective
@@ -23,7 +23,7 @@ def test_it_trains_each_candidate_so_often_and_nothing_else(opened: Open, unsync
         begun_in="/once/here",
     )
     parent.write(study.folder)
-    to_confirm = candidates(read_study(study.folder), 2)
+    to_confirm = select_candidates(read_study(study.folder), 2)
     assert len(to_confirm) == 3, "the best two, and the start point"
     small = confirming(parent, to_confirm, 3)
     expected = [dict(candidate.values) for candidate in to_confirm for _ in range(3)]

@@ -167,7 +167,7 @@ def test_what_is_shown_counts_a_configuration_once(folder: StudyFolder) -> None:
     fail_all_but_the_first(folder)
     assert "trial 1 failed: ValueError (mine.py:3)" in summary(folder)
     study = opened(folder, "after")
-    assert headline(study, Halt(None), 0.0).startswith("1/4 trials: 1 complete, 3 waiting")
+    assert headline(study, Halt(None), 0.0).startswith("1/4 trials: 1 complete, 3 unfinished")
     drive(study)
     shown = summary(folder)
     assert "4 of 4 trials: 4 complete, 3 trained again; 16 epochs trained" in shown
