@@ -71,7 +71,9 @@ class Halt(Unpickled, Stopper):
         """
         try:
             yield
-        except (OSError, *database_errors()) as error:
+        except Exception as error:
+            if not isinstance(error, (OSError, *database_errors())):
+                raise
             self.request(f"the study can't be written: {error}")
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
