@@ -24,7 +24,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 COMMAND = re.compile(r"python (?:rungs/)?launch\.py\b(.*)")
 MODULE = re.compile(r"python -m ((?:benchmarks|trainables|results|cluster)[\w.]*)")
 PATH = re.compile(
-    r"(?<![\w./-])((?:cluster|benchmarks|docs|examples|results|search_spaces|tests|trainables)/[\w./-]*\w)"
+    r"(?<![\w./-])((?:cluster|benchmarks|docs|examples|results|search_spaces|tests|trainables)/[\w./-]*(?:\.\w+|/))"
 )
 CLASS = re.compile(r"`([A-Z]\w+)` \(`([\w/]+\.py)`\)")
 PLACEHOLDERS = {"N": "3", "key=value": "optim.lr=0.1", "auto|HOST:PORT": "auto"}
