@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from search_spaces import Objective
-from trainables.parts.data import SPLIT_NAMES, Batch, Splits, TensorSplit, stratified_split
+from trainables.parts.data import Batch, Splits, split_tensors
 from trainables.parts.optim import OptimConfig
 from trainables.parts.tally import ClassificationTally
 from trainables.task import Task
@@ -19,37 +19,25 @@ from trainables.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """A task's batches are of `data.batch_size` samples."""
-
     batch_size: int = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsConfig:
-    """What can be searched."""
-
     width: int = 64
     dropout: float = 0.2
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
 
 
-@cache
+@cache  # Called for every trial; a process reads the data once.
 def digits(seed: int) -> Splits:
-    """Handwritten digits, read once by each process."""
     images, labels = load_digits(return_X_y=True)
     tensors = {"images": torch.tensor(images / 16).float(), "labels": torch.tensor(labels)}
-    rows = dict(zip(SPLIT_NAMES, stratified_split(labels.tolist(), seed), strict=True))
-    train, validation, test = (
-        TensorSplit(tensors={key: tensor[rows[name]] for key, tensor in tensors.items()})
-        for name in SPLIT_NAMES
-    )
-    return Splits(train=train, validation=validation, test=lambda: test)
+    return split_tensors(tensors, seed, stratify_by="labels")
 
 
-class Digits(Task):
-    """Reads a digit from 64 grey values."""
-
+class Digits(Task[DigitsConfig]):
     Config = DigitsConfig
     objective = Objective(name="accuracy", direction="maximize")
 

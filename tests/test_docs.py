@@ -23,9 +23,8 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 COMMAND = re.compile(r"python (?:rungs/)?launch\.py\b(.*)")
 MODULE = re.compile(r"python -m ((?:benchmarks|trainables|results|cluster)[\w.]*)")
-PATH = re.compile(
-    r"(?<![\w./-])((?:cluster|benchmarks|docs|examples|results|search_spaces|tests|trainables)/[\w./-]*(?:\.\w+|/))"
-)
+FOLDERS = "benchmarks|cluster|docs|examples|results|search_spaces|tests|trainables"
+PATH = re.compile(rf"(?<![\w./-])((?:{FOLDERS})/[\w./-]*(?:\.\w+|/))")
 CLASS = re.compile(r"`([A-Z]\w+)` \(`([\w/]+\.py)`\)")
 PLACEHOLDERS = {"N": "3", "key=value": "optim.lr=0.1", "auto|HOST:PORT": "auto"}
 USERS_OWN = {"mine.yaml"}  # Spaces that the documents tell the reader to write.

@@ -67,7 +67,7 @@ def test_it_says_how_it_is_run_and_is_short_enough_to_be_read(file: Path) -> Non
     lines = file.with_suffix(".py").read_text(encoding="utf-8").splitlines()
     assert file.read_text(encoding="utf-8").startswith(f"# {command}\n")
     assert lines[2].strip() == command
-    assert len(lines) <= 72
+    assert len(lines) < 60
 
 
 @each
