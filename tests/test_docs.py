@@ -52,8 +52,8 @@ def commands(document: Path) -> Iterator[list[str]]:
                 yield arguments(found[1])
     prose = BLOCK.sub("", text_of(document))
     for quoted in re.findall(r"`([^`]+)`", prose):
-        if found := COMMAND.fullmatch(" ".join(quoted.split())):
-            yield arguments(found[1])
+        if command := COMMAND.fullmatch(" ".join(quoted.split())):
+            yield arguments(command[1])
 
 
 def arguments(text: str) -> list[str]:
