@@ -5,6 +5,7 @@ pytest tests/test_docs.py
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +14,15 @@ from typing import NamedTuple
 import pytest
 
 import launch
-from search_spaces import builtin_spaces
+from search_spaces import builtin_spaces, load_space
+from trainables.accepting import accept
+from trainables.job import Job, run
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+DOCUMENTS = sorted(
+    file for folder in ("", "docs", "examples") for file in (ROOT / folder).glob("*.md")
+)
 MOST_LINES, MOST_CHARACTERS = 200, 100
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
@@ -97,6 +102,37 @@ def test_commands_are_accepted(document: Path) -> None:
             names = {str(file.relative_to(ROOT / "search_spaces")) for file in builtin_spaces()}
             found = {space, f"{space}.yaml"} & names or (ROOT / space).is_file()
             assert found, f"{document.name}: no space {space}"
+
+
+@each_document
+def test_spaces_that_are_shown_are_accepted(document: Path, tmp_path: Path) -> None:
+    for match in BLOCK.finditer(text_of(document)):
+        if match[1] == "yaml" and match[2].startswith("task: "):
+            (tmp_path / "shown.yaml").write_text(match[2], encoding="utf-8")
+            space = load_space(tmp_path / "shown.yaml")
+            assert ":" in space.task or accept(space)
+
+
+def test_the_readmes_own_code_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [(match[1], match[2]) for match in BLOCK.finditer(text_of(README))]
+    code = next(i for i, (language, _) in enumerate(shown) if language == "python")
+    (tmp_path / "mine.py").write_text(shown[code][1], encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(shown[code + 1][1], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert launch.main(["check", "mine.yaml"]) == 0
+    space = load_space("mine.yaml")
+    job = Job(
+        task=space.task,
+        objective=accept(space),
+        values={"lr": 0.3},
+        seed=0,
+        split_seed=0,
+        max_epochs=space.budget.max_epochs,
+        folder=tmp_path / "trial",
+    )
+    losses = [report.metrics["loss"] for report in run(job)]
+    assert len(losses) == 20 and losses[-1] < 1e-6 < losses[0]
 
 
 def test_a_command_that_is_no_longer_there_would_be_seen(
