@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 import launch
-from search_spaces import builtin_spaces, load_space
+from search_spaces import builtin_spaces, find_space, load_space
 from trainables.accepting import accept
 from trainables.job import Job, run
 
@@ -29,6 +29,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 COMMAND = re.compile(r"python (?:rungs/)?launch\.py\b(.*)")
 MODULE = re.compile(r"python -m ((?:benchmarks|trainables|results|cluster)[\w.]*)")
 FOLDERS = "benchmarks|cluster|docs|examples|results|search_spaces|tests|trainables"
+CODE = re.compile(r"`([^`]+)`")
 PATH = re.compile(rf"(?<![\w./-])((?:{FOLDERS})/[\w./-]*(?:\.\w+|/))")
 CLASS = re.compile(r"`([A-Z]\w+)` \(`([\w/]+\.py)`\)")
 PLACEHOLDERS = {"N": "3", "key=value": "optim.lr=0.1", "auto|HOST:PORT": "auto"}
@@ -56,7 +57,7 @@ def commands(document: Path) -> Iterator[list[str]]:
             for found in COMMAND.finditer(line):
                 yield arguments(found[1])
     prose = BLOCK.sub("", text_of(document))
-    for quoted in re.findall(r"`([^`]+)`", prose):
+    for quoted in CODE.findall(prose):
         if command := COMMAND.fullmatch(" ".join(quoted.split())):
             yield arguments(command[1])
 
@@ -99,9 +100,7 @@ def test_commands_are_accepted(document: Path) -> None:
         args = launch.parse(words)
         space = getattr(args, "space", None)
         if space is not None and space not in USERS_OWN:
-            names = {str(file.relative_to(ROOT / "search_spaces")) for file in builtin_spaces()}
-            found = {space, f"{space}.yaml"} & names or (ROOT / space).is_file()
-            assert found, f"{document.name}: no space {space}"
+            find_space(space, folder=ROOT)
 
 
 @each_document
@@ -141,6 +140,16 @@ def test_a_command_that_is_no_longer_there_would_be_seen(
     for text in ("comfirm runs/v6", "--space v6.yaml --trails 3", "train"):
         with pytest.raises(SystemExit):
             launch.parse(arguments(text))
+
+
+def test_the_readme_names_every_space() -> None:
+    table = {
+        name
+        for line in text_of(README).splitlines()
+        if line[:1] == "|"
+        for name in CODE.findall(line)
+    }
+    assert {file.stem for file in builtin_spaces()} <= table
 
 
 def test_the_readme_names_every_command_and_every_option_of_a_search() -> None:
