@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 
@@ -17,6 +17,8 @@ import launch
 from search_spaces import builtin_spaces, find_space, load_space
 from trainables.accepting import accept
 from trainables.job import Job, run
+from trainables.parts.optim import OptimizerName, SchedulerName
+from trainables.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -112,8 +114,15 @@ def test_spaces_that_are_shown_are_accepted(document: Path, tmp_path: Path) -> N
             assert ":" in space.task or accept(space)
 
 
-def test_the_readmes_own_code_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = [(match[1], match[2]) for match in BLOCK.finditer(text_of(README))]
+@pytest.mark.parametrize(
+    ("document", "least"),
+    [(README, -1e-6), (ROOT / "docs" / "tasks.md", 0.8)],
+    ids=["loss", "accuracy"],
+)
+def test_the_first_code_that_is_shown_learns(
+    document: Path, least: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = [(match[1], match[2]) for match in BLOCK.finditer(text_of(document))]
     code = next(i for i, (language, _) in enumerate(shown) if language == "python")
     (tmp_path / "mine.py").write_text(shown[code][1], encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(shown[code + 1][1], encoding="utf-8")
@@ -124,14 +133,25 @@ def test_the_readmes_own_code_trains(tmp_path: Path, monkeypatch: pytest.MonkeyP
     job = Job(
         task=space.task,
         objective=accept(space),
-        values={"lr": 0.3},
+        values={**space.fixed, **(space.start[0] if space.start else {"lr": 0.3})},
         seed=0,
         split_seed=0,
         max_epochs=space.budget.max_epochs,
         folder=tmp_path / "trial",
     )
-    losses = [report.metrics["loss"] for report in run(job)]
-    assert len(losses) == 20 and losses[-1] < 1e-6 < losses[0]
+    *_, last = run(job)
+    assert job.objective.sign * last.metrics[job.objective.name] > least
+
+
+def test_the_guide_to_tasks_names_every_method_and_part() -> None:
+    text = text_of(ROOT / "docs" / "tasks.md")
+    names = [name for name in vars(Task) if not name.startswith("_")]
+    assert {"data", "measure", "train"} <= set(names)
+    assert [name for name in names if not re.search(rf"^\| `{name}\b", text, re.MULTILINE)] == []
+    parts = {path.name for path in (ROOT / "trainables" / "parts").glob("[a-z]*.py")}
+    assert parts == set(re.findall(r"trainables/parts/(\w+\.py)\) *[|,]", text))
+    for name in (*get_args(OptimizerName), *get_args(SchedulerName)):
+        assert f"`{name}`" in text
 
 
 def test_a_command_that_is_no_longer_there_would_be_seen(
