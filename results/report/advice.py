@@ -40,7 +40,7 @@ class Advice:
 
 def advice(facts: Facts) -> list[Advice]:
     """All that there is to point out, the gravest first."""
-    return [one for find in _FINDERS for one in find(facts)]
+    return [finding for find in _FINDERS for finding in find(facts)]
 
 
 def _failures(facts: Facts) -> Iterator[Advice]:

@@ -174,7 +174,7 @@ def configurations(studies: Named) -> Rows:
     """The best configuration of each study, what it held fixed included where that differs."""
     values = [_best_values(facts) for _, facts in studies]
     names = list(dict.fromkeys(name for each in values for name in each))
-    searched = {one.name for _, facts in studies for one in facts.space.parameters}
+    searched = {parameter.name for _, facts in studies for parameter in facts.space.parameters}
     rows = [
         (name, [value_text(each[name]) if name in each else "–" for each in values])
         for name in names

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from optuna.trial import FrozenTrial
 
-from results.report.runs import Reported, Run, packed, read_runs, reported, seconds_by_epoch
+from results.report.runs import Reported, Run, read_runs, reported, seconds_by_epoch, stacked
 from results.states import state_name
 from results.study.best import BestEpoch, best_epoch, pareto_front
 from results.study.notes import Notes
@@ -113,10 +113,10 @@ class Facts:
             record=record,
             trials=trials,
             runs=runs,
-            rows=packed(runs),
+            rows=stacked(runs),
             reports=reports,
             ranked=record.ranked(),
-            names=short_names(one.name for one in record.description.space.parameters),
+            names=short_names(parameter.name for parameter in record.description.space.parameters),
             now=now,
         )
 

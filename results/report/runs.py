@@ -158,7 +158,7 @@ def reported(record: StudyRecord, runs: list[Run], seconds: Seconds) -> list[Rep
     return sorted(reports, key=lambda report: (report.line, report.at))
 
 
-def packed(runs: list[Run]) -> list[int]:
+def stacked(runs: list[Run]) -> list[int]:
     """A row for each run, so that no two overlap: the first row that is free when it begins."""
     free: list[datetime] = []
     rows = {}

@@ -126,9 +126,9 @@ def _results(
         rows.append((objective.second.name, seconds))
     if confirmation:
         means = {
-            one.trial: metric_text(one.mean)
-            for one in confirmation.candidates
-            if one.mean is not None
+            candidate.trial: metric_text(candidate.mean)
+            for candidate in confirmation.candidates
+            if candidate.mean is not None
         }
         rows.append(("mean of fresh seeds", [means.get(trial.number, "") for trial in shown]))
     rows.append(("at epoch", [str(best.epoch) if best else "" for best in bests]))
@@ -219,7 +219,7 @@ def _cells(trial: TrialFacts, facts: Facts) -> list[Cell]:
         Cell(text="" if trial.seconds is None else duration(trial.seconds), order=trial.seconds)
     )
     cells.append(Cell(text="" if trial.start is None else str(trial.start), order=trial.start))
-    cells += [_value_cell(trial.params, one.name) for one in facts.space.parameters]
+    cells += [_value_cell(trial.params, parameter.name) for parameter in facts.space.parameters]
     return [
         *cells,
         Cell(text=trial.reason or trial.warning or "", order=trial.reason or trial.warning),

@@ -136,10 +136,10 @@ class _Line(NamedTuple):
     creates: bool
 
 
-def _line(take_in: Callable[[Replay, Record], None], *tell: str, **fields: Kind) -> _Line:
-    """A kind of line: the fields that all lines have, those that `tell` its kind, and its own."""
+def _line(take_in: Callable[[Replay, Record], None], *marks: str, **fields: Kind) -> _Line:
+    """A kind of line: the fields that all lines have, those that mark its kind, and its own."""
     checks = [(key, kind.holds, kind.words) for key, kind in {"worker_id": TEXT, **fields}.items()]
-    keys = dict.fromkeys(("op_code", "worker_id", *tell, *fields)).keys()
+    keys = dict.fromkeys(("op_code", "worker_id", *marks, *fields)).keys()
     return _Line(keys, checks, take_in, creates=take_in is Replay.create_study)
 
 

@@ -137,13 +137,13 @@ def weighed(splits: SequenceSplits, weighted: bool) -> SequenceSplits:
     return replace(splits, train=replace(splits.train, weights_N=weights_N))
 
 
-def padded(rows: dict[str, Tensor], chosen: list[int], pad: int) -> TensorSplit:
-    """The chosen ones of what `Rows.tensors` gave, their tokens right-padded to the longest."""
-    chosen_N = torch.tensor(chosen)
-    facts = {name: rows[name][chosen_N].long() for name in FACTS}
+def padded(rows: dict[str, Tensor], selected: list[int], pad: int) -> TensorSplit:
+    """The selected ones of what `Rows.tensors` gave, their tokens right-padded to the longest."""
+    selected_N = torch.tensor(selected)
+    facts = {name: rows[name][selected_N].long() for name in FACTS}
     tokens, lengths = rows["tokens"].numpy(), facts["length"].tolist()
-    ends = rows["length"].cumsum(0)[chosen_N].tolist()
-    tokens_NT = np.full((len(chosen), max(lengths)), pad, dtype=np.int64)
+    ends = rows["length"].cumsum(0)[selected_N].tolist()
+    tokens_NT = np.full((len(selected), max(lengths)), pad, dtype=np.int64)
     for row_T, end, length in zip(tokens_NT, ends, lengths, strict=True):
         row_T[:length] = tokens[end - length : end]
     tensors = {"tokens": torch.from_numpy(tokens_NT), **facts}

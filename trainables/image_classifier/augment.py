@@ -140,7 +140,7 @@ def overlaid(images_B3HW: Tensor, probability: float, strength: float) -> Tensor
         return images_B3HW
     rows, device = len(images_B3HW), images_B3HW.device
     colours_B311 = 255 * torch.rand(rows, 3, 1, 1).to(device)
-    weights_B111 = (strength * torch.rand(rows, 1, 1, 1) * chosen(rows, probability)).to(device)
+    weights_B111 = (strength * torch.rand(rows, 1, 1, 1) * drawn_rows(rows, probability)).to(device)
     return torch.lerp(images_B3HW.float(), colours_B311, weights_B111).round().to(torch.uint8)
 
 
@@ -149,13 +149,13 @@ def mirrored(images_B3HW: Tensor, probability: float) -> Tensor:
     if probability == 0:
         return images_B3HW
     return torch.where(
-        chosen(len(images_B3HW), probability).to(images_B3HW.device),
+        drawn_rows(len(images_B3HW), probability).to(images_B3HW.device),
         images_B3HW.flip(-1),
         images_B3HW,
     )
 
 
-def chosen(rows: int, probability: float) -> Tensor:
+def drawn_rows(rows: int, probability: float) -> Tensor:
     """Which rows something is done to, [B, 1, 1, 1].
 
     Drawn on the CPU, so that all devices do the same.

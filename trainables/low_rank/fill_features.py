@@ -164,10 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model", default=MODEL, help="name of a downloaded model, or its folder (%(default)s)"
     )
-    chosen = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
         with outliving_terminal():
-            fill(chosen.images, chosen.cache, chosen.model)
+            fill(args.images, args.cache, args.model)
     except TaskError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

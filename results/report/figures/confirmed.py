@@ -8,14 +8,14 @@ from results.text import metric_text
 
 def confirmation_figure(confirmation: Confirmation) -> Figure | None:
     """For each candidate its fresh values, their mean with its interval, and what was searched."""
-    shown = [one for one in confirmation.candidates if one.values]
+    shown = [each for each in confirmation.candidates if each.values]
     if not shown:
         return None
     rows = list(enumerate(shown))
-    means = [(one.mean, one.low, one.high, row) for row, one in rows if one.mean is not None]
-    fresh = [(value, row) for row, one in rows for value in one.values]
-    searched = [(one.searched_value, row) for row, one in rows]
-    tested = [(one.test_value, row) for row, one in rows if one.test_value is not None]
+    means = [(each.mean, each.low, each.high, row) for row, each in rows if each.mean is not None]
+    fresh = [(value, row) for row, each in rows for value in each.values]
+    searched = [(each.searched_value, row) for row, each in rows]
+    tested = [(each.test_value, row) for row, each in rows if each.test_value is not None]
     interval = _markers(
         [(mean, row) for mean, _, _, row in means], "mean and interval", "diamond", INK, 10
     )
@@ -37,7 +37,7 @@ def confirmation_figure(confirmation: Confirmation) -> Figure | None:
     return Figure(
         name="confirmed",
         title="Fresh seeds",
-        alt="; ".join(f"{one.name}: {' '.join(map(metric_text, one.values))}" for one in shown),
+        alt="; ".join(f"{each.name}: {' '.join(map(metric_text, each.values))}" for each in shown),
         caption="Each dot is a training with a seed of its own; the bars are "
         f"{confirmation.confidence:.0%} confidence intervals of the mean.",
         data=[trace for trace in data if trace["x"]],
@@ -45,7 +45,7 @@ def confirmation_figure(confirmation: Confirmation) -> Figure | None:
             "xaxis": axis(confirmation.objective),
             "yaxis": {
                 "tickvals": [row for row, _ in rows],
-                "ticktext": [plain(one.name) for one in shown],
+                "ticktext": [plain(each.name) for each in shown],
                 "range": [len(shown) - 0.5, -0.5],
                 "automargin": True,
                 "gridcolor": RULE,

@@ -19,8 +19,10 @@ def parallel(facts: Facts, found: list[Importance]) -> Figure | None:
     ranked = [facts.trials[best.number] for best in facts.ranked]
     if not ranked:
         return None
-    order = {one.name: i for i, one in enumerate(sorted(found, key=lambda one: -one.share))}
-    parameters = sorted(facts.space.parameters, key=lambda one: order.get(one.name, len(order)))
+    order = {each.name: i for i, each in enumerate(sorted(found, key=lambda each: -each.share))}
+    parameters = sorted(
+        facts.space.parameters, key=lambda parameter: order.get(parameter.name, len(order))
+    )
     data: list[Trace] = []
     for band, (first, last) in reversed(list(enumerate(bands(len(ranked))))):
         for number, (state, group) in enumerate(by_state(ranked[first - 1 : last]).items()):
@@ -33,12 +35,12 @@ def parallel(facts: Facts, found: list[Importance]) -> Figure | None:
                     "showlegend": number == 0,
                 }
             )
-    columns, some_absent = len(parameters), any(one.when for one in parameters)
+    columns, some_absent = len(parameters), any(parameter.when for parameter in parameters)
     absent = " A line at the bottom: the parameter takes no part." if some_absent else ""
     layout = {
         "xaxis": {
             "tickvals": list(range(columns)),
-            "ticktext": [plain(facts.names[one.name], 20) for one in parameters],
+            "ticktext": [plain(facts.names[parameter.name], 20) for parameter in parameters],
             "range": [-0.08, columns - 1 + 0.5],
             "showgrid": False,
             "zeroline": False,
@@ -49,7 +51,9 @@ def parallel(facts: Facts, found: list[Importance]) -> Figure | None:
         "yaxis": {"visible": False, "range": [-0.2 if some_absent else -0.05, 1.05]},
         "shapes": [_axis_line(column) for column in range(columns)],
         "annotations": [
-            mark for column, one in enumerate(parameters) for mark in _marks(column, one)
+            mark
+            for column, parameter in enumerate(parameters)
+            for mark in _marks(column, parameter)
         ],
         "margin": {"l": 12, "r": 30, "t": 20, "b": 30},
         "legend": {
@@ -94,13 +98,17 @@ def _lines(
     text: list[str | None] = []
     numbers: list[int | None] = []
     for trial in group:
-        for column, one in enumerate(parameters):
+        for column, parameter in enumerate(parameters):
             x.append(column)
             y.append(
-                round(place(one, trial.params[one.name]), 4) if one.name in trial.params else ABSENT
+                round(place(parameter, trial.params[parameter.name]), 4)
+                if parameter.name in trial.params
+                else ABSENT
             )
             shown = (
-                value_text(trial.params[one.name]) if one.name in trial.params else "takes no part"
+                value_text(trial.params[parameter.name])
+                if parameter.name in trial.params
+                else "takes no part"
             )
             text.append(plain(shown))
         x.append(None)

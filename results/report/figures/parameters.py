@@ -39,24 +39,27 @@ def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
     if not found:
         return None
     shown = found[::-1]
-    label = [_bar_name(one, facts) for one in shown]
+    label = [_bar_name(each, facts) for each in shown]
     data: Trace = {
         "type": "bar",
         "orientation": "h",
-        "x": [rounded(one.share) for one in shown],
+        "x": [rounded(each.share) for each in shown],
         "y": list(range(len(shown))),
-        "marker": {"color": ["#8a8f98" if one.conditional else COLOURS[COMPLETE] for one in shown]},
+        "marker": {
+            "color": ["#8a8f98" if each.conditional else COLOURS[COMPLETE] for each in shown]
+        },
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": [rounded(one.high - one.share) for one in shown],
-            "arrayminus": [rounded(one.share - one.low) for one in shown],
+            "array": [rounded(each.high - each.share) for each in shown],
+            "arrayminus": [rounded(each.share - each.low) for each in shown],
             "color": INK,
             "thickness": 1.2,
             "width": 3,
         },
         "text": [
-            f"{plain(one.name)}: {one.share:.0%}, {one.low:.0%} to {one.high:.0%}" for one in shown
+            f"{plain(each.name)}: {each.share:.0%}, {each.low:.0%} to {each.high:.0%}"
+            for each in shown
         ],
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
@@ -65,7 +68,7 @@ def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
     return Figure(
         name="importance",
         title="Importance",
-        alt="; ".join(f"{one.name} {one.share:.0%}" for one in found),
+        alt="; ".join(f"{each.name} {each.share:.0%}" for each in found),
         caption="The whiskers: the range when each quarter of the trials is left out once. Wide "
         "ones mean that there "
         "are too few trials to tell."
@@ -84,52 +87,60 @@ def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
     )
 
 
-def _bar_name(one: Importance, facts: Facts) -> str:
-    return plain(facts.names[one.name] + (f" ({one.trials} trials)" if one.conditional else ""))
+def _bar_name(each: Importance, facts: Facts) -> str:
+    return plain(facts.names[each.name] + (f" ({each.trials} trials)" if each.conditional else ""))
 
 
 def slices(facts: Facts, comparison: Comparison, found: list[Importance]) -> list[Figure]:
     """A small figure for each parameter: its values against the objective, at one epoch."""
     if not comparison.values:
         return []
-    shares = {one.name: one.share for one in found if not one.conditional}
-    parameters = sorted(facts.space.parameters, key=lambda one: -shares.get(one.name, -1.0))
+    shares = {each.name: each.share for each in found if not each.conditional}
+    parameters = sorted(facts.space.parameters, key=lambda each: -shares.get(each.name, -1.0))
     limits, _ = view(comparison.values.values(), facts.objective)
-    return [_slice(one, index, facts, comparison, limits) for index, one in enumerate(parameters)]
+    return [_slice(each, index, facts, comparison, limits) for index, each in enumerate(parameters)]
 
 
 def _slice(
-    one: Parameter, index: int, facts: Facts, comparison: Comparison, limits: list[float] | None
+    parameter: Parameter,
+    index: int,
+    facts: Facts,
+    comparison: Comparison,
+    limits: list[float] | None,
 ) -> Figure:
     having = [
         facts.trials[number]
         for number in comparison.values
-        if one.name in facts.trials[number].params
+        if parameter.name in facts.trials[number].params
     ]
-    places, texts = few_ticks(one)
+    places, texts = few_ticks(parameter)
     data = [
         points(
             state,
             x=[
-                round(place(one, trial.params[one.name]) + _jitter(one, trial), 4)
+                round(place(parameter, trial.params[parameter.name]) + _jitter(parameter, trial), 4)
                 for trial in group
             ],
             y=[rounded(comparison.values[trial.number]) for trial in group],
             customdata=[trial.number for trial in group],
-            text=[_slice_text(one, trial, comparison.values[trial.number]) for trial in group],
+            text=[
+                _slice_text(parameter, trial, comparison.values[trial.number]) for trial in group
+            ],
             hovertemplate="trial %{customdata}: %{text}<extra></extra>",
             marker=points(state)["marker"] | {"size": 6 if len(having) <= MANY else 3.5},
         )
         for state, group in by_state(having).items()
     ]
     ticktext = [plain(text, 12) for text in texts]
-    span = [-0.25, 1.25] if one.kind == "choice" else [-0.06, 1.06]
+    span = [-0.25, 1.25] if parameter.kind == "choice" else [-0.06, 1.06]
     return Figure(
         name=f"slice_{index}",
-        title=one.name,
-        alt=f"{facts.objective.name} at epoch {comparison.epoch} against {one.name}, "
+        title=parameter.name,
+        alt=f"{facts.objective.name} at epoch {comparison.epoch} against {parameter.name}, "
         f"{len(having)} trials.",
-        caption=f"{len(having)} of {len(comparison.values)} trials have it." if one.when else "",
+        caption=f"{len(having)} of {len(comparison.values)} trials have it."
+        if parameter.when
+        else "",
         data=[*data, selected()],
         layout={
             "xaxis": {
@@ -138,7 +149,7 @@ def _slice(
                 "range": span,
                 "automargin": True,
                 "zeroline": False,
-                "tickangle": None if one.kind == "choice" else 0,
+                "tickangle": None if parameter.kind == "choice" else 0,
             },
             "yaxis": {"range": limits, "automargin": True, "nticks": 5},
             "margin": {"l": 40, "r": 8, "t": 8, "b": 30},
@@ -147,18 +158,25 @@ def _slice(
     )
 
 
-def _jitter(one: Parameter, trial: TrialFacts) -> float:
-    return random.Random(trial.number).uniform(-JITTER, JITTER) if one.kind == "choice" else 0.0
+def _jitter(parameter: Parameter, trial: TrialFacts) -> float:
+    return (
+        random.Random(trial.number).uniform(-JITTER, JITTER) if parameter.kind == "choice" else 0.0
+    )
 
 
-def _slice_text(one: Parameter, trial: TrialFacts, value: float) -> str:
-    return f"{metric_text(value)} at {plain(value_text(trial.params[one.name]))}"
+def _slice_text(parameter: Parameter, trial: TrialFacts, value: float) -> str:
+    return f"{metric_text(value)} at {plain(value_text(trial.params[parameter.name]))}"
 
 
 def contour(facts: Facts, comparison: Comparison, found: list[Importance]) -> Figure | None:
     """The objective over the two most important parameters, smoothed, with the trials on it."""
-    names = [one.name for one in found if not one.conditional and one.share > 0][:2]
-    pair = [one for name in names for one in facts.space.parameters if one.name == name]
+    names = [each.name for each in found if not each.conditional and each.share > 0][:2]
+    pair = [
+        parameter
+        for name in names
+        for parameter in facts.space.parameters
+        if parameter.name == name
+    ]
     if len(pair) < 2 or len(comparison.values) < FEWEST_PAIRS:
         return None
     first, second = pair
@@ -166,9 +184,12 @@ def contour(facts: Facts, comparison: Comparison, found: list[Importance]) -> Fi
         facts.trials[number] for number in comparison.values if _has(facts.trials[number], names)
     ]
     grids = [
-        ticks(one)[0] if one.kind == "choice" else list(np.linspace(0, 1, GRID)) for one in pair
+        ticks(parameter)[0] if parameter.kind == "choice" else list(np.linspace(0, 1, GRID))
+        for parameter in pair
     ]
-    weights = [_weights(one, grid, trials) for one, grid in zip(pair, grids, strict=True)]
+    weights = [
+        _weights(parameter, grid, trials) for parameter, grid in zip(pair, grids, strict=True)
+    ]
     z = [comparison.values[trial.number] for trial in trials]
     limits, _ = view(z, facts.objective)
     surface: Trace = {
@@ -178,7 +199,7 @@ def contour(facts: Facts, comparison: Comparison, found: list[Importance]) -> Fi
         "z": [
             list(map(rounded, row)) for row in smoothed(weights[0], weights[1], _clipped(z, limits))
         ],
-        "zsmooth": False if any(one.kind == "choice" for one in pair) else "best",
+        "zsmooth": False if any(parameter.kind == "choice" for parameter in pair) else "best",
         "colorscale": "Viridis",
         "reversescale": facts.objective.direction == "minimize",
         "colorbar": {
@@ -230,13 +251,13 @@ def _clipped(values: list[float], limits: list[float] | None) -> list[float]:
     return [min(max(value, limits[0]), limits[1]) for value in values] if limits else values
 
 
-def _weights(one: Parameter, grid: list[float], trials: list[TrialFacts]) -> Array:
+def _weights(parameter: Parameter, grid: list[float], trials: list[TrialFacts]) -> Array:
     """How near each trial is to each place, 0 to 1; another choice is not near at all."""
-    places = np.array([place(one, trial.params[one.name]) for trial in trials])
+    places = np.array([place(parameter, trial.params[parameter.name]) for trial in trials])
     distances_GN = np.array(grid)[:, None] - places
     near_GN = (
         np.abs(distances_GN) < 1e-9
-        if one.kind == "choice"
+        if parameter.kind == "choice"
         else np.exp(-((distances_GN / WIDTH) ** 2) / 2)
     )
     return near_GN.astype(float)

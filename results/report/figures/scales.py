@@ -20,7 +20,7 @@ def place(parameter: Parameter, value: Any) -> float:
         return index / (len(parameter.choices) - 1)
     assert parameter.low is not None and parameter.high is not None
     low, high, number = (
-        _scaled(parameter, float(one)) for one in (parameter.low, parameter.high, value)
+        _scaled(parameter, float(number)) for number in (parameter.low, parameter.high, value)
     )
     return (number - low) / (high - low)
 
