@@ -19,7 +19,7 @@ from search_spaces import Space
 from search_spaces.space import Objective
 
 
-def database_errors() -> tuple[type[Exception], ...]:
+def database_errors() -> tuple[type[Exception], type[Exception]]:
     """What is raised where a database can't be used; SQLAlchemy is imported only when asked."""
     from sqlalchemy.exc import SQLAlchemyError
 
