@@ -33,7 +33,8 @@ from trainables.machine import usable_cpus
 from trainables.mirror import Mirror, inside
 from trainables.task import BUILTIN_TASKS
 from trainables.trial_folder import write_text_atomically
-from trainables.user_code.importing import ROOT, task_files
+from trainables.user_code.importing import task_files
+from trainables.user_code.reserved import ROOT
 
 PACKAGES = ("ray", "optuna", "torch", "torchvision", "transformers", "timm", "numpy")
 

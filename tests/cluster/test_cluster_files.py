@@ -23,6 +23,7 @@ from packaging.specifiers import SpecifierSet
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 import launch
+from results.exit_codes import EXIT_DONE, EXIT_INTERRUPTED, EXIT_MISTAKE
 from search_spaces.load import find_space
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -444,7 +445,7 @@ def test_slurm_takes_the_options() -> None:
 
 def test_the_head_starts_then_the_workers_then_the_search(slurm: Slurm) -> None:
     code, log = slurm.run()
-    assert code == launch.EXIT_DONE
+    assert code == EXIT_DONE
     port = re.findall(r"--port=(\d+)", "\n".join(log))[0]
     address = f"192.168.0.7:{port}"
     assert 1024 < int(port) < 32768  # Below those that the system hands out.
@@ -482,7 +483,7 @@ def test_the_head_starts_then_the_workers_then_the_search(slurm: Slurm) -> None:
 
 def test_one_node_is_a_cluster_too(slurm: Slurm) -> None:
     code, log = slurm.run(nodes=1)
-    assert code == launch.EXIT_DONE
+    assert code == EXIT_DONE
     assert sum(line.startswith("srun ") for line in log) == 1
     assert "argument=launch.py" in log
 
@@ -496,9 +497,7 @@ def test_no_search_begins_when_a_node_is_missing(slurm: Slurm, missing: int) -> 
     )
 
 
-@pytest.mark.parametrize(
-    "code", [launch.EXIT_DONE, 1, launch.EXIT_MISTAKE, launch.EXIT_INTERRUPTED]
-)
+@pytest.mark.parametrize("code", [EXIT_DONE, 1, EXIT_MISTAKE, EXIT_INTERRUPTED])
 def test_a_search_that_ends_by_itself_is_over(slurm: Slurm, code: int) -> None:
     given, log = slurm.run(nodes=1, code=code)
     assert given == code and requeues(log) == 0
@@ -506,7 +505,7 @@ def test_a_search_that_ends_by_itself_is_over(slurm: Slurm, code: int) -> None:
 
 @pytest.mark.parametrize(
     ("code", "again"),
-    [(launch.EXIT_INTERRUPTED, 1), (143, 1), (0, 0), (1, 0), (launch.EXIT_MISTAKE, 0)],
+    [(EXIT_INTERRUPTED, 1), (143, 1), (0, 0), (1, 0), (EXIT_MISTAKE, 0)],
 )
 def test_at_the_time_limit_an_unfinished_search_is_queued_again(
     slurm: Slurm, code: int, again: int
@@ -517,13 +516,13 @@ def test_at_the_time_limit_an_unfinished_search_is_queued_again(
 
 
 def test_a_search_that_is_slow_to_stop_is_waited_for(slurm: Slurm) -> None:
-    given, log = slurm.run(nodes=1, code=launch.EXIT_INTERRUPTED, signals="USR1 TERM")
-    assert given == launch.EXIT_INTERRUPTED and requeues(log) == 1
+    given, log = slurm.run(nodes=1, code=EXIT_INTERRUPTED, signals="USR1 TERM")
+    assert given == EXIT_INTERRUPTED and requeues(log) == 1
     assert log.count("launch.py stops") == 2
 
 
 def test_a_job_that_is_queued_again_gives_the_same_command(slurm: Slurm) -> None:
-    _, first = slurm.run(code=launch.EXIT_INTERRUPTED, signals="USR1")
+    _, first = slurm.run(code=EXIT_INTERRUPTED, signals="USR1")
     _, second = slurm.run()
     assert requeues(first) == 1 and requeues(second) == 0
     stopped = ("launch.py stops", "scontrol requeue 1234567")
@@ -531,6 +530,6 @@ def test_a_job_that_is_queued_again_gives_the_same_command(slurm: Slurm) -> None
 
 
 def test_a_job_that_someone_ends_stops_in_order_and_stays_ended(slurm: Slurm) -> None:
-    given, log = slurm.run(nodes=1, code=launch.EXIT_INTERRUPTED, signals="TERM")
-    assert given == launch.EXIT_INTERRUPTED and requeues(log) == 0
+    given, log = slurm.run(nodes=1, code=EXIT_INTERRUPTED, signals="TERM")
+    assert given == EXIT_INTERRUPTED and requeues(log) == 0
     assert log.count("launch.py stops") == 1

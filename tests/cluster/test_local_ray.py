@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import ray
 from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader
 from ray._private.utils import validate_socket_filepath
 
@@ -123,7 +124,7 @@ def test_whatever_keeps_ray_from_starting_is_one_message(monkeypatch: pytest.Mon
         raise Exception("The current node timed out during startup.\n" + "a line of a log\n" * 100)
 
     monkeypatch.setattr(connecting, "local_settings", lambda: {"_temp_dir": "/tmp/ray"})
-    monkeypatch.setattr(connecting.ray, "init", fail)
+    monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(
         StudyError, match=r"Ray can't start on this machine: The current node timed out.*TMPDIR"
     ) as caught:

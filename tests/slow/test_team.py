@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import start_processes
 
 from trainables.job import Job, run
 from trainables.task import Task, load_task
@@ -76,7 +76,7 @@ def test_two_workers_give_the_curve_of_one_also_after_an_interruption(tmp_path: 
     jobs = [
         job_of(task, values, tmp_path / f"together-{i}") for i, (task, values) in enumerate(cases)
     ]
-    mp.start_processes(work, args=(jobs, tmp_path), nprocs=WORKERS, start_method="spawn")
+    start_processes(work, args=(jobs, tmp_path), nprocs=WORKERS, start_method="spawn")
     told = [torch.load(tmp_path / f"told-{rank}.pt", weights_only=True) for rank in range(WORKERS)]
     assert told[0] == told[1], "all workers tell the same"
     for job, (first, second) in zip(jobs, told[0], strict=True):

@@ -29,7 +29,7 @@ from trainables.config import build_config, flat_fields, flatten
 from trainables.job import is_best, run
 from trainables.parts.optim import make_optimizer, parameter_groups
 from trainables.task import Task, load_task
-from trainables.training import evaluate
+from trainables.training import evaluate, train
 from trainables.trial_folder import TrialFolder
 
 
@@ -166,7 +166,7 @@ def test_resuming_gives_the_curve_of_no_interruption(
     name: str, task: Task, config: Any, interrupted_after: int, tmp_path: Path
 ) -> None:
     whole = seen(curve(task, config))
-    training = conformance.train(task, config, seed=1, max_epochs=EPOCHS)
+    training = train(task, config, seed=1, max_epochs=EPOCHS)
     before = [next(training) for _ in range(interrupted_after)]
     assert before[-1].state is not None
     torch.save(before[-1].state(), tmp_path / "state.pt")

@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load, save
 
+from cluster.search.study import Study
 from results.export.folder import export_study, selected
 from results.export.model_card import literal
 from results.export.weights import WEIGHTS, in_one_order
@@ -161,7 +162,7 @@ def test_a_functions_export_has_no_weights(tmp_path: Path) -> None:
 
 def test_two_objectives_export_the_whole_front(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "two")
-    two.drive(two.Study(folder, two.two_space(), two.BOTH))
+    two.drive(Study(folder, two.two_space(), two.BOTH))
     Description(space=two.two_space(), objective=two.BOTH, import_paths=(), origin={}).write(folder)
     record = read_study(folder)
     front = pareto_front(record.ranked(), two.BOTH)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tests.trainables.conformance import curve, parameters, shorter
 from trainables.config import TaskError, build_config
-from trainables.gpt2_classifier.sequences import SequenceSplits, Vocabulary
+from trainables.gpt2_classifier.sequences import SequenceSplits
 from trainables.gpt2_classifier.task import (
     GPT2Classifier,
     GPT2ClassifierConfig,
@@ -26,6 +26,7 @@ from trainables.gpt2_classifier.task import (
     cls_self_attention,
     next_token_loss,
 )
+from trainables.gpt2_classifier.vocabulary import Vocabulary
 from trainables.parts.data import Batch
 from trainables.parts.optim import make_optimizer, parameter_groups
 from trainables.training import train

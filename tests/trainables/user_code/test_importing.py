@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.user_code.importing import ROOT, describe
-from trainables.user_code.reserved import needed_names
+from trainables.user_code.importing import describe
+from trainables.user_code.reserved import ROOT, needed_names
 
 LOAD = """
 import sys
