@@ -167,8 +167,7 @@ def connect(address: str | None) -> Cluster:
     if ray.is_initialized():
         raise StudyError(
             "Ray was started already, by code of the task as it was imported (ray.init): leave "
-            "that to Rungs, or guard "
-            "it with: if __name__ == '__main__':"
+            "that to Rungs, or guard it with: if __name__ == '__main__':"
         )
     # A process that asks for no GPU keeps CUDA_VISIBLE_DEVICES as it is, instead of seeing none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -291,9 +290,8 @@ def check_reachable(study: StudyFolder) -> None:
     if lost:
         raise StudyError(
             f"{folder.resolve()} can't be reached from {', '.join(lost)}: trials write their "
-            "checkpoints there, so it "
-            "must lie on a file system that all machines share; name one by --out, or a store by "
-            "--checkpoints"
+            "checkpoints there, so it must lie on a file system that all machines share; name one "
+            "by --out, or a store by --checkpoints"
         )
 
 

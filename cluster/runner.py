@@ -87,8 +87,7 @@ def run_trials(
         done = sum(trial.state.is_finished() for trial in study.counted())
         about = (
             f": {space.task}, {space.budget.trials} trials of up to {space.budget.max_epochs} "
-            "epochs; "
-            f"writes {folder.path}"
+            f"epochs; writes {folder.path}"
         )
         console.say(Text.assemble((space.name, "bold"), about))
         if study.trained_again:

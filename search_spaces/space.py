@@ -179,8 +179,7 @@ class Resources:
                 _are_custom_resources(self.custom),
                 "custom",
                 "custom must be names of Ray's resources, each with a number above 0, such as "
-                "{license: 1}, got "
-                f"{show(self.custom)}",
+                f"{{license: 1}}, got {show(self.custom)}",
             ),
         )
 

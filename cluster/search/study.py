@@ -234,9 +234,8 @@ class Study:
         unknown = sorted(self._checkpoints - {trial.number for trial in self.trials()})
         if unknown:
             raise StudyError(
-                f"{self.folder.path / 'trials'} has checkpoints of trials that the journal "
-                "doesn't know "
-                f"({', '.join(map(str, unknown))}); remove that folder, or give this study "
+                f"{self.folder.path / 'trials'} has checkpoints of trials that the journal doesn't "
+                f"know ({', '.join(map(str, unknown))}); remove that folder, or give this study "
                 "another --name"
             )
 

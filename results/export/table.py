@@ -68,8 +68,8 @@ def trial_row(trial: FrozenTrial, record: StudyRecord) -> dict[str, Any]:
     """What a study knows of a trial.
 
     `repeats` is the number of the failed trial that it trains again, if it does so; `epochs` is the
-    last one that it reported; `started` is when it last began, on its launcher's
-    clock; `seconds` is what its epochs took, whatever lay between them.
+    last one that it reported; `started` is when it last began, on its launcher's clock; `seconds`
+    is what its epochs took, whatever lay between them.
     """
     best, notes = best_epoch(trial, record.description.objective), Notes.of(trial)
     names = [parameter.name for parameter in record.description.space.parameters]

@@ -80,9 +80,8 @@ def _few_complete(facts: Facts) -> Iterator[Advice]:
         yield Advice(
             title=f"Only {complete} trial{'' if complete == 1 else 's'} ran to the end",
             detail=f"{complete} of {len(facts.trials)} were neither stopped early nor failed; "
-            "whether stopping the "
-            "others was right can hardly be judged from so few. More trials, or a lower "
-            "reduction, would tell.",
+            "whether stopping the others was right can hardly be judged from so few. More trials, "
+            "or a lower reduction, would tell.",
         )
 
 
@@ -92,9 +91,8 @@ def _best_was_stopped(facts: Facts) -> Iterator[Advice]:
         yield Advice(
             title=f"The best trial was stopped early, after epoch {trial.epochs}",
             detail=f"Its best value is of epoch {facts.best.epoch} of "
-            f"{facts.space.budget.max_epochs}; when it was "
-            "compared at its last rung others were ahead. Train it to the end before relying on "
-            "it.",
+            f"{facts.space.budget.max_epochs}; when it was compared at its last rung others were "
+            "ahead. Train it to the end before relying on it.",
         )
 
 
@@ -110,8 +108,7 @@ def _start_point_wins(facts: Facts) -> Iterator[Advice]:
         yield Advice(
             title=f"Start point {start}, made by hand, is the best",
             detail=f"{metric_text(facts.best.value)}{lead}. {len(others)} suggested trials found "
-            "nothing better: the "
-            "ranges may leave out what is good, or the trials are too few.",
+            "nothing better: the ranges may leave out what is good, or the trials are too few.",
         )
 
 
@@ -174,10 +171,9 @@ def _single_peak(facts: Facts) -> Iterator[Advice]:
         yield Advice(
             title="The lead of the best is smaller than its noise",
             detail=f"At epoch {best.epoch} trial {best.number} was {metric_text(above)} better "
-            "than the median of the "
-            f"{len(neighbours)} epochs around it; its lead over trial {second.number} is "
-            f"{metric_text(lead)}. The best of "
-            "many noisy values is too good: confirm it with fresh seeds.",
+            f"than the median of the {len(neighbours)} epochs around it; its lead over trial "
+            f"{second.number} is {metric_text(lead)}. The best of many noisy values is too good: "
+            "confirm it with fresh seeds.",
         )
 
 

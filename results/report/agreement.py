@@ -17,10 +17,9 @@ def importance_text(comparison: Comparison, found: list[Importance]) -> str:
         return "No trial has a finite value, so parameters can't be compared."
     count = len(comparison.values)
     text = (
-        f"Trials are compared at epoch {comparison.epoch}, the last that at least {REACHED:.0%} "
-        "of those with a value "
-        f"reached: {count} of {comparison.reporting} have a finite value there, stopped ones "
-        "among them."
+        f"Trials are compared at epoch {comparison.epoch}, the last that at least {REACHED:.0%} of "
+        f"those with a value reached: {count} of {comparison.reporting} have a finite value there, "
+        "stopped ones among them."
     )
     if not found:
         return (

@@ -145,8 +145,7 @@ def banners(facts: Facts) -> Iterator[str]:
     if gone:
         yield (
             f"The metrics files of {len(gone)} of {len(facts.trials)} trials are gone. The values "
-            "below come from the "
-            "journal; how long single epochs took is not known for these."
+            "below come from the journal; how long single epochs took is not known for these."
         )
 
 

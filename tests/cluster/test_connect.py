@@ -141,10 +141,8 @@ def test_a_group_that_never_fits_is_refused_with_the_arithmetic() -> None:
         two.slots(Resources(workers=4))
     assert str(caught.value) == (
         "no trial can ever be placed: each needs 4 workers, a worker 1 CPUs and 1 GPUs on one "
-        "machine; the machines "
-        "have 4 CPUs and 1 GPUs; 4 CPUs and 1 GPUs, room for 2; lower resources.workers, cpus or "
-        "gpus, or "
-        "what else it asks for"
+        "machine; the machines have 4 CPUs and 1 GPUs; 4 CPUs and 1 GPUs, room for 2; lower "
+        "resources.workers, cpus or gpus, or what else it asks for"
     )
     with pytest.raises(StudyError, match=r"need whole GPUs, got resources\.gpus=0\.5"):
         two.slots(Resources(workers=2, gpus=0.5))
@@ -171,8 +169,7 @@ def test_memory_and_other_resources_are_counted(resources: Resources, slots: int
         (
             Resources(memory_gb=32),
             "each needs 1 CPUs, 0 GPUs and 32 GB of memory on one machine; the machines have 8 "
-            "CPUs, 0 GPUs and 16 GB "
-            "of memory, room for 0",
+            "CPUs, 0 GPUs and 16 GB of memory, room for 0",
         ),
         (
             Resources(custom={"license": 1}),

@@ -125,13 +125,11 @@ BEHIND = {  # what follows the parameters a and b, from line 6 on
     "resources: {memory_gb: -1}": "s.yaml:6: memory_gb must be a number from 0, got -1",
     "resources: {custom: {license: 0}}": (
         "s.yaml:6: custom must be names of Ray's resources, each with a number above 0, such as "
-        "{license: 1}, got "
-        "{license: 0}"
+        "{license: 1}, got {license: 0}"
     ),
     "resources: {custom: {GPU: 1}}": (
         "s.yaml:6: custom must be names of Ray's resources, each with a number above 0, such as "
-        "{license: 1}, got "
-        "{GPU: 1}"
+        "{license: 1}, got {GPU: 1}"
     ),
     "seed: -1": "s.yaml:6: seed must be a whole number, at least 0, got -1",
     "seed: 4294967296": "s.yaml:6: seed must be a whole number, at most 4294967295, got 4294967296",

@@ -105,8 +105,7 @@ def tiny_task(name: str, monkeypatch: pytest.MonkeyPatch) -> Task:
 def tiny_values(name: str) -> dict[str, Any]:
     assert name in TINY, (
         f"the built-in task {name!r} has no row in tests/trainables/conformance.py: add one to "
-        "TINY, with values that "
-        "make the task train an epoch in milliseconds"
+        "TINY, with values that make the task train an epoch in milliseconds"
     )
     return dict(TINY[name])
 

@@ -10,9 +10,8 @@ def focal_cross_entropy(
     """Mean of (1 - p_t)^gamma x cross-entropy; gamma 0 is plain cross-entropy.
 
     Source: Lin et al. 2017, Focal Loss for Dense Object Detection, https://arxiv.org/abs/1708.02002
-    (eq. 4, without
-    alpha). With label smoothing only the cross-entropy's target is smoothed; p_t stays the true
-    class's probability.
+    (eq. 4, without alpha). With label smoothing only the cross-entropy's target is smoothed; p_t
+    stays the true class's probability.
     """
     if gamma == 0:
         return F.cross_entropy(logits_BC, labels_B, label_smoothing=label_smoothing)

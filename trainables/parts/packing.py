@@ -138,8 +138,7 @@ def _pack(files: Sequence[Path], read: Callable[[Path], np.ndarray], target: Pat
         if found.shape != first.shape or found.dtype != first.dtype:
             return (
                 f"{files[row]}: all must have the shape of {files[0].name}, {first.shape} "
-                f"{first.dtype}, "
-                f"got {found.shape} {found.dtype}"
+                f"{first.dtype}, got {found.shape} {found.dtype}"
             )
         out[row] = found
         return None

@@ -278,8 +278,8 @@ class RankingTally(ClassificationTally):
     def compute(self) -> dict[str, float]:
         """`average_precision`, `f1`, and the accuracies.
 
-        Average precision is the area under precision by recall, as a step function.
-        NaN where the positive class does not occur, and for scores that are not finite.
+        Average precision is the area under precision by recall, as a step function. NaN where the
+        positive class does not occur, and for scores that are not finite.
         """
         occurring = self.confusion_CC.sum(1).nonzero()[:, 0].tolist()
         judged = [label for label in occurring if self.positive in (None, label)]

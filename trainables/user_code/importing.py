@@ -67,8 +67,7 @@ def import_attribute(module_name: str, attribute: str, task: str) -> Any:
     """What stands at `module:attribute`.
 
     A module that changes the current folder as it is imported has its way where its code runs: in
-    `task_folder()`. What
-    a command's relative paths mean doesn't change.
+    `task_folder()`. What a command's relative paths mean doesn't change.
 
     Raises:
         TaskError: when the module isn't there, its name or that of a module that it imports is
@@ -83,8 +82,7 @@ def import_attribute(module_name: str, attribute: str, task: str) -> Any:
         if error.name and module_name.split(".")[0] == error.name.split(".")[0]:
             raise TaskError(
                 f"task {task!r}: there is no module {error.name!r} beside the space file, in the "
-                "current folder or "
-                "among the installed packages"
+                "current folder or among the installed packages"
             ) from error
         raise TaskError(f"task {task!r}: importing {module_name} failed: {error}") from error
     except SystemExit as error:

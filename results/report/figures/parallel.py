@@ -69,8 +69,7 @@ def parallel(facts: Facts, found: list[Importance]) -> Figure | None:
         title="Parallel coordinates",
         alt=f"A line for each of {len(ranked)} trials through its {columns} parameters.",
         caption="Coloured by the rank of the trial's best value, the most important parameters "
-        "first. Click a line to "
-        f"see its trial everywhere.{absent}",
+        f"first. Click a line to see its trial everywhere.{absent}",
         data=[*data, selected(mode="lines+markers")],
         layout=layout,
         height=470,

@@ -70,8 +70,7 @@ def importance_figure(facts: Facts, found: list[Importance]) -> Figure | None:
         title="Importance",
         alt="; ".join(f"{each.name} {each.share:.0%}" for each in found),
         caption="The whiskers: the range when each quarter of the trials is left out once. Wide "
-        "ones mean that there "
-        "are too few trials to tell."
+        "ones mean that there are too few trials to tell."
         + (
             " Grey: takes part in some trials only, its share is among those."
             if found[-1].conditional

@@ -208,8 +208,7 @@ def test_what_a_task_is_not_compared_by_is_refused_before_it_is_trained(tmp_path
         f"{tmp_path / 'best.yaml'}: data.path: no such file or folder: /no",
         f"{tmp_path / 'best.yaml'}: data.vocab: no such file or folder: /no",
         f"{tmp_path / 'best.yaml'}: objective: gpt2_classifier is compared by {{maximize: "
-        "accuracy}, "
-        "got {maximize: score}",
+        "accuracy}, got {maximize: score}",
     ]
 
 

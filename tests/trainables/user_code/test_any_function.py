@@ -2,9 +2,9 @@
 
 pytest tests/trainables/user_code/test_any_function.py
 
-Five hundred functions are made up; each is trained by the class that trains
-in a search's processes, and its outcomes are written to one study. What must come of them is told
-by a plain reading of what they do.
+Five hundred functions are made up; each is trained by the class that trains in a search's
+processes, and its outcomes are written to one study. What must come of them is told by a plain
+reading of what they do.
 """
 
 import gc
