@@ -1,6 +1,6 @@
 """Proves that one launcher at a time writes a study.
 
-pytest tests/results/study/test_folder_lock.py
+pytest tests/results/study/test_folder.py
 """
 
 import multiprocessing
