@@ -19,13 +19,15 @@ class SlowInTwoChains(LoadScopeScheduling):
     """With `pytest -n` two processes have all of tests/slow, the others share what is left.
 
     Each slow test starts a Ray that wants every CPU, but waits much for its start and its end: two
-    go well side by side, more would disturb each other. test_survival.py is about half of it all.
+    go well side by side, more would disturb each other. The two files are about half of it all.
     """
+
+    HALF = ("tests/slow/test_survival.py", "tests/slow/test_search.py")
 
     def _split_scope(self, nodeid: str) -> str:
         if not nodeid.startswith("tests/slow/"):
             return nodeid
-        return "survival" if nodeid.startswith("tests/slow/test_survival.py") else "slow"
+        return "slow, one half" if nodeid.startswith(self.HALF) else "slow, the other half"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SlowInTwoChains:

@@ -51,6 +51,11 @@ def within(config: Any, low: float, high: float, *names: str) -> None:
     _require_each(config, names, lambda value: low <= value <= high, f"be in [{low}, {high}]")
 
 
+def up_to(config: Any, high: float, *names: str) -> None:
+    """Require these fields to be greater than 0 and at most `high`."""
+    _require_each(config, names, lambda value: 0 < value <= high, f"be in (0, {high}]")
+
+
 def share(config: Any, *names: str) -> None:
     """Require these fields to be from 0 to 1, like the share of something that is chosen."""
     within(config, 0, 1, *names)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 
-from trainables.config import at_least, positive, require, share, within
+from trainables.config import at_least, require, share, up_to, within
 from trainables.parts.data import Batch
 
 
@@ -57,9 +57,9 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         probabilities = ("paste", "decoy", "overlay", "mirror", "erase")
         share(self, *(f"{name}_probability" for name in probabilities))
-        share(self, "overlay_strength", "crop_min_area")
-        positive(self, "paste_min_scale", "crop_min_area")
-        within(self, 0, MAX_SCALE, "paste_min_scale")
+        share(self, "overlay_strength")
+        up_to(self, 1, "crop_min_area")
+        up_to(self, MAX_SCALE, "paste_min_scale")
         within(self, 0, 30, "policy_magnitude")
         both = self.paste_probability + self.decoy_probability
         require(both <= 1, "paste_probability + decoy_probability must not exceed 1", sum=both)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
-from trainables.config import positive, require, share, within
+from trainables.config import positive, require, share, up_to, within
 from trainables.segmentation.losses import IGNORED
 
 CROP_ASPECT = (3 / 4, 4 / 3)
@@ -45,8 +45,8 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         share(self, "flip", "blur", "color")
         within(self, 0, 180, "rotation_degrees")
-        positive(self, "blur_pixels", "crop")
-        share(self, "crop")
+        positive(self, "blur_pixels")
+        up_to(self, 1, "crop")
 
 
 class AlignedResizedCrop(v2.RandomResizedCrop):

@@ -267,7 +267,7 @@ def test_with_both_each_is_done_to_half_of_the_batches() -> None:
         ({"crop_min_area": 0.0}, "crop_min_area must be in (0, 1], got crop_min_area=0.0"),
         (
             {"policy_magnitude": 31},
-            "policy_magnitude must be from 0 to 30, got policy_magnitude=31",
+            "policy_magnitude must be in [0, 30], got policy_magnitude=31",
         ),
         ({"mixup_alpha": -1.0}, "mixup_alpha must not be negative, got mixup_alpha=-1.0"),
         ({"policy": "auto"}, "must be one of none, rand, trivial, got 'auto'"),

@@ -193,7 +193,7 @@ def test_mistaken_settings_are_told_as_rules() -> None:
         ({"model__heads": 3}, "heads must divide width, got width=8, heads=3"),
         (
             {"model__power_steps": 3, "model__orthogonalize": "qr"},
-            "power_steps must be from 0 to 2",
+            r"power_steps must be in \[0, 2\]",
         ),
         ({"model__power_steps": 1}, "power_steps need orthogonalize qr or newton_schulz"),
         ({"loss__lambda_ortho": -1.0}, "lambda_ortho must not be negative"),
