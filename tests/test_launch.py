@@ -395,6 +395,7 @@ def test_check_run_tells_what_raises(launched: Launch, here: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_broken_task_is_told_before_ray_starts(
     launched: Launch, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

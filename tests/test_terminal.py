@@ -20,6 +20,8 @@ ASCII = {
     "locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
 }
 
+pytestmark = pytest.mark.slow  # Each starts a process that imports PyTorch.
+
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "launch.py"), *arguments]

@@ -92,6 +92,7 @@ def outputs_of_checkpoint(record: StudyRecord) -> torch.Tensor:
         return task.loss(config, model.eval(), next(splits.validation.batches(8)))[1]
 
 
+@pytest.mark.slow
 def test_a_new_process_predicts_what_the_best_checkpoint_does(tmp_path: Path) -> None:
     gpt2 = TINY["gpt2_classifier"] | {"data.batch_size": 256, "loss.lm_weight": 0.0}
     records = [

@@ -111,6 +111,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "s.yaml"
 
 
+@pytest.mark.slow
 @given(st.lists(MUTATION, min_size=1, max_size=3))
 @settings(
     max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)

@@ -260,6 +260,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal_process, "LIMIT_S", 300.0)  # The machine may be busy.
 
 
+@pytest.mark.slow
 def test_a_search_rehearses_in_a_process_of_its_own(here: Path, patient: None) -> None:
     raises = "raise RuntimeError(str(__import__('os').getpid()))"
     text = searched(write_task(here, (LOSS, raises)))
@@ -271,6 +272,7 @@ def test_a_search_rehearses_in_a_process_of_its_own(here: Path, patient: None) -
     assert int(last.removeprefix(begin).removesuffix(end)) != os.getpid()
 
 
+@pytest.mark.slow
 def test_what_is_good_or_dies_has_no_mistake_to_tell(here: Path, patient: None) -> None:
     assert searched(write_task(here, (LOSS, "print('x'); " + LOSS))) is None
     assert searched(write_task(here, (LOSS, "__import__('os').abort()"))) is None

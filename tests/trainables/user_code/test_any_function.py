@@ -190,6 +190,7 @@ def trainer() -> LocalTrainer:
     return LocalTrainer()
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=scripts)
 def test_its_state_and_values_are_those_of_a_plain_reading(
