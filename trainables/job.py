@@ -12,11 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from tensorboardX import SummaryWriter
-from tensorboardX.summary import hparams
 
 from search_spaces.space import Objective
 from trainables.mirror import NoMirror, mirror_at
@@ -24,6 +22,9 @@ from trainables.task import Report, Task, default_device, load_task, make_config
 from trainables.team import ALONE, Team
 from trainables.trial_folder import TrialFolder, write_text_atomically
 from trainables.user_code.function import function_reports
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 OTHER_CHARACTERS = re.compile(r"[^-/\w.]")  # than those that a tag may have
 
@@ -177,20 +178,24 @@ def _written(
                 return
 
 
-def event_writer(folder: Path, purge_step: int | None) -> SummaryWriter:
+def event_writer(folder: Path, purge_step: int | None) -> "SummaryWriter":
     """A writer of TensorBoard events that leaves multiprocessing's start method to the user's code.
 
     Its queue would fix it: `multiprocessing.set_start_method` may be called once, and before any
     such thing is made.
     """
+    from tensorboardX import SummaryWriter  # Who reads a study has no need of it.
+
     method = multiprocessing.get_start_method(allow_none=True)
     writer = SummaryWriter(str(folder), purge_step=purge_step)
     multiprocessing.set_start_method(method, force=True)
     return writer
 
 
-def _write_values(events: SummaryWriter, job: Job) -> None:
+def _write_values(events: "SummaryWriter", job: Job) -> None:
     """The configuration, for TensorBoard's page of hyperparameters."""
+    from tensorboardX.summary import hparams
+
     values = {
         name: value if isinstance(value, str | int | float) else str(value)
         for name, value in job.values.items()
@@ -254,7 +259,7 @@ def is_best(value: float, earlier: list[float], objective: Objective) -> bool:
 
 def _write(
     folder: TrialFolder,
-    events: SummaryWriter,
+    events: "SummaryWriter",
     report: Report,
     *,
     reports: int,

@@ -32,6 +32,8 @@ from results.study.folder import StudyError, StudyFolder
 from tests.results.small_study import OBJECTIVE, described, drive, open_study, small_space
 from trainables.job import run
 
+pytestmark = pytest.mark.slow  # MLflow's own server and database take their time.
+
 NOBODY = "http://127.0.0.1:9"
 
 

@@ -14,6 +14,8 @@ import pytest
 from trainables.user_code.importing import describe
 from trainables.user_code.reserved import ROOT, needed_names
 
+pytestmark = pytest.mark.slow  # Each import is tried in a process of its own.
+
 LOAD = """
 import sys
 import yaml
