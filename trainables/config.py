@@ -61,6 +61,11 @@ def share(config: Any, *names: str) -> None:
     within(config, 0, 1, *names)
 
 
+def fraction(config: Any, *names: str) -> None:
+    """Require these fields to be greater than 0 and less than 1, like a factor that lowers."""
+    _require_each(config, names, lambda value: 0 < value < 1, "be in (0, 1)")
+
+
 def below_one(config: Any, *names: str) -> None:
     """Require these fields to be from 0 to less than 1, like a dropout rate."""
     _require_each(config, names, lambda value: 0 <= value < 1, "be in [0, 1)")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from trainables.config import require
+from trainables.config import at_least, below_one, fraction, positive, up_to
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 OptimizerName = Literal[
@@ -122,73 +122,13 @@ class OptimConfig:
     """Compile the model by torch.compile: slow in the first steps, faster in all others."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.momentum < 1, "momentum must be in [0, 1)", momentum=self.momentum)
-        for name in ("beta1", "beta2"):
-            beta = getattr(self, name)
-            require(beta is None or 0 <= beta < 1, f"{name} must be in [0, 1)", **{name: beta})
-        require(self.eps is None or self.eps > 0, "eps must be positive", eps=self.eps)
-        require(self.lr > 0, "lr must be positive", lr=self.lr)
-        require(
-            self.head_lr_mult > 0, "head_lr_mult must be positive", head_lr_mult=self.head_lr_mult
-        )
-        require(
-            0 < self.layer_decay <= 1, "layer_decay must be in (0, 1]", layer_decay=self.layer_decay
-        )
-        require(
-            self.weight_decay >= 0,
-            "weight_decay must not be negative",
-            weight_decay=self.weight_decay,
-        )
-        require(
-            0 <= self.warmup_ratio < 1,
-            "warmup_ratio must be in [0, 1)",
-            warmup_ratio=self.warmup_ratio,
-        )
-        require(
-            self.restart_epochs >= 1,
-            "restart_epochs must be at least 1",
-            restart_epochs=self.restart_epochs,
-        )
-        require(
-            self.plateau_epochs >= 0,
-            "plateau_epochs must not be negative",
-            plateau_epochs=self.plateau_epochs,
-        )
-        require(
-            0 < self.plateau_factor < 1,
-            "plateau_factor must be in (0, 1)",
-            plateau_factor=self.plateau_factor,
-        )
-        require(
-            self.step_epochs >= 1, "step_epochs must be at least 1", step_epochs=self.step_epochs
-        )
-        require(
-            0 < self.step_factor < 1,
-            "step_factor must be in (0, 1)",
-            step_factor=self.step_factor,
-        )
-        require(
-            self.evaluate_every >= 1,
-            "evaluate_every must be at least 1",
-            evaluate_every=self.evaluate_every,
-        )
-        require(
-            self.patience_epochs >= 0,
-            "patience_epochs must not be negative",
-            patience_epochs=self.patience_epochs,
-        )
-        require(self.clip_norm >= 0, "clip_norm must not be negative", clip_norm=self.clip_norm)
-        require(
-            self.accumulation >= 1,
-            "accumulation must be at least 1",
-            accumulation=self.accumulation,
-        )
-        require(
-            self.freeze_epochs >= 0,
-            "freeze_epochs must not be negative",
-            freeze_epochs=self.freeze_epochs,
-        )
-        require(0 <= self.ema_decay < 1, "ema_decay must be in [0, 1)", ema_decay=self.ema_decay)
+        below_one(self, "momentum", "beta1", "beta2", "warmup_ratio", "ema_decay")
+        positive(self, "eps", "lr", "head_lr_mult")
+        up_to(self, 1, "layer_decay")
+        fraction(self, "plateau_factor", "step_factor")
+        at_least(self, 0, "weight_decay", "clip_norm")
+        at_least(self, 0, "plateau_epochs", "patience_epochs", "freeze_epochs")
+        at_least(self, 1, "restart_epochs", "step_epochs", "evaluate_every", "accumulation")
 
 
 def unused_settings(optim: OptimConfig) -> set[str]:
