@@ -1,27 +1,17 @@
 """Pictures: what a trained model does with validation data, as its task draws it."""
 
-import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
-
-from results.export.export import trial_export
-from results.export.models import trained_model
 from results.study.best import BestEpoch
 from results.study.folder import StudyError
 from results.study.record import StudyRecord
 from search_spaces import SpaceError
 from trainables.config import TaskError
-from trainables.job import Job
 from trainables.task import Task, load_task
 from trainables.trial_folder import write_atomically
-from trainables.user_code.importing import describe, import_from, task_folder
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from trainables.user_code.importing import describe, import_from
 
 DOTS_PER_INCH = 120
 ROWS = (0, 1, 2, 3)
@@ -39,10 +29,12 @@ def draw(record: StudyRecord, *, trial: int | None, rows: Sequence[int]) -> list
         StudyError: when there is no such trial, its model is not kept, a row isn't there, the
             task draws nothing, or the folder can't be written.
     """
+    from results.drawing import figures_of  # It brings PyTorch: most reports draw nothing new.
+
     import_from(record.description.import_paths)
     record.folder.fetch()
     best = kept_trial(record, trial)
-    figures = task_pictures(trial_export(record, best).job, rows)
+    figures = figures_of(record, best, rows)
     target = record.folder.pictures
     paths = [target / f"trial-{best.number:04d}-{name}.png" for name in figures]
     try:
@@ -112,19 +104,3 @@ def kept_trial(record: StudyRecord, trial: int | None) -> BestEpoch:
     numbers = ", ".join(str(best.number) for best in kept) or "none yet"
     wanted = "there is no trial" if trial is None else f"trial {trial} is not one"
     raise StudyError(f"{record.folder.path}: {wanted} whose model is kept; those are {numbers}")
-
-
-def task_pictures(job: Job, rows: Sequence[int]) -> "dict[str, Figure]":
-    """A task's figures of a job's model, by name."""
-    task, config, splits, model = trained_model(job)
-    outside = [row for row in rows if row >= len(splits.validation)]
-    if outside:
-        raise StudyError(
-            f"rows must be below {len(splits.validation)}, the size of the validation split, got "
-            f"{outside}"
-        )
-    with torch.no_grad(), contextlib.chdir(task_folder()):
-        figures = task.pictures(config, model, splits, list(rows))
-    if not figures:
-        raise StudyError(f"{job.task} draws no pictures")
-    return figures

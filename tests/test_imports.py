@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.results.report.studies import drive, open_study, space
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("search_spaces", "trainables", "cluster", "results")
 SOURCES = {folder: sorted((ROOT / folder).rglob("*.py")) for folder in FOLDERS}
@@ -69,6 +71,14 @@ def test_the_search_itself_runs_without_ray() -> None:
     code = f"import sys, {', '.join(modules)}; print('ray' in sys.modules, 'optuna' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False True\n", done.stderr
+
+
+def test_a_study_whose_task_needs_no_pytorch_is_reported_without_it(tmp_path: Path) -> None:
+    drive(open_study(tmp_path, space()), 3)
+    code = "import sys, launch; launch.main(sys.argv[1:]); print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "report", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.endswith("report.html\nFalse\n"), done.stderr
 
 
 @pytest.mark.parametrize("file", EVERY_SOURCE, ids=name)

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "results/export/model_card.py": "results/export/test_folder.py",
     "results/export/models.py": "results/test_load.py",
     "results/export/retrain.py": "results/export/test_export.py",
+    "results/drawing.py": "results/test_pictures.py",
     "results/export/weights.py": "results/export/test_folder.py",
     "results/mlflow/tracking.py": "results/mlflow/test_mirror.py",
     "results/study/description.py": "results/study/test_record.py",

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from search_spaces.space import Objective
+from trainables.machine import default_device
 from trainables.mirror import NoMirror, mirror_at
-from trainables.task import Report, Task, default_device, load_task, make_config
+from trainables.task import Report, Task, load_task, make_config
 from trainables.team import ALONE, Team
 from trainables.trial_folder import TrialFolder, write_text_atomically
 from trainables.user_code.function import function_reports

@@ -1,8 +1,12 @@
-"""What this process may use of its machine, where that is less than there is: CPUs, a home."""
+"""What this process may use of its machine, which may be less than there is: CPUs, GPU, home."""
 
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def usable_cpus() -> int:
@@ -14,6 +18,13 @@ def usable_cpus() -> int:
 
     slurm = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE") or ""
     return min(cpu_count(), int(slurm)) if slurm.isdecimal() and int(slurm) else cpu_count()
+
+
+def default_device() -> "torch.device":
+    """The first GPU that this process may use, else the CPU."""
+    import torch  # Not before: few commands need it.
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def home() -> Path:

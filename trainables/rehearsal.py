@@ -23,9 +23,10 @@ from search_spaces.suggest import Values, high_corner, low_corner
 from trainables.config import TaskError
 from trainables.job import Job, reports
 from trainables.knobs import uses_the_loop
+from trainables.machine import default_device
 from trainables.parts.data import Splits, TensorSplit
 from trainables.seeding import seed_everything
-from trainables.task import Task, default_device, load_task, make_config
+from trainables.task import Task, load_task, make_config
 from trainables.training import (
     Learner,
     autocast,

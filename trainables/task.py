@@ -1,26 +1,29 @@
-"""What a task is, and how its name becomes one."""
+"""What a task is, and how its name becomes one; PyTorch is for who trains it."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self
 
-import torch
-from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from search_spaces.space import Objective
 from trainables.config import TaskError, build_config
-from trainables.parts.data import Batch, Splits
-from trainables.team import Team
 from trainables.user_code.importing import describe, import_attribute
 from trainables.user_code.signature import function_problem
 
 if TYPE_CHECKING:
+    import torch
     from matplotlib.figure import Figure
+    from torch import Tensor, nn
+
+    from trainables.parts.data import Batch, Splits
+    from trainables.team import Team
 
 ConfigT = TypeVar("ConfigT", default=Any)
-SplitsT = TypeVar("SplitsT", bound=Splits, default=Any)
-ModelT = TypeVar("ModelT", bound=nn.Module, default=Any)
+SplitsT = TypeVar("SplitsT", bound="Splits", default=Any)
+ModelT = TypeVar("ModelT", bound="nn.Module", default=Any)
 
 BUILTIN_TASKS = {
     "gpt2_classifier": "trainables.gpt2_classifier.task:GPT2Classifier",
@@ -139,6 +142,8 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
         Returns:
             The batch's mean loss, or None where it isn't computed.
         """
+        import torch  # Not before: a task's name and its class are looked at without it.
+
         loss, outputs = self.loss(config, model, batch)
         with torch.autocast(loss.device.type, enabled=False):  # Counting needs all the digits.
             self.count(tally, outputs, batch)
@@ -178,7 +183,7 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
 
     def pictures(
         self, config: ConfigT, model: ModelT, splits: SplitsT, rows: Sequence[int]
-    ) -> dict[str, "Figure"]:
+    ) -> dict[str, Figure]:
         """Figures by name that show what a trained model does with validation data.
 
         Args:
@@ -247,8 +252,3 @@ def _made(task_class: type[Task], name: str) -> Task:
 def make_config(task: Task | TrainFunction, values: Mapping[str, Any]) -> Any:
     """The task's own config of these values; a bare function takes the flat dict as it is."""
     return build_config(task.Config, values) if isinstance(task, Task) else dict(values)
-
-
-def default_device() -> torch.device:
-    """The first GPU that this process may use, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

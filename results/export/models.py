@@ -11,9 +11,9 @@ from torch import nn
 
 from results.study.folder import StudyError
 from trainables.job import Job
-from trainables.machine import usable_cpus
+from trainables.machine import default_device, usable_cpus
 from trainables.parts.data import Splits
-from trainables.task import Task, default_device, load_task, make_config
+from trainables.task import Task, load_task, make_config
 from trainables.trial_folder import TrialFolder, read_state
 from trainables.user_code.importing import task_folder
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from trainables.config import TaskError
+from trainables.machine import default_device
 from trainables.parts.images import image_files, read_image
 from trainables.parts.left_out import LeftOut
-from trainables.task import default_device
 from trainables.terminal import keep_output, outliving_terminal
 from trainables.trial_folder import write_atomically
 
