@@ -16,7 +16,7 @@ from rich.text import Text
 from results.console import Console
 from results.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE
 from results.study.folder import StudyError, StudyFolder
-from results.text import program
+from results.text import budget_text, program
 from search_spaces import SpaceError, parse_duration
 from search_spaces.checks import GREATEST_SEED
 from search_spaces.problems import MAX_WHOLE
@@ -165,11 +165,10 @@ def check(args: argparse.Namespace) -> int:
 
         for line in rehearse(space, objective, import_paths):
             console.say(line)
-    budget = space.budget
     console.say(
         f"{space.file.name}: ok. {space.task}, {objective.text}; "
         f"{len(space.parameters)} parameters, {len(space.start)} start points, "
-        f"{budget.trials} trials of up to {budget.max_epochs} epochs"
+        f"{budget_text(space.budget)}"
     )
     return EXIT_DONE
 

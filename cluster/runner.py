@@ -35,7 +35,7 @@ from results.study.description import (
 from results.study.folder import StudyError, StudyFolder, StudyLock
 from results.study.record import StudyRecord, read_study
 from results.summary import nothing_found_text, print_summary
-from results.text import program
+from results.text import budget_text, program
 from trainables.trial_folder import remove_leftovers
 
 
@@ -85,14 +85,11 @@ def run_trials(
         remove_leftovers(folder.path)
         study = _open_study(folder, description, console)
         done = sum(trial.state.is_finished() for trial in study.counted())
-        about = (
-            f": {space.task}, {space.budget.trials} trials of up to {space.budget.max_epochs} "
-            f"epochs; writes {folder.path}"
-        )
+        about = f": {space.task}, {budget_text(space.budget)}; writes {folder.path}"
         console.say(Text.assemble((space.name, "bold"), about))
         if study.trained_again:
             console.say(study.trained_again)
-        if done < space.budget.trials:
+        if not study.is_over():
             if done or len(study.trials()) > len(space.start):
                 console.say(f"going on: {done} trials are finished")
             _search(study, mirror, halt, options, console)

@@ -13,8 +13,9 @@ from rich.table import Table
 from cluster.search.study import Study
 from cluster.tune_hooks import Halt
 from results.console import Console
-from results.states import STATE_NAMES
-from results.text import duration, metric_text, short_names, values_text
+from results.states import NAMES, plain_state_name
+from results.study.record import epochs_of
+from results.text import duration, metric_text, of_budget, short_names, values_text
 
 REFRESH_S = 0.5
 LINE_S = 10.0
@@ -79,11 +80,9 @@ def open_view(
 def headline(study: Study, halt: Halt, started: float) -> str:
     """How far the search is, in one line."""
     trials = study.counted()
-    states = Counter(trial.state for trial in trials)
-    counts = ", ".join(
-        f"{states[state]} {name}" for state, name in STATE_NAMES.items() if states[state]
-    )
-    epochs = sum(len(trial.intermediate_values) for trial in trials)
+    states = Counter(map(plain_state_name, trials))
+    counts = ", ".join(f"{states[name]} {name}" for name in NAMES if states[name])
+    epochs = of_budget(epochs_of(study.trials()), study.space.budget.epochs)
     best = study.best
     finished = sum(trial.state.is_finished() for trial in trials)
     parts = [

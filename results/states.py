@@ -2,12 +2,14 @@
 
 from optuna.trial import FrozenTrial, TrialState
 
+from results.study.notes import frozen_epoch
 from results.study.record import StudyRecord
 
 COMPLETE, STOPPED, FAILED = "complete", "stopped early", "failed"
-RUNNING, UNFINISHED = "running", "unfinished"
+RUNNING, FROZEN, UNFINISHED = "running", "frozen", "unfinished"
 TRAINED_AGAIN = "trained again"  # It failed, and another trial repeats it.
 FINISHED = (COMPLETE, STOPPED, FAILED)
+NAMES = (COMPLETE, STOPPED, RUNNING, FROZEN, UNFINISHED, FAILED)  # As they are counted.
 STATE_NAMES = {
     TrialState.COMPLETE: COMPLETE,
     TrialState.PRUNED: STOPPED,
@@ -23,4 +25,9 @@ def state_name(trial: FrozenTrial, record: StudyRecord) -> str:
         return TRAINED_AGAIN
     if trial.state == TrialState.RUNNING and record.holder is None:
         return UNFINISHED
-    return STATE_NAMES[trial.state]
+    return plain_state_name(trial)
+
+
+def plain_state_name(trial: FrozenTrial) -> str:
+    """A trial's state as the journal has it."""
+    return STATE_NAMES[trial.state] if frozen_epoch(trial) is None else FROZEN

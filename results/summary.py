@@ -7,12 +7,12 @@ from optuna.trial import TrialState
 from rich.table import Table
 
 from results.console import Console
-from results.states import TRAINED_AGAIN, state_name
+from results.states import FROZEN, TRAINED_AGAIN, state_name
 from results.study.best import BestEpoch, pareto_front
 from results.study.description import noted_changes
-from results.study.notes import Notes
-from results.study.record import StudyRecord
-from results.text import metric_text, short_names, values_text
+from results.study.notes import Notes, frozen_epoch
+from results.study.record import StudyRecord, epochs_of
+from results.text import metric_text, of_budget, short_names, values_text
 from trainables.config import TaskError
 from trainables.task import Task, load_task
 
@@ -73,13 +73,13 @@ def states_text(record: StudyRecord) -> str:
     states = Counter(state_name(trial, record) for trial in record.counted())
     if record.repeated_by:  # Last, as these no longer count.
         states[TRAINED_AGAIN] = len(record.repeated_by)
-    epochs = sum(len(trial.intermediate_values) for trial in record.trials)
+    epochs, most = epochs_of(record.trials), record.description.space.budget.epochs
     by_count = sorted(states.items(), key=lambda item: (item[0] == TRAINED_AGAIN, -item[1]))
     counts = ", ".join(f"{count} {name}" for name, count in by_count)
     budget = record.description.space.budget
     return (
-        f"{len(record.counted())} of {budget.trials} trials: {counts or 'none yet'}; {epochs} "
-        "epochs trained"
+        f"{len(record.counted())} of {budget.trials} trials: {counts or 'none yet'}; "
+        f"{of_budget(epochs, most)} epochs trained"
     )
 
 
@@ -138,6 +138,8 @@ def _row(
     state = state_name(trial, record)
     if trial.state == TrialState.PRUNED:
         state = f"stopped at {max(trial.intermediate_values)}"
+    elif state == FROZEN:
+        state = f"frozen at {frozen_epoch(trial)}"
     metrics = metrics_at(record, best) if extra else {}
     return (
         str(trial.number),

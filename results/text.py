@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search_spaces import Space
+from search_spaces import Budget, Space
 
 
 def program() -> str:
@@ -54,12 +54,20 @@ def values_text(values: Mapping[str, Any], names: Mapping[str, str]) -> str:
     return " ".join(f"{names[name]}={value_text(value)}" for name, value in values.items())
 
 
+def budget_text(budget: Budget) -> str:
+    """What may be trained, in trials and epochs."""
+    text = f"{budget.trials} trials of up to {budget.max_epochs} epochs"
+    return text if budget.epochs is None else f"{text}, {budget.epochs} epochs in all"
+
+
+def of_budget(used: int, most: int | None) -> str:
+    """`142`, or `142 of 600` where there is a limit."""
+    return str(used) if most is None else f"{used} of {most}"
+
+
 def space_lines(space: Space) -> list[str]:
     """A space's name, task and budget, and a line for each parameter."""
-    budget = space.budget
-    lines = [
-        f"{space.name}: {space.task}, {budget.trials} trials of up to {budget.max_epochs} epochs"
-    ]
+    lines = [f"{space.name}: {space.task}, {budget_text(space.budget)}"]
     width = max(len(parameter.name) for parameter in space.parameters)
     return lines + [
         f"  {name.ljust(width)}  {_spec_text(spec)}"

@@ -11,7 +11,7 @@ from search_spaces.parameter import Parameter, name_problem
 from search_spaces.problems import Problem, is_scalar, show, unknown, whole, word
 
 if TYPE_CHECKING:
-    from search_spaces.space import Budget, Search
+    from search_spaces.space import Budget, Objective, Search
 
 GREATEST_SEED = 2**32 - 1  # NumPy and scikit-learn take no larger one.
 ByName = Mapping[str, Parameter | None]
@@ -131,11 +131,16 @@ def _ruled_out(
     return None
 
 
-def search_problems(search: "Search", budget: "Budget", starts: int) -> Iterator[Problem]:
-    """The search must fit into the budget.
+def search_problems(
+    search: "Search", budget: "Budget", starts: int, objective: "Objective | None"
+) -> Iterator[Problem]:
+    """The search must fit into the budget, and the scheduler to what is compared.
 
     Where nothing is suggested, the budget must be that of the start points.
     """
+    if search.scheduler == "median" and objective and objective.second:
+        text = "scheduler median must have one objective, as two have no median, got two"
+        yield Problem(text=text, path=("search", "scheduler"))
     if search.sampler == "none" and budget.trials > starts:
         got = f"trials={budget.trials}, {starts} start points"
         text = f"without a sampler there can be no more trials than start points, got {got}"

@@ -31,7 +31,7 @@ TOP_KEYS = (
     "resources",
     "seed",
 )
-BUDGET_KEYS = ("trials", "max_epochs", "time", "retries", "keep")
+BUDGET_KEYS = ("trials", "max_epochs", "epochs", "time", "retries", "keep")
 _UNTOLD = {
     "trials": 10**9,
     "max_epochs": 10**9,
@@ -292,7 +292,7 @@ class _Reading:
         may_repeat = parts["search"].sampler == "none"
         self._add_all(start_problems(by_name, fixed, start, may_repeat=may_repeat))
         if budget:
-            self._add_all(search_problems(parts["search"], budget, len(start)))
+            self._add_all(search_problems(parts["search"], budget, len(start), parts["objective"]))
         if isinstance(self.root.get("parameters"), dict) and not by_name:
             self.add("a space must have at least one parameter, got none", "parameters")
 

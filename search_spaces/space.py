@@ -32,7 +32,8 @@ from search_spaces.rungs import rung_epochs
 
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("tpe", "random", "none")
-SCHEDULERS = ("asha", "none")
+SCHEDULERS = ("asha", "promotion", "hyperband", "median", "none")
+HALVING = ("asha", "promotion", "hyperband")
 RAY_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 Fixed = Scalar | list[Scalar]
 
@@ -99,10 +100,10 @@ class Search:
     sampler: Literal["tpe", "random", "none"] = "tpe"
     """What suggests configurations; none: just the start points are trained, each as often as it
     stands there."""
-    scheduler: Literal["asha", "none"] = "asha"
-    """What stops trials early."""
+    scheduler: Literal["asha", "promotion", "hyperband", "median", "none"] = "asha"
+    """What stops trials early, or freezes them."""
     reduction: int = 3
-    """ASHA's eta: about one trial of this many goes on from a rung."""
+    """Successive halving's eta: about one trial of this many goes on from a rung."""
     grace_epochs: int = 1
     """Epochs that every trial gets before it may be stopped."""
 
@@ -123,6 +124,8 @@ class Budget:
     """How many trials, those stopped early among them."""
     max_epochs: int
     """Epochs of a trial that is never stopped."""
+    epochs: int | None = None
+    """Epochs of all trials together, after which the search ends; none is no limit."""
     time_s: float | None = None
     """Seconds after which no more epochs are trained; none is no limit."""
     retries: int = 2
@@ -135,6 +138,7 @@ class Budget:
         check(
             whole("trials", self.trials, least=1),
             whole("max_epochs", self.max_epochs, least=1),
+            None if self.epochs is None else whole("epochs", self.epochs, least=1),
             rule(timely, "time", f"time must be above 0 seconds, got {show(self.time_s)}"),
             whole("retries", self.retries, least=0),
             whole("keep", self.keep, least=1),
@@ -228,15 +232,15 @@ class Space:
             *start_problems(
                 by_name, self.fixed, self.start, may_repeat=self.search.sampler == "none"
             ),
-            *search_problems(self.search, self.budget, len(self.start)),
+            *search_problems(self.search, self.budget, len(self.start), self.objective),
         )
         object.__setattr__(self, "parameters", tuple(ordered(by_name)))
 
     @property
     def rungs(self) -> list[int]:
-        """The epochs at which trials are compared; none if nothing stops them early."""
+        """The epochs of successive halving at which trials are compared; none without it."""
         search = self.search
-        if search.scheduler == "none":
+        if search.scheduler not in HALVING:
             return []
         return rung_epochs(
             grace_epochs=search.grace_epochs,
@@ -307,9 +311,9 @@ def _fields(section: Any) -> dict[str, Any]:
 def _budget_dict(budget: Budget) -> dict[str, Any]:
     values = _fields(budget)
     time_s = values.pop("time_s")
-    return (
-        values if time_s is None else {**values, "time": f"{Decimal(str(time_s)).normalize():f}s"}
-    )
+    if time_s is not None:
+        values["time"] = f"{Decimal(str(time_s)).normalize():f}s"
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _parameter_dict(parameter: Parameter) -> dict[str, Any]:

@@ -17,6 +17,11 @@ ELSEWHERE = {
     "search_spaces/extend.py": "search_spaces/test_load.py",
     "search_spaces/scalars.py": "search_spaces/test_strict_yaml.py",
     "search_spaces/rungs.py": "cluster/search/test_asha.py",
+    # What a scheduler is shows in those that there are.
+    "cluster/search/halving.py": "cluster/search/test_asha.py",
+    "cluster/search/simulator.py": "cluster/search/test_frozen_trials.py",
+    "cluster/search/scheduler.py": "cluster/search/test_frozen_trials.py",
+    "cluster/search/schedulers.py": "cluster/search/test_frozen_trials.py",
     # Small parts of a task, judged with the task.
     "trainables/gpt2_classifier/rows.py": "trainables/gpt2_classifier/test_sequences.py",
     "trainables/gpt2_classifier/vocabulary.py": "trainables/gpt2_classifier/test_sequences.py",

@@ -3,6 +3,7 @@
 So a study that was interrupted goes on as if it had not been.
 """
 
+from copy import copy
 from random import Random
 from typing import Any
 
@@ -14,6 +15,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from results.study.best import best_epoch
+from results.study.notes import Notes
+from results.study.optuna_private import told_as
 from search_spaces.space import Objective
 from trainables.seeding import derive_seed
 
@@ -61,7 +64,7 @@ class ReplayableSampler(BaseSampler):
             sampler = RandomSampler(seed=seed)
         else:
             sampler = TPESampler(seed=seed, multivariate=False, n_startup_trials=10)
-            study = self._one_objective(study, trial)
+            study = self._one_objective(told_as(study, as_it_stands), trial)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def _one_objective(self, study: Study, trial: FrozenTrial) -> Study:
@@ -74,6 +77,18 @@ class ReplayableSampler(BaseSampler):
                 trial.number: weighed(study.get_trials(deepcopy=False), self._objective, weight)
             }
         return self._weighed[trial.number]
+
+
+def as_it_stands(trial: FrozenTrial) -> FrozenTrial:
+    """A trial that was ever frozen counts by what it has shown, be it frozen or thawed now.
+
+    TPE leaves out trials that wait, and takes those that run for poor ones.
+    """
+    if trial.state.is_finished() or Notes.of(trial).frozen_epoch is None:
+        return trial
+    shown = copy(trial)
+    shown.state = TrialState.PRUNED
+    return shown
 
 
 def weighed(trials: list[FrozenTrial], objective: Objective, weight: float) -> Study:

@@ -7,6 +7,7 @@ reported, and a study that is opened again knows all that it knew.
 
 import math
 import os
+from bisect import insort
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,15 +19,16 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.search.asha import Asha
 from cluster.search.sampler import ReplayableSampler
+from cluster.search.scheduler import Decision
+from cluster.search.schedulers import make_scheduler
 from results.export.export import Export, trial_job
 from results.study.best import BestEpoch, best_epoch, ranked
 from results.study.database import Database
 from results.study.folder import StudyError, StudyFolder
 from results.study.identity import SPACE_KEY, identity
 from results.study.journal import read_journal
-from results.study.notes import Notes
+from results.study.notes import Notes, frozen_epoch
 from results.study.repeats import repeated_by, to_repeat
 from search_spaces import Space
 from search_spaces.problems import MAX_WHOLE, is_whole
@@ -51,6 +53,11 @@ class Study:
         split_seed: Of the data's splits; default: the space's seed.
         code: A digest of the task's code, which failed trials note; None: not known.
 
+    Attributes:
+        slots: How many trials train at once, as whoever trains them says.
+        scheduler: Who decides about the trials.
+        best: The best epoch of all trials so far.
+
     Raises:
         StudyError: when the journal is another space's, or damaged; names the line.
     """
@@ -70,7 +77,8 @@ class Study:
         self.working_folder = Path.cwd()
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
-        self.asha = Asha(rungs=space.rungs, reduction=space.search.reduction, objective=objective)
+        self.slots = 1
+        self.scheduler = make_scheduler(space, objective, self)
         self._study, self._storage = self._open(database)
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._checkpoints = folder.checkpoints()
@@ -80,7 +88,10 @@ class Study:
         self._enqueue_start_points()
         self.trained_again = self._enqueue_failed()
         self._ids = {trial.number: self._id_of(trial.number) for trial in self.trials()}
-        self._waiting = self.states()[TrialState.WAITING]
+        self._epochs = sum(len(trial.intermediate_values) for trial in self.trials())
+        self._queue: list[int] = []
+        self._running: set[int] = set()
+        self._frozen: dict[int, int] = {}
         self._repeated = set(repeated_by(self.trials()))  # Only opening a study adds to it.
         self._put_in_order()
 
@@ -96,20 +107,36 @@ class Study:
         """How many trials are in each state."""
         return Counter(trial.state for trial in self.trials())
 
-    def next_trial(self) -> FrozenTrial | None:
-        """A trial to train: an unfinished one first, else a new one.
+    def newcomers(self) -> int:
+        """How many new trials may still begin."""
+        left = self.space.budget.trials - (len(self._ids) - len(self._repeated))
+        return int(max(0, min(left, self.epochs_left())))
 
-        None when the budget has been given out.
+    def epochs_left(self) -> float:
+        """How many epochs of all trials together may still be trained."""
+        most = self.space.budget.epochs
+        return math.inf if most is None else max(0, most - self._epochs)
+
+    def next_trial(self) -> FrozenTrial | None:
+        """A trial to train: one that was left unfinished, then a frozen one, then a new one.
+
+        None when there is none now. While others train there may be one later; see `is_over`.
         """
-        given_out = len(self._ids) - len(self._repeated)
-        if not self._waiting and given_out >= self.space.budget.trials:
-            return None
-        asked = self._study.ask()
-        self._waiting = max(0, self._waiting - 1)
-        self._ids[asked.number] = self._id_of(asked.number)
-        self._checkpoints.add(asked.number)
-        suggest(self.space, asked)
-        return self._trial(asked.number)
+        if (number := self._next_queued()) is not None:
+            return self._begin(number)
+        if (number := self._to_thaw(self._frozen)) is not None:
+            return self._thaw(number)
+        if self.newcomers():
+            return self._begin(None)
+        if not self._running:
+            self._prune(list(self._frozen))
+        return None
+
+    def is_over(self) -> bool:
+        """Whether there will be no more trials to train, whatever the running ones report."""
+        if self._next_queued() is not None or self.newcomers():
+            return False
+        return not (self.scheduler.freezes and (self._running or self._frozen))
 
     def job(self, trial: FrozenTrial) -> Job:
         """What a process needs to train a trial."""
@@ -144,7 +171,8 @@ class Study:
                 self._note(number, Notes(second_values={epoch: second}))
         value = value if math.isfinite(value) else math.nan
         self._storage.set_trial_intermediate_value(self._ids[number], epoch, value)
-        self.asha.record(number, epoch, value, second, after=after)
+        self._epochs += 1
+        self.scheduler.record(number, epoch, value, second, after=after)
         goes_on = self._decide(self._trial(number))
         self._renew_best(self._trial(number))
         return goes_on
@@ -183,12 +211,13 @@ class Study:
     def release(self) -> None:
         """Leave every running trial to a later launch, which goes on from its last checkpoint.
 
-        It becomes WAITING, Optuna's only state beside RUNNING for a trial without an end, and from
-        which `ask` hands it out again under its number, with its values.
+        It becomes WAITING, Optuna's only state beside RUNNING for a trial without an end, and is
+        handed out again under its number, with its values. Frozen trials stay frozen.
         """
         for trial in self._in_state(TrialState.RUNNING):
             self._storage.set_trial_state_values(self._ids[trial.number], state=TrialState.WAITING)
-            self._waiting += 1
+            self._running.discard(trial.number)
+            insort(self._queue, trial.number)
 
     def hopeless(self) -> str | None:
         """Why going on is pointless, if it is: all of several trials failed for one reason."""
@@ -255,21 +284,98 @@ class Study:
         return f"trains {len(failed)} failed trial{plural} again: {why}" if failed else None
 
     def _put_in_order(self) -> None:
-        """Come to the state that the study had: the rungs, the queue, the best.
+        """Come to the state that the study had: the rungs, who is frozen, the queue, the best.
 
-        What ASHA was to decide when a crash cut it off is decided now; what was running waits.
+        What was to be decided when a crash cut it off is decided now; what was running waits.
         """
         for trial in self.counted():
-            after, notes = 0, Notes.of(trial)
-            for epoch, value in sorted(trial.intermediate_values.items()):
-                self.asha.record(trial.number, epoch, value, notes.second_at(epoch), after=after)
-                after = epoch
-        for trial in self._in_state(TrialState.RUNNING):
-            if trial.intermediate_values:
-                self._decide(trial)
+            self._tell_scheduler(trial)
+        for trial in self.trials():
+            if (epoch := frozen_epoch(trial)) is not None:
+                self._freeze(trial, epoch)
+            elif trial.state == TrialState.RUNNING:
+                self._running.add(trial.number)
+            elif trial.state == TrialState.WAITING:
+                self._queue.append(trial.number)
+        for number in sorted(self._running):
+            if self._trial(number).intermediate_values:
+                self._decide(self._trial(number))
         self.release()
+        self._prune_out_of_reach()
         self._find_best()
         self._drop_checkpoints()
+
+    def _tell_scheduler(self, trial: FrozenTrial) -> None:
+        after, notes = 0, Notes.of(trial)
+        for epoch, value in sorted(trial.intermediate_values.items()):
+            second = notes.second_at(epoch)
+            self.scheduler.record(trial.number, epoch, value, second, after=after)
+            after = epoch
+        if notes.passed_epoch is not None:
+            self.scheduler.passed(trial.number, notes.passed_epoch)
+
+    def _next_queued(self) -> int | None:
+        """The first trial that was left; if no more epochs may be trained, of those that began."""
+        if self.epochs_left() > 0:
+            return next(iter(self._queue), None)
+        begun = (number for number in self._queue if self._trial(number).datetime_start)
+        return next(begun, None)
+
+    def _begin(self, number: int | None) -> FrozenTrial:
+        """Have a trial run, a new one if it has no number yet.
+
+        Optuna's `ask` would do, but that it hands out any WAITING trial, also a frozen one.
+        """
+        if number is None:
+            trial_id = self._storage.create_new_trial(self._study_id)
+        else:
+            self._queue.remove(number)
+            trial_id = self._ids[number]
+            self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
+        trial = optuna.Trial(self._study, trial_id)
+        self._ids[trial.number] = trial_id
+        self._running.add(trial.number)
+        self._checkpoints.add(trial.number)
+        suggest(self.space, trial)
+        return self._trial(trial.number)
+
+    def _to_thaw(self, frozen: dict[int, int], leaving: int | None = None) -> int | None:
+        """The frozen trial to go on with, when the trial `leaving` doesn't run any more."""
+        if not frozen or self.epochs_left() <= 0:
+            return None
+        closing = not self.newcomers() and not self._running - {leaving}
+        return self.scheduler.thaw(frozen, closing=closing)
+
+    def _thaw(self, number: int) -> FrozenTrial:
+        epoch = self._frozen.pop(number)
+        self._storage.set_trial_state_values(self._ids[number], state=TrialState.RUNNING)
+        self._pass(number, epoch)
+        self._running.add(number)
+        return self._trial(number)
+
+    def _freeze(self, trial: FrozenTrial, epoch: int) -> None:
+        """The note comes first: whoever finds it in a running trial knows how to go on."""
+        if Notes.of(trial).frozen_epoch != epoch:
+            self._note(trial.number, Notes(frozen_epoch=epoch))
+        if trial.state == TrialState.RUNNING:
+            trial_id = self._ids[trial.number]
+            self._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
+        self._running.discard(trial.number)
+        self._frozen[trial.number] = epoch
+
+    def _prune_out_of_reach(self) -> None:
+        under_way = {*self._running, *self._queue}
+        self._prune(self.scheduler.out_of_reach(self._frozen, under_way, self.newcomers()))
+
+    def _prune(self, frozen: list[int]) -> None:
+        """End frozen trials, each at its last epoch."""
+        for number in frozen:
+            value = self._trial(number).intermediate_values[self._frozen.pop(number)]
+            self._storage.set_trial_state_values(
+                self._ids[number], state=TrialState.PRUNED, values=[value]
+            )
+        if frozen:
+            self._drop_checkpoints()
 
     def _find_best(self) -> None:
         bests = ranked(self.trials(), self.objective)
@@ -279,31 +385,48 @@ class Study:
             self.folder.best.unlink(missing_ok=True)
 
     def _decide(self, trial: FrozenTrial) -> bool:
-        """Whether a trial goes on after the last epoch it reported; if not, it is finished."""
+        """Whether a trial goes on after the last epoch it reported; if not, it leaves its slot."""
         epoch, value = max(trial.intermediate_values.items())
-        if not math.isfinite(value) or not self._passes(trial, epoch):
-            self._finish(trial.number, TrialState.PRUNED)
-            return False
-        if epoch >= self.space.budget.max_epochs:
+        if math.isfinite(value) and epoch >= self.space.budget.max_epochs:
             self._complete(trial)
             return False
-        return True
+        if not math.isfinite(value) or self.epochs_left() <= 0:
+            self._finish(trial.number, TrialState.PRUNED)
+            return False
+        decision = self._decision(trial, epoch)
+        if decision is Decision.STOP:
+            self._finish(trial.number, TrialState.PRUNED)
+        elif decision is Decision.FREEZE:
+            self._freeze(trial, epoch)
+            self._prune_out_of_reach()
+        return decision is Decision.GO_ON
 
-    def _passes(self, trial: FrozenTrial, epoch: int) -> bool:
-        """ASHA's decision at an epoch; that a trial passed is noted in the journal.
+    def _decision(self, trial: FrozenTrial, epoch: int) -> Decision:
+        """The scheduler's decision; that a trial passed a rung is noted in the journal.
 
         After a crash the rung is not asked again: others have reached it since, so the answer might
-        be another one.
+        be another one. A trial that would be frozen, and thawed at once, goes on in its slot.
         """
-        after = max(
-            (earlier for earlier in trial.intermediate_values if earlier < epoch), default=0
-        )
-        if not self.asha.asks(epoch, after=after) or Notes.of(trial).passed_epoch == epoch:
-            return True
-        passes = self.asha.goes_on(trial.number, epoch, after=after)
-        if passes:
-            self._note(trial.number, Notes(passed_epoch=epoch))
-        return passes
+        if Notes.of(trial).passed_epoch == epoch:
+            return Decision.GO_ON
+        number, earlier = trial.number, [each for each in trial.intermediate_values if each < epoch]
+        after = max(earlier, default=0)
+        decision = self.scheduler.decide(number, epoch, after=after)
+        if decision is Decision.FREEZE and self._is_next(number, epoch):
+            decision = Decision.GO_ON
+        if decision is Decision.GO_ON and any(after < rung <= epoch for rung in self.space.rungs):
+            self._pass(number, epoch)
+        return decision
+
+    def _is_next(self, number: int, epoch: int) -> bool:
+        """Whether a trial, were it frozen, would be the next to be handed out."""
+        if self._next_queued() is not None:
+            return False
+        return self._to_thaw({**self._frozen, number: epoch}, leaving=number) == number
+
+    def _pass(self, number: int, epoch: int) -> None:
+        self._note(number, Notes(passed_epoch=epoch))
+        self.scheduler.passed(number, epoch)
 
     def _note(self, number: int, notes: Notes) -> None:
         for key, value in notes.to_attrs().items():
@@ -316,6 +439,7 @@ class Study:
 
     def _finish(self, number: int, state: TrialState, value: float | None = None) -> None:
         self._study.tell(number, value, state=state)
+        self._running.discard(number)
         self._drop_checkpoints()
 
     def _drop_checkpoints(self) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from results.report.facts import Facts, TrialFacts
 from results.states import COMPLETE, FINISHED
-from results.text import duration, metric_text, value_text
+from results.text import budget_text, duration, metric_text, of_budget, value_text
 from trainables.config import TaskError
 from trainables.task import load_task
 from trainables.user_code.importing import import_from
@@ -80,7 +80,7 @@ def cards(facts: Facts) -> list[Card]:
             note=f"trial {best.number}, epoch {best.epoch}" if best else "",
         ),
         Card(label="trials", value=f"{counted} of {budget.trials}", note=counts),
-        Card(label="epochs trained", value=str(facts.epochs), note=share),
+        Card(label="epochs trained", value=of_budget(facts.epochs, budget.epochs), note=share),
         Card(
             label="trial-hours",
             value=_hours(facts.trial_seconds),
@@ -199,16 +199,19 @@ def versions_text(versions: object) -> str:
 
 def _stopping_text(facts: Facts) -> str:
     search = facts.space.search
-    if search.scheduler != "asha":
+    if search.scheduler == "none":
         return "none: every trial has the full budget"
+    if search.scheduler == "median":
+        return f"the median of the others, from epoch {search.grace_epochs}"
     rungs = ", ".join(map(str, facts.space.rungs)) or "none"
-    return f"ASHA, about 1 in {search.reduction} goes on from each rung (epochs {rungs})"
+    name = {"asha": "ASHA"}.get(search.scheduler, search.scheduler)
+    return f"{name}, about 1 in {search.reduction} goes on from each rung (epochs {rungs})"
 
 
 def _budget_text(facts: Facts) -> str:
     budget = facts.space.budget
     limit = f", {duration(budget.time_s)} of each launch" if budget.time_s else ""
-    return f"{budget.trials} trials of up to {budget.max_epochs} epochs{limit}"
+    return budget_text(budget) + limit
 
 
 def _resources_text(facts: Facts) -> str:

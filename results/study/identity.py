@@ -7,7 +7,10 @@ from typing import Any
 from search_spaces import Space
 
 SPACE_KEY = "rungs:space"
-MAY_CHANGE = ("budget.trials", "budget.time", "budget.retries", "budget.keep", "resources")
+MAY_CHANGE = (
+    *("budget.trials", "budget.epochs", "budget.time", "budget.retries", "budget.keep"),
+    "resources",
+)
 
 
 def identity(space: Space) -> dict[str, Any]:

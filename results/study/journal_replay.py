@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from results.study.identity import SPACE_KEY, other_name_text, other_space_text
 from results.study.notes import (
     CODE_KEY,
+    FROZEN_KEY,
     PASSED_KEY,
     REASON_KEY,
     REPEATS_KEY,
@@ -58,6 +59,11 @@ class _TrialSoFar:
     final_values: list[float] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     notes_of_optuna: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it waits at an epoch at which it was frozen, and from which it may be pruned."""
+        return self.state == TrialState.WAITING and FROZEN_KEY in self.notes
 
 
 class _Searched(NamedTuple):
@@ -226,7 +232,7 @@ class Replay:
         trial.reports[epoch] = record["intermediate_value"]
 
     def set_trial_attr(self, record: Record) -> None:
-        """Why a trial failed and by which code, what it warned of, the rung it passed.
+        """Why a trial failed and by which code, what it warned of, where it passed or was frozen.
 
         The rest is other tools'.
         """
@@ -234,10 +240,10 @@ class Replay:
         ((key, value),) = record["user_attr"].items()
         at_creation = key in (START_POINT_KEY, REPEATS_KEY)
         _require(not at_creation, f"{key} must be set when the trial is created", value)
-        if key == PASSED_KEY:
+        if key in (PASSED_KEY, FROZEN_KEY):
             _require(
                 is_whole(value) and value in trial.reports,
-                f"{PASSED_KEY} must be an epoch reported",
+                f"{key} must be an epoch reported",
                 value,
             )
         elif (epoch := second_epoch(key)) is not None:
@@ -260,7 +266,9 @@ class Replay:
 
     def finish(self, record: Record) -> None:
         """The end of a trial, with the value that follows from its reports."""
-        trial, state = self._running(record), TrialState(record["state"])
+        trial, state = self._trial(record), TrialState(record["state"])
+        if not (state == TrialState.PRUNED and trial.is_frozen):
+            trial = self._running(record)
         _require(
             state != TrialState.FAIL or trial.failed_for is not None,
             "a failed trial must have a reason",

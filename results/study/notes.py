@@ -12,6 +12,7 @@ CODE_KEY = "code"
 REASON_KEY = "reason"
 WARNING_KEY = "warning"
 PASSED_KEY = "passed"
+FROZEN_KEY = "frozen"
 SECOND_KEY = "second@"  # and an epoch
 
 
@@ -30,7 +31,9 @@ class Notes:
     warning: str | None = None
     """What its training warned of."""
     passed_epoch: int | None = None
-    """The last epoch at which it was compared with others and went on."""
+    """The last epoch at which it was compared with others and went on, or was thawed."""
+    frozen_epoch: int | None = None
+    """The last epoch at which it was frozen."""
     second_values: Mapping[int, float] = field(default_factory=dict)
     """The second objective's value from an epoch on, for each epoch at which it changed."""
 
@@ -45,6 +48,7 @@ class Notes:
             code=attrs.get(CODE_KEY),
             warning=attrs.get(WARNING_KEY),
             passed_epoch=attrs.get(PASSED_KEY),
+            frozen_epoch=attrs.get(FROZEN_KEY),
             second_values={
                 epoch: value
                 for key, value in attrs.items()
@@ -61,6 +65,7 @@ class Notes:
             CODE_KEY: self.code,
             WARNING_KEY: self.warning,
             PASSED_KEY: self.passed_epoch,
+            FROZEN_KEY: self.frozen_epoch,
         }
         attrs |= {f"{SECOND_KEY}{epoch}": value for epoch, value in self.second_values.items()}
         return {key: value for key, value in attrs.items() if value is not None}
@@ -69,6 +74,17 @@ class Notes:
         """The second objective's value at an epoch; None if there was none yet."""
         changed = [at for at in self.second_values if at <= epoch]
         return self.second_values[max(changed)] if changed else None
+
+
+def frozen_epoch(trial: FrozenTrial) -> int | None:
+    """The epoch at which an unfinished trial is frozen; None: it isn't.
+
+    One that was thawed has passed that epoch, even before it reports another one.
+    """
+    at = trial.user_attrs.get(FROZEN_KEY)
+    if at is None or trial.state.is_finished() or at != max(trial.intermediate_values):
+        return None
+    return None if trial.user_attrs.get(PASSED_KEY) == at else at
 
 
 def second_epoch(key: str) -> int | None:

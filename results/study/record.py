@@ -12,7 +12,8 @@ from results.study.folder import StudyFolder, lock_holder
 from results.study.journal import Journal, read_journal
 from results.study.journal_replay import Record
 from results.study.notes import Notes
-from results.study.repeats import repeated_by
+from results.study.repeats import counted, repeated_by
+from search_spaces import Budget
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +48,7 @@ class StudyRecord:
 
     def counted(self) -> list[FrozenTrial]:
         """The trials that count in the budget: all but the failed ones that are trained again."""
-        return [trial for trial in self.trials if trial.number not in self.repeated_by]
+        return counted(self.trials)
 
     def condition(self) -> str:
         """What is going on: running, finished, interrupted, or dead (its launcher was killed)."""
@@ -55,12 +56,26 @@ class StudyRecord:
             return (
                 f"running (process {self.holder.get('pid', '?')} on {self.holder.get('host', '?')})"
             )
-        finished = sum(trial.state.is_finished() for trial in self.counted())
-        if finished >= self.description.space.budget.trials:
+        if is_over(self.trials, self.description.space.budget):
             return "finished"
         if any(trial.state == TrialState.RUNNING for trial in self.trials):
             return "dead: its launcher ended without a word"
         return "interrupted" if self.trials else "never started"
+
+
+def is_over(trials: Sequence[FrozenTrial], budget: Budget) -> bool:
+    """Whether a study has used up its trials, or its epochs."""
+    if sum(trial.state.is_finished() for trial in counted(trials)) >= budget.trials:
+        return True
+    used_up = budget.epochs is not None and epochs_of(trials) >= budget.epochs
+    return used_up and not any(
+        trial.datetime_start and not trial.state.is_finished() for trial in trials
+    )
+
+
+def epochs_of(trials: Sequence[FrozenTrial]) -> int:
+    """How many epochs all trials together have reported."""
+    return sum(len(trial.intermediate_values) for trial in trials)
 
 
 def read_study(folder: StudyFolder) -> StudyRecord:

@@ -109,7 +109,11 @@ BEHIND = {  # what follows the parameters a and b, from line 6 on
     "parameter, got c, which is",
     "search: {sampler: tpf}": 's.yaml:6: sampler must be one of tpe, random, none, got "tpf" (did '
     "you mean tpe?)",
-    "search: {scheduler: null}": "s.yaml:6: scheduler must be one of asha, none, got null",
+    "search: {scheduler: null}": "s.yaml:6: scheduler must be one of asha, promotion, "
+    "hyperband, median, none, got null",
+    "objective: [{maximize: c}, {minimize: d}]\nsearch: {scheduler: median}": (
+        "s.yaml:7: scheduler median must have one objective, as two have no median, got two"
+    ),
     "search: {reduction: 1}": "s.yaml:6: reduction must be a whole number, at least 2, got 1",
     "search: {grace_epochs: 0}": "s.yaml:6: grace_epochs must be a whole number, at least 1, got 0",
     "search:\n  grace_epochs: 10": "s.yaml:7: grace_epochs must not exceed max_epochs, got "
@@ -152,6 +156,8 @@ BUDGETS = {
     "{trials: 2.0, max_epochs: 1}": "trials must be a whole number, at least 1, got 2.0",
     "{trials: 2, max_epochs: 0}": "max_epochs must be a whole number, at least 1, got 0",
     "{trials: 2, max_epochs: 1, retries: -1}": "retries must be a whole number, at least 0, got -1",
+    "{trials: 2, max_epochs: 1, epochs: 0}": "epochs must be a whole number, at least 1, got 0",
+    "{trials: 2, max_epochs: 1, epochs: 1.5}": "epochs must be a whole number, at least 1, got 1.5",
     "{trials: 2, max_epochs: 1, keep: 0}": "keep must be a whole number, at least 1, got 0",
     "{trials: 2, max_epochs: 1, time: 7200}": "time must be a duration above 0 such as 90s, 30m, "
     "2h, 1h30m or 1d, got",
@@ -247,7 +253,7 @@ s.yaml:8: no is true or false to YAML 1.1; write true or false, or quote it
 s.yaml:9: 012 has a leading zero, which is octal to YAML 1.1; write it without, or quote it
 s.yaml:9: model.depth must be in parameters or in fixed, got both; remove one
 s.yaml:13: 1:30 is base 60 to YAML 1.1; write one number, or quote it
-s.yaml:13: in budget, a key must be one of trials, max_epochs, time, retries, keep, \
+s.yaml:13: in budget, a key must be one of trials, max_epochs, epochs, time, retries, keep, \
 got "max_epoch" (did you mean max_epochs?)
 s.yaml:14: seed must be a whole number, at least 0, got -1"""
 

@@ -18,6 +18,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from cluster.search.asha import Asha
+from cluster.search.scheduler import Decision
 from results.study.notes import Notes
 from results.study.record import StudyRecord
 from search_spaces.rungs import rung_epochs
@@ -108,7 +109,7 @@ def check_journal(journal: Path, study: StudyRecord) -> None:
             assert line["step"] == epochs[number] + 1
             epochs[number] = line["step"]
             asha.record(number, line["step"], line["intermediate_value"])
-            decided[number] = asha.goes_on(number, line["step"])
+            decided[number] = asha.decide(number, line["step"]) is Decision.GO_ON
         if line["op_code"] == OPERATIONS["state"] and TrialState(line["state"]).is_finished():
             ended[number] = TrialState(line["state"])
             expected = TrialState.COMPLETE if decided[number] else TrialState.PRUNED

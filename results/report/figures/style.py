@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.report.facts import Facts, TrialFacts
-from results.states import COMPLETE, FAILED, RUNNING, STOPPED, TRAINED_AGAIN, UNFINISHED
+from results.states import COMPLETE, FAILED, FROZEN, RUNNING, STOPPED, TRAINED_AGAIN, UNFINISHED
 from results.text import metric_text, value_text
 from search_spaces import Objective
 
@@ -20,6 +20,7 @@ COLOURS = {
     COMPLETE: "#3a7fc8",
     STOPPED: "#bd7f14",
     RUNNING: "#2f9a60",
+    FROZEN: "#1c9aa8",
     UNFINISHED: "#8a8f98",
     FAILED: "#d2504b",
     TRAINED_AGAIN: "#d9a3a0",
@@ -28,6 +29,7 @@ SYMBOLS = {
     COMPLETE: "circle",
     STOPPED: "diamond-open",
     RUNNING: "triangle-up",
+    FROZEN: "star-open",
     UNFINISHED: "square-open",
     FAILED: "x",
     TRAINED_AGAIN: "x-thin-open",

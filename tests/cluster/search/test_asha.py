@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.search.asha import Asha
+from cluster.search.scheduler import Decision
 from search_spaces import Objective
 from search_spaces.rungs import rung_epochs
 
@@ -33,7 +34,7 @@ def decisions(rule: Asha, values: list[float]) -> list[bool]:
     decided = []
     for number, value in enumerate(values):
         rule.record(number, 1, value)
-        decided.append(rule.goes_on(number, 1))
+        decided.append(rule.decide(number, 1) is Decision.GO_ON)
     return decided
 
 
@@ -120,7 +121,7 @@ def test_between_rungs_everyone_goes_on() -> None:
     rule = asha(rung=3)
     rule.record(0, 3, 1.0)
     rule.record(1, 2, -1.0)
-    assert rule.goes_on(1, 2)
+    assert rule.decide(1, 2) is Decision.GO_ON
     assert rule.rungs == {3: {0: (1.0,)}}
 
 

@@ -21,6 +21,7 @@ from search_spaces import Space
 from tests.cluster.search.toy_study import (
     drive,
     open_study,
+    rungs_of,
     states,
     steady_space,
     toy_objective,
@@ -155,12 +156,12 @@ def test_asha_compares_with_the_repeat_and_not_with_both(folder: StudyFolder) ->
     study.report(1, 1, 0.7)
     study.fail(1, "ValueError")
     study = opened(folder, "after", space)
-    assert study.asha.rungs == {1: {0: (0.5,)}, 2: {}}
+    assert rungs_of(study) == {1: {0: (0.5,)}, 2: {}}
     assert study.best and study.best.number == 0
     study.next_trial(), study.next_trial()
     assert study.report(2, 1, 0.6)
     rungs = {1: {0: (0.5,), 2: (0.6,)}, 2: {}}
-    assert study.asha.rungs == opened(folder, "after", space).asha.rungs == rungs
+    assert rungs_of(study) == rungs_of(opened(folder, "after", space)) == rungs
 
 
 def test_what_is_shown_counts_a_configuration_once(folder: StudyFolder) -> None:

@@ -26,6 +26,7 @@ from tests.cluster.search.toy_study import (
     make_checkpoint,
     open_study,
     run_trial,
+    rungs_of,
     states,
     steady_space,
     told,
@@ -112,7 +113,7 @@ def test_a_trial_that_is_stopped_at_a_rung_is_pruned_there_with_its_value(opened
     assert trial_of(study, 1).state == TrialState.PRUNED
     assert trial_of(study, 1).intermediate_values == {1: 0.5}
     assert trial_of(study, 1).value == 0.5
-    assert study.asha.rungs == {1: {0: (0.9,), 1: (0.5,)}, 2: {}}
+    assert rungs_of(study) == {1: {0: (0.9,), 1: (0.5,)}, 2: {}}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -182,7 +183,7 @@ def test_an_epoch_that_is_reported_again_changes_nothing(opened: Open) -> None:
     before = told(study), written(study)
     assert study.report(0, 1, -7.0)
     assert (told(study), written(study)) == before
-    assert study.asha.rungs[1] == {0: (0.5,)}
+    assert rungs_of(study)[1] == {0: (0.5,)}
 
 
 def test_a_new_trial_is_given_until_the_budget_is_out(opened: Open) -> None:
@@ -276,8 +277,8 @@ def test_a_decision_that_a_crash_cut_off_is_taken_on_opening(
 def test_asha_knows_its_rungs_again(folder: StudyFolder) -> None:
     study = open_study(folder, toy_space())
     drive(study)
-    assert any(study.asha.rungs.values())
-    assert open_study(folder, toy_space()).asha.rungs == study.asha.rungs
+    assert any(rungs_of(study).values())
+    assert rungs_of(open_study(folder, toy_space())) == rungs_of(study)
 
 
 # The best, and checkpoints

@@ -23,6 +23,7 @@ from tests.cluster.search.toy_study import (
     drive,
     make_checkpoint,
     open_study,
+    rungs_of,
     told,
     toy_objective,
     toy_space,
@@ -43,7 +44,7 @@ def test_a_crash_at_any_moment_changes_nothing(folder: StudyFolder, tmp_path: Pa
     drive(whole)
     expected, expected_rungs, best = (
         told(whole),
-        whole.asha.rungs,
+        rungs_of(whole),
         folder.best.read_text(encoding="utf-8"),
     )
     assert {state for _, state, *_ in expected} == {"COMPLETE", "PRUNED", "FAIL"}
@@ -57,7 +58,7 @@ def test_a_crash_at_any_moment_changes_nothing(folder: StudyFolder, tmp_path: Pa
         drive(study)
         where = f"cut after {len(kept)} bytes: ...{kept[-60:]!r}"
         assert told(study) == expected, where
-        assert study.asha.rungs == expected_rungs, where
+        assert rungs_of(study) == expected_rungs, where
         assert (
             crashed.best.read_text(encoding="utf-8").replace(str(crashed.path), str(folder.path))
             == best

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from cluster.search.asha import Asha
 from cluster.search.sampler import weighed
+from cluster.search.scheduler import Decision
 from cluster.search.study import Study
 from results.console import Console
 from results.export.export import read_export, study_exports
@@ -136,7 +137,8 @@ def test_a_rung_stops_those_whom_many_others_dominate(
         seen = [(a, -b) for a, b in points[: number + 1]]
         dominators = [sum(dominates(other, score) for other in seen) for score in seen]
         better = sum(count < dominators[-1] for count in dominators)
-        assert rule.goes_on(number, 1) == (better < max(1, len(seen) // reduction))
+        goes_on = rule.decide(number, 1) is Decision.GO_ON
+        assert goes_on == (better < max(1, len(seen) // reduction))
 
 
 def test_each_weight_finds_its_own_end_of_the_front() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
+from cluster.search.halving import Halving
 from cluster.search.study import Study
 from results.study.database import Database
 from results.study.folder import StudyFolder
@@ -144,6 +145,11 @@ def told(study: Study) -> list[tuple[Any, ...]]:
 
 def states(study: Study) -> list[str]:
     return [trial.state.name for trial in study.trials()]
+
+
+def rungs_of(study: Study) -> dict[int, dict[int, tuple[float, ...]]]:
+    assert isinstance(study.scheduler, Halving)
+    return study.scheduler.rungs
 
 
 def make_checkpoint(study: Study, number: int) -> None:
