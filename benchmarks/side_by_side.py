@@ -6,11 +6,17 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+from optuna.trial import FrozenTrial, TrialState
+
+from results.study.journal import read_journal
+from results.study.notes import frozen_epoch
+from results.study.optuna_private import JournalOperation
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_S = 0.2
@@ -22,8 +28,9 @@ class Measured:
 
     Attributes:
         trials: How many there were.
+        turns: How often one began in a slot; those that are thawed begin again.
         results: How many epochs they reported.
-        startup_s: Until the first trial had ended.
+        startup_s: Until the first trial had ended, or was frozen.
         rest_s: For all others.
         cpu_s: The driver's own CPU time for all others.
         driver_mib: The driver's largest resident memory, shared pages counted fairly.
@@ -32,6 +39,7 @@ class Measured:
     """
 
     trials: int
+    turns: int
     results: int
     startup_s: float
     rest_s: float
@@ -44,6 +52,11 @@ class Measured:
     def per_trial_s(self) -> float:
         """What a trial costs once the first has ended."""
         return self.rest_s / (self.trials - 1)
+
+    @property
+    def per_turn_s(self) -> float:
+        """What a change of trial in a slot costs, with its reports."""
+        return self.rest_s / (self.turns - 1)
 
     @property
     def per_second(self) -> float:
@@ -64,11 +77,12 @@ class Stopwatch:
         if not self._first_s:
             self._first_s, self._first_cpu_s = time.monotonic() - self._begun_s, time.process_time()
 
-    def measured(self, trials: int, results: int) -> Measured:
+    def measured(self, trials: int, results: int, turns: int | None = None) -> Measured:
         """The figures, while Ray is still there."""
         total_s, cpu_s = time.monotonic() - self._begun_s, time.process_time()
         return Measured(
             trials=trials,
+            turns=turns or trials,
             results=results,
             startup_s=self._first_s,
             rest_s=total_s - self._first_s,
@@ -139,20 +153,37 @@ def ours(space: dict[str, Any], *, concurrent: int | None = None) -> Measured:
         ended = False
 
         def refresh(self) -> None:
-            if not self.ended and any(trial.state.is_finished() for trial in study.trials()):
+            if not self.ended and any(map(left_its_slot, study.trials())):
                 self.ended = True
                 stopwatch.first_trial_ended()
 
     checked = space_from_mapping(space, name="benchmark", file="benchmark.yaml")
     assert checked.objective is not None
-    with tempfile.TemporaryDirectory() as folder:
-        study = Study(StudyFolder(Path(folder)), checked, checked.objective)
+    with tempfile.TemporaryDirectory() as path:
+        study = Study(StudyFolder(Path(path)), checked, checked.objective)
         stopwatch = Stopwatch()
         search(study, connect(None), concurrent=concurrent, view=Watch(), halt=Halt(None))
         trials = study.trials()
         return stopwatch.measured(
-            len(trials), sum(len(trial.intermediate_values) for trial in trials)
+            len(trials),
+            sum(len(trial.intermediate_values) for trial in trials),
+            sum(
+                map(begins, read_journal(study.folder.journal, checked, checked.objective).records)
+            ),
         )
+
+
+def left_its_slot(trial: FrozenTrial) -> bool:
+    """Whether a trial is over, or frozen."""
+    return trial.state.is_finished() or frozen_epoch(trial) is not None
+
+
+def begins(line: Mapping[str, Any]) -> bool:
+    """Whether a line of a journal has a trial begin in a slot."""
+    operation, state = line["op_code"], line.get("state")
+    if operation == JournalOperation.CREATE_TRIAL:
+        return state is None
+    return operation == JournalOperation.SET_TRIAL_STATE_VALUES and state == TrialState.RUNNING
 
 
 def stock(trainable: Any, space: dict[str, Any], **settings: Any) -> Measured:

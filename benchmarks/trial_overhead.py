@@ -4,8 +4,9 @@
 
 64 trials of 1 to 9 reports (ASHA decides) on the cores that are there. Each engine runs in a
 process of its own, one after the other. "Start-up" is the time until the first trial has ended;
-what a trial costs is the rest of the time over the rest of the trials. The trainable does nothing,
-so all of it is overhead.
+what a trial costs is the rest of the time over the rest of the trials. A turn is one trial's time
+in a slot: with `promotion` trials are frozen, and those that are thawed have several. The trainable
+does nothing, so all of it is overhead.
 """
 
 import sys
@@ -36,6 +37,11 @@ def ours() -> Measured:
     return side_by_side.ours(SPACE)
 
 
+def promotion() -> Measured:
+    """This engine, freezing trials and thawing them."""
+    return side_by_side.ours({**SPACE, "search": {"scheduler": "promotion"}})
+
+
 def stock() -> Measured:
     """Ray Tune as its documentation shows it: a function, OptunaSearch, ASHA, default loggers."""
     from ray import tune
@@ -55,16 +61,21 @@ def stock() -> Measured:
     )
 
 
+ENGINES = {"ours": ours, "promotion": promotion, "stock": stock}
+
+
 def main() -> None:
     """Measure both and print the comparison."""
-    figures = {
-        engine: in_own_process("benchmarks.trial_overhead", engine) for engine in ("ours", "stock")
-    }
+    figures = {engine: in_own_process("benchmarks.trial_overhead", engine) for engine in ENGINES}
     print(f"{TRIALS} trials of 1 to {MAX_EPOCHS} reports, {usable_cpus()} cores")
-    print(f"{'':8}{'start-up':>10}{'per trial':>12}{'driver':>12}{'actors':>12}")
+    print(
+        f"{'':10}{'start-up':>10}{'turns':>8}{'per turn':>12}{'per trial':>12}{'driver':>12}"
+        f"{'actors':>12}"
+    )
     for engine, found in figures.items():
         print(
-            f"{engine:8}{found.startup_s:8.1f} s{found.per_trial_s:10.3f} s"
+            f"{engine:10}{found.startup_s:8.1f} s{found.turns:8}{found.per_turn_s:10.3f} s"
+            f"{found.per_trial_s:10.3f} s"
             f"{found.driver_mib:8.0f} MiB{found.actors_mib:8.0f} MiB"
         )
     print(
@@ -75,6 +86,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print_figures({"ours": ours, "stock": stock}[sys.argv[1]]())
+        print_figures(ENGINES[sys.argv[1]]())
     else:
         main()

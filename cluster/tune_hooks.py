@@ -114,7 +114,8 @@ class StudySearcher(Unpickled, Searcher):
         self._names = short_names(parameter.name for parameter in study.space.parameters)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's job; None while all slots are taken."""
+        """The next trial's job; None while all slots are taken, or no trial is to begin yet."""
+        self._study.slots = self._slots.room
         bundle = None if self._halt.reason else self._slots.take(trial_id)
         if bundle is None:
             return None
@@ -123,7 +124,7 @@ class StudySearcher(Unpickled, Searcher):
             trial = self._study.next_trial()
         if trial is None:
             self._slots.leave(trial_id)
-            if self._halt.reason:
+            if self._halt.reason or not self._study.is_over():
                 return None
             self._after_last()
             return Searcher.FINISHED

@@ -46,6 +46,7 @@ class Job:
         mirror: URI of the folder's copy, where machines share no file system.
         import_paths: Folders that the task's modules are looked for in, before installed packages.
         working_folder: What the user's code takes for the current folder, where it is there.
+        known_epoch: The last epoch of which whoever asks has the report already; 0: none.
     """
 
     task: str
@@ -59,13 +60,15 @@ class Job:
     mirror: str | None = None
     import_paths: tuple[str, ...] = ()
     working_folder: Path | None = None
+    known_epoch: int = 0
 
 
 def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
     """Train, write metrics, events and checkpoints, and yield a report for each evaluated epoch.
 
     Where the folder holds a checkpoint, the epochs that it contains are reported again from the
-    metrics file and training goes on after them; so whoever lost some of the reports gets them all.
+    metrics file and training goes on after them; so whoever lost some of the reports gets all that
+    are not known yet.
     If the last checkpoint can't be read, the one before it is used, or training starts over; the
     first report then carries a warning. A function keeps its state itself, so of it all epochs in
     the metrics file are reported again.
@@ -87,7 +90,8 @@ def run(job: Job, team: Team = ALONE) -> Iterator[Report]:
         if team.rank == 0
         else reports(job, state, past, team)
     )
-    for report in chain(past, new if _goes_on(job, past) else ()):
+    unknown = [report for report in past if report.epoch > job.known_epoch]
+    for report in chain(unknown, new if _goes_on(job, past) else ()):
         warnings = [text for text in (warning, report.warning) if text]
         yield replace(report, warning="; ".join(warnings) or None)
         warning = None

@@ -126,6 +126,10 @@ class TrialFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def keep_last_alone(self) -> None:
+        """Free what is there for when `last.pt` can't be read: who is frozen may wait for long."""
+        self.previous.unlink(missing_ok=True)
+
     def delete_checkpoint(self) -> None:
         """Free the disk; metrics and events stay."""
         shutil.rmtree(self.checkpoint, ignore_errors=True)

@@ -145,6 +145,7 @@ class Study:
             split_seed=self._split_seed,
             import_paths=self.import_paths,
             working_folder=self.working_folder,
+            known_epoch=last_epoch(trial),
         )
 
     def report(self, number: int, epoch: int, value: float, second: float | None = None) -> bool:
@@ -362,6 +363,7 @@ class Study:
             self._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
         self._running.discard(trial.number)
         self._frozen[trial.number] = epoch
+        self.folder.trial(trial.number).keep_last_alone()
 
     def _prune_out_of_reach(self) -> None:
         under_way = {*self._running, *self._queue}

@@ -6,9 +6,11 @@ pytest -m slow tests/slow/test_search.py
 import os
 import re
 import signal
+from collections import Counter
 from pathlib import Path
 
 import optuna
+import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -28,6 +30,17 @@ start:
   - {kind: raises, x: 1.0}
   - {kind: ends, x: 1.0}
 budget: {trials: 16, max_epochs: 9}
+"""
+
+
+PROMOTED = """\
+task: toy:Line
+parameters: {{optim.lr: {{float: [1.0e-4, 1.0e-1], log: true}}}}
+fixed: {{data.epoch_s: 0.02, data.log: epochs.log, optim.scheduler: constant}}
+search: {{scheduler: promotion}}
+budget: {{trials: 12, max_epochs: 9}}
+resources: {{cpus: 0.9, gpus: 0, workers: {workers}}}
+seed: 5
 """
 
 
@@ -52,6 +65,30 @@ def test_every_trial_ends_in_its_true_state(workplace: Path, launch: Launch) -> 
         if trial.state == TrialState.PRUNED and trial.params["kind"] == "good":
             assert last == 3 and trial.value == trial.intermediate_values[3]
     assert study.folder.best.exists() and f"{study.ranked()[0].value:.4f}" in output
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_frozen_trial_goes_on_in_any_slot_and_trains_no_epoch_twice(
+    workplace: Path, launch: Launch, workers: int
+) -> None:
+    (workplace / "line.yaml").write_text(PROMOTED.format(workers=workers))
+    (workplace / "epochs.log").touch()
+    code, output = finish(launch("--space", "line.yaml"))
+    assert code == 0, output
+    study = record(workplace, "line")
+    assert len(study.trials) == 12 and all(trial.state.is_finished() for trial in study.trials)
+    assert any(trial.state == TrialState.COMPLETE for trial in study.trials)
+    trained = Counter(map(float, (workplace / "epochs.log").read_text().split()))
+    for trial in study.trials:
+        times = trained[trial.params["optim.lr"]]
+        assert times == workers * len(trial.intermediate_values), "each epoch by each worker once"
+    thawed = [
+        trial
+        for trial in study.trials
+        if (at := Notes.of(trial).frozen_epoch) and at < max(trial.intermediate_values)
+    ]
+    assert thawed, "some trial went on after it had been frozen"
+    assert len(list(study.folder.checkpoints())) == 3, "those that `keep` says"
 
 
 def test_interrupted_by_ctrl_c_and_resumed(workplace: Path, launch: Launch) -> None:

@@ -30,6 +30,7 @@ parameters:
   optim.lr: {{float: [1.0e-4, 1.0e-1], log: true}}
   optim.clip_norm: {{choice: [0.0, 1.0]}}
 fixed: {{data.epoch_s: {epoch_s}, data.log: epochs.log, optim.scheduler: constant}}
+search: {{scheduler: {scheduler}}}
 budget: {{trials: {trials}, max_epochs: 9, keep: 2}}
 seed: 5
 """
@@ -50,8 +51,11 @@ OPERATIONS = {
 }  # Optuna's JournalOperation: set a trial's state, set an intermediate value.
 
 
-def write_line_space(workplace: Path, *, trials: int, epoch_s: float) -> None:
-    (workplace / "line.yaml").write_text(LINE.format(trials=trials, epoch_s=epoch_s))
+def write_line_space(
+    workplace: Path, *, trials: int, epoch_s: float, scheduler: str = "asha"
+) -> None:
+    space = LINE.format(trials=trials, epoch_s=epoch_s, scheduler=scheduler)
+    (workplace / "line.yaml").write_text(space)
     (workplace / "epochs.log").touch()
 
 
@@ -122,8 +126,11 @@ def told(trial: FrozenTrial) -> tuple[object, ...]:
     return trial.state, trial.params, trial.intermediate_values, trial.value
 
 
-def test_killed_with_one_slot_decides_as_if_never_stopped(workplace: Path, launch: Launch) -> None:
-    write_line_space(workplace, trials=10, epoch_s=0.1)
+@pytest.mark.parametrize("scheduler", ["asha", "promotion"])
+def test_killed_with_one_slot_decides_as_if_never_stopped(
+    workplace: Path, launch: Launch, scheduler: str
+) -> None:
+    write_line_space(workplace, trials=10, epoch_s=0.1, scheduler=scheduler)
     code, output = finish(launch("--space", "line.yaml", "--concurrent", "1", "--name", "whole"))
     assert code == 0, output
     journal, chance = workplace / "runs" / "killed" / "journal.log", random.Random(2)

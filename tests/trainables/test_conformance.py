@@ -6,6 +6,8 @@ A new task joins by a row in `conformance.TINY`.
 """
 
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,22 @@ def test_resuming_gives_the_curve_of_no_interruption(
     torch.manual_seed(99)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert seen(before + curve(task, config, resume_from=state)) == whole
+
+
+@pytest.mark.parametrize("frozen_at", range(1, EPOCHS))
+def test_a_trial_thawed_elsewhere_has_the_curve_of_one_that_was_never_frozen(
+    name: str, task: Task, frozen_at: int, tmp_path: Path
+) -> None:
+    whole = seen(list(run(job_of(name, task, tmp_path / "whole"))))
+    job = job_of(name, task, tmp_path / "one slot")
+    training = run(job)
+    before = [next(training) for _ in range(frozen_at)]
+    training.close()  # type: ignore[attr-defined]
+    TrialFolder(job.folder).keep_last_alone()
+    next(run(replace(job_of(name, task, tmp_path / "another trial"), seed=9)))
+    shutil.copytree(job.folder, tmp_path / "another machine")
+    thawed = replace(job, folder=tmp_path / "another machine", known_epoch=frozen_at)
+    assert seen(before + list(run(thawed))) == whole
 
 
 def test_frozen_epochs_train_the_head_alone_or_are_refused(

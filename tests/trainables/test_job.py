@@ -358,6 +358,42 @@ def test_a_function_without_checkpoint_starts_over(function_job: Any) -> None:
     assert [line["epoch"] for line in TrialFolder(job.folder).read_metrics()] == [1, 2, 3]
 
 
+SAVING = """\
+def train(config, folder):
+  memory = folder / "done"
+  done = int(memory.read_text()) if memory.exists() else 0
+  for epoch in range(done + 1, 100):
+    with (folder / "trained").open("a") as file:
+      file.write(str(epoch))
+    {before}
+    yield {{"epoch": epoch, "accuracy": epoch}}
+    {after}
+"""
+SAVE = "memory.write_text(str(epoch))"
+
+
+@pytest.mark.parametrize(
+    ("source", "trained"),
+    [
+        (SAVING.format(before="pass", after=SAVE), "12234"),
+        (SAVING.format(before=SAVE, after="pass"), "1234"),
+    ],
+    ids=["saves after the yield", "saves before it"],
+)
+def test_a_functions_own_checkpoint_serves_to_thaw_it(
+    function_job: Any, source: str, trained: str
+) -> None:
+    """What follows the yield of the epoch at which it is frozen is never run."""
+    job = function_job(source, max_epochs=4)
+    training = run(job)
+    assert [next(training).epoch, next(training).epoch] == [1, 2]
+    close(training)
+    thawed = list(run(replace(job, known_epoch=2)))
+    assert [(report.epoch, report.warning) for report in thawed] == [(3, None), (4, None)]
+    assert [line["epoch"] for line in TrialFolder(job.folder).read_metrics()] == [1, 2, 3, 4]
+    assert (job.folder / "trained").read_text() == trained
+
+
 def test_a_function_gets_the_arguments_that_it_takes(function_job: Any) -> None:
     source = (
         "def train(config, *, seed, folder, other=5):\n"

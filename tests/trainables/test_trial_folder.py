@@ -97,6 +97,8 @@ def test_a_save_that_fails_leaves_the_state_before(folder: TrialFolder) -> None:
 
 
 def test_deleting_checkpoints_leaves_the_metrics(folder: TrialFolder) -> None:
+    folder.keep_last_alone()
+    assert folder.last.exists() and not folder.previous.exists()
     folder.delete_checkpoint()
     folder.delete_checkpoint()
     assert loaded_epoch(folder) is None
