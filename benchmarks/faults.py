@@ -2,13 +2,15 @@
 
     python benchmarks/faults.py [--kills 5] [--trials 16] [--seed 0]
 
-Both run the same trainable, which keeps a checkpoint after each epoch, under ASHA. The driver is
-killed (SIGKILL) at random moments while trials run, and started again each time; after the last
-kill it runs to its end. Counted are
+Both run the same trainable, which keeps a checkpoint after each epoch, under ASHA, and this engine
+also under promotion, which freezes trials and thaws them. The driver is killed (SIGKILL) at random
+moments while trials run, and started again each time; after the last kill it runs to its end.
+Counted are
 
 - starts that failed,
 - trials that are missing at the end,
-- epochs that were trained twice,
+- epochs that were trained twice (also each at which a trial was frozen and later thawed: the
+  trainable saves an epoch after the `yield`),
 - epochs that were trained and of which Optuna has no value,
 - trials whose state in Optuna isn't what happened to them: COMPLETE though stopped early, or still
 RUNNING.
@@ -35,6 +37,7 @@ SPACE = """\
 task: benchmarks.faults:train
 objective: {{maximize: score}}
 parameters: {{x: {{float: [0.0, 1.0]}}}}
+search: {{scheduler: {scheduler}}}
 fixed: {{log: {log}}}
 budget: {{trials: {trials}, max_epochs: {max_epochs}}}
 seed: {seed}
@@ -177,7 +180,14 @@ def epochs_missing(log: Path, known: dict[float, int]) -> int:
     return sum(max(0, epochs - known.get(x, 0)) for x, epochs in trained.items())
 
 
-def ours(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
+def promotion(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
+    """This engine, under promotion."""
+    return ours(kills, trials, seed, folder, scheduler="promotion")
+
+
+def ours(
+    kills: int, trials: int, seed: int, folder: Path, scheduler: str = "asha"
+) -> dict[str, int]:
     """This engine, killed and resumed by the same command."""
     from optuna.trial import TrialState
 
@@ -186,7 +196,10 @@ def ours(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
 
     log, space = folder / "epochs.log", folder / "faults.yaml"
     log.touch()
-    space.write_text(SPACE.format(log=log, trials=trials, max_epochs=MAX_EPOCHS, seed=seed))
+    text = SPACE.format(
+        log=log, trials=trials, max_epochs=MAX_EPOCHS, seed=seed, scheduler=scheduler
+    )
+    space.write_text(text)
     command = [sys.executable, "launch.py", "--space", str(space), "--out", str(folder), "--quiet"]
     command += ["--concurrent", str(SLOTS)]
     study_folder = StudyFolder(folder / "faults")
@@ -257,14 +270,14 @@ def main() -> None:
         f"{args.trials} trials of up to {MAX_EPOCHS} epochs, {SLOTS} at once, drivers killed "
         f"{args.kills} times"
     )
-    print("{:8}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format("", *COLUMNS))
-    for name, engine in (("ours", ours), ("stock", stock)):
+    print("{:10}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format("", *COLUMNS))
+    for name, engine in (("ours", ours), ("promotion", promotion), ("stock", stock)):
         with tempfile.TemporaryDirectory() as folder:
             found = engine(args.kills, args.trials, args.seed, Path(folder))
         cells = (
             found[key] for key in ("kills", "failed_starts", "lost", "redone", "missing", "wrong")
         )
-        print("{:8}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format(name, *cells), flush=True)
+        print("{:10}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format(name, *cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
 from ray.tune.utils.callback import _create_default_callbacks
 
+from cluster.search.study import Study
 from cluster.tune import TUNE_SETTINGS
 from cluster.tune_hooks import Halt, StudyCallback, StudySearcher
 from tests.results.report.studies import open_study, space
@@ -45,12 +47,40 @@ def test_a_finished_trial_is_let_go(
     assert capsys.readouterr().out == ""
 
 
+def searcher(study: Study) -> StudySearcher:
+    slots: Any = SimpleNamespace(
+        room=2,
+        take=lambda trial: {},
+        leave=lambda trial: None,
+        place_of=lambda trial: 0,
+        group=None,
+    )
+    metrics: Any = SimpleNamespace(suggesting=nullcontext)
+    return StudySearcher(study, slots, metrics, Halt(None), lambda: None)
+
+
+def test_a_search_is_not_over_while_a_trial_may_yet_be_thawed(tmp_path: Path) -> None:
+    promoting = space(start=[], search={"scheduler": "promotion"}, budget={"trials": 2})
+    study = open_study(tmp_path, promoting)
+    hooks = searcher(study)
+    for number in range(2):
+        suggested = hooks.suggest("any")
+        assert isinstance(suggested, dict) and suggested["number"] == number
+    assert study.slots == 2
+    assert not study.report(0, 2, 0.9), "it is frozen"
+    assert hooks.suggest("any") is None, "nothing now"
+    study.fail(1, "crashed")
+    thawed = hooks.suggest("any")
+    assert isinstance(thawed, dict) and thawed["number"] == 0
+    assert thawed["job"].known_epoch == 2
+    study.end(0)
+    assert hooks.suggest("any") == Searcher.FINISHED
+
+
 def test_a_process_is_named_by_what_it_trains(tmp_path: Path) -> None:
     x: dict[str, Any] = {"float": [0, 1]}
     parameters = {"gen.x": x, "disc.x": x, "gen.depth": x}
     study = open_study(tmp_path, space(parameters=parameters, start=[]))
-    slots: Any = SimpleNamespace(take=lambda trial: {}, place_of=lambda trial: 0, group=None)
-    metrics: Any = SimpleNamespace(suggesting=nullcontext)
-    suggested = StudySearcher(study, slots, metrics, Halt(None), lambda: None).suggest("any")
+    suggested = searcher(study).suggest("any")
     assert isinstance(suggested, dict)
     assert re.fullmatch(r"trial 0 gen\.x=\S+ disc\.x=\S+ depth=\S+", suggested["title"])

@@ -48,7 +48,7 @@ def _timeline_caption(facts: Facts, rows: int) -> str:
     text = f"Runs are packed into as few rows as they need: {rows}, busy {busy:.0%} of the time."
     again = len(facts.runs) - len({run.trial for run in facts.runs})
     unclear = sum(not run.over for run in facts.runs)
-    text += f" Runs that go on with an interrupted trial: {again}." if again else ""
+    text += f" Runs that go on with an interrupted or frozen trial: {again}." if again else ""
     return text + (
         f" Runs drawn to their last sign of life, as their end is not on record: {unclear}."
         if unclear

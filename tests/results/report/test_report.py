@@ -17,6 +17,7 @@ import pytest
 
 from results.report.page import plotly_js
 from results.study.folder import StudyError, StudyFolder, StudyLock
+from results.study.notes import frozen_epoch
 from results.study.record import read_study
 from tests.results.report import journal_lines
 from tests.results.report.reading import Page, report_page, report_text
@@ -198,12 +199,24 @@ def test_an_interrupted_study_goes_on_in_a_run_of_its_own(tmp_path: Path) -> Non
     study.release()
     drive(open_study(tmp_path, space()), 1)
     found = report_page(study.folder)
-    assert "Runs that go on with an interrupted trial: 1." in found.words
+    assert "Runs that go on with an interrupted or frozen trial: 1." in found.words
     bars = [n for trace in found.figures["timeline"]["data"] for n in trace["customdata"]]
     assert bars == [0, 0]
     assert (
         found.data["best_so_far"] == journal_lines.told(study.folder.journal, sign=1)["best_so_far"]
     )
+
+
+def test_a_frozen_trial_is_called_so_with_its_epoch(tmp_path: Path) -> None:
+    searched = space(start=[], search={"scheduler": "promotion"}, budget={"epochs": 500})
+    study = drive(open_study(tmp_path, searched), 5)
+    assert [frozen_epoch(trial) for trial in study.trials()] == [2, 6, 2, 2], "1 was thawed"
+    found, text = report_page(study.folder), report_text(study.folder)
+    assert found.data["counts"] == {"frozen": 4}
+    assert "frozen at 2" in text and "frozen at 6" in text
+    assert "4 frozen; 12 of 500 epochs trained" in text
+    assert "12 of 500" in found.words
+    assert "promotion, about 1 in 3 goes on from each rung (epochs 2, 6)" in found.words
 
 
 def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
