@@ -1,5 +1,6 @@
 """The live view of a search: a table on a terminal, a line now and then where there is none."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from cluster.search.study import Study
 from cluster.tune_hooks import Halt
 from results.console import Console
 from results.states import NAMES, plain_state_name
+from results.study.notes import frozen_epoch
 from results.study.record import epochs_of
 from results.text import duration, metric_text, of_budget, short_names, values_text
+from search_spaces import Budget
 
 REFRESH_S = 0.5
 LINE_S = 10.0
@@ -94,16 +97,17 @@ def headline(study: Study, halt: Halt, started: float) -> str:
         else "no value yet",
         f"{duration(time.monotonic() - started)} gone",
     ]
-    left = seconds_left(trials, study.space.budget.trials, halt, time.monotonic() - started)
+    left = seconds_left(trials, study.space.budget, halt, time.monotonic() - started)
     return "  ".join([*parts, *([f"about {duration(left)} left"] if left is not None else [])])
 
 
 def seconds_left(
-    trials: list[FrozenTrial], budget: int, halt: Halt, elapsed_s: float
+    trials: list[FrozenTrial], budget: Budget, halt: Halt, elapsed_s: float
 ) -> float | None:
-    """An estimate: trials to come at the pace so far, but no more than the time that is left."""
-    finished = sum(trial.state.is_finished() for trial in trials)
-    estimate = elapsed_s / finished * (budget - finished) if finished >= 3 else None
+    """An estimate: what is to come at the pace so far, but no more than the time that is left."""
+    gone = sum(trial.state.is_finished() or frozen_epoch(trial) is not None for trial in trials)
+    share = max(gone / budget.trials, epochs_of(trials) / (budget.epochs or math.inf))
+    estimate = elapsed_s * (1 - min(1.0, share)) / share if gone >= 3 else None
     limits = [seconds for seconds in (estimate, halt.seconds_left()) if seconds is not None]
     return min(limits, default=None)
 
