@@ -153,6 +153,7 @@ def spaces(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     """Validate a space without starting anything, or train a little of it in this process."""
     from search_spaces import load_space
+    from search_spaces.grid import grid_points
     from trainables.accepting import accept_at
     from trainables.knobs import check_knobs
 
@@ -165,9 +166,11 @@ def check(args: argparse.Namespace) -> int:
 
         for line in rehearse(space, objective, import_paths):
             console.say(line)
+    on_grid = space.search.sampler == "grid"
+    points = f", {len(grid_points(space.parameters))} points of a grid" if on_grid else ""
     console.say(
         f"{space.file.name}: ok. {space.task}, {objective.text}; "
-        f"{len(space.parameters)} parameters, {len(space.start)} start points, "
+        f"{len(space.parameters)} parameters{points}, {len(space.start)} start points, "
         f"{budget_text(space.budget)}"
     )
     return EXIT_DONE

@@ -7,7 +7,8 @@ here: its name is known, so what refers to it is no mistake of its own.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.parameter import Parameter, name_problem
+from search_spaces.grid import MOST_POINTS, grid_points, has_grid
+from search_spaces.parameter import Parameter, name_problem, ordered
 from search_spaces.problems import Problem, is_scalar, show, unknown, whole, word
 
 if TYPE_CHECKING:
@@ -151,3 +152,39 @@ def search_problems(
             text=f"grace_epochs must not exceed max_epochs, got {got}",
             path=("search", "grace_epochs"),
         )
+
+
+def sampler_problems(
+    sampler: str, by_name: Mapping[str, Parameter], objective: "Objective | None", trials: int
+) -> Iterator[Problem]:
+    """What the sampler can't do with these parameters, objectives and trials."""
+    if sampler == "grid":
+        yield from _grid_problems(by_name, trials)
+    elif sampler == "cmaes":
+        yield from _cmaes_problems(by_name, objective)
+
+
+def _grid_problems(by_name: Mapping[str, Parameter], trials: int) -> Iterator[Problem]:
+    endless = [parameter for parameter in by_name.values() if not has_grid(parameter)]
+    for parameter in endless:
+        text = f"{parameter.name}: a float on a grid needs a step, or its values as a choice"
+        yield Problem(text=f"{text}, got neither", path=("parameters", parameter.name))
+    points = 0 if endless else len(grid_points(ordered(by_name)))
+    if points > MOST_POINTS:
+        text = f"a grid can have at most {MOST_POINTS} points, got more; sobol spreads trials too"
+        yield Problem(text=text, path=("search", "sampler"))
+    elif not endless and trials > points:
+        text = f"there can be no more trials than points of the grid, got trials={trials}"
+        yield Problem(text=f"{text}, {points} points", path=("budget", "trials"))
+
+
+def _cmaes_problems(
+    by_name: Mapping[str, Parameter], objective: "Objective | None"
+) -> Iterator[Problem]:
+    ranges = [name for name, parameter in by_name.items() if parameter.is_free_range]
+    if len(ranges) < 2:
+        text = f"cmaes needs at least two ranges without when, got {', '.join(ranges) or 'none'}"
+        yield Problem(text=text, path=("search", "sampler"))
+    if objective and objective.second:
+        text = "cmaes follows one objective, got two; tpe and gp trade them"
+        yield Problem(text=text, path=("search", "sampler"))

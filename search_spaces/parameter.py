@@ -62,6 +62,11 @@ class Parameter:
                 Problem(text=f"{self.name}: {problem.text}", path=problem.path) for problem in found
             )
 
+    @property
+    def is_free_range(self) -> bool:
+        """Whether it is a range that takes part in every trial."""
+        return self.kind != "choice" and not self.when
+
     def problem_with(self, value: object) -> str | None:
         """The rule that a value of this parameter breaks, or None if it can take the value."""
         if self.kind == "choice":
@@ -187,6 +192,14 @@ def name_problem(name: object) -> Problem | None:
     holds = isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
     return rule(
         holds, "name", f"a name must be words joined by dots, such as optim.lr, got {show(name)}"
+    )
+
+
+def active(parameter: Parameter, values: Mapping[str, Any]) -> bool:
+    """Whether a parameter takes part, given the values of those before it."""
+    return all(
+        name in values and any(same(values[name], value) for value in allowed)
+        for name, allowed in parameter.when.items()
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from search_spaces.checks import (
     condition_problems,
     fixed_problems,
+    sampler_problems,
     search_problems,
     start_problems,
     top_problems,
@@ -293,6 +294,9 @@ class _Reading:
         self._add_all(start_problems(by_name, fixed, start, may_repeat=may_repeat))
         if budget:
             self._add_all(search_problems(parts["search"], budget, len(start), parts["objective"]))
+            sampler, known = parts["search"].sampler, {n: p for n, p in by_name.items() if p}
+            if len(known) == len(by_name):
+                self._add_all(sampler_problems(sampler, known, parts["objective"], budget.trials))
         if isinstance(self.root.get("parameters"), dict) and not by_name:
             self.add("a space must have at least one parameter, got none", "parameters")
 

@@ -12,6 +12,7 @@ from search_spaces.checks import (
     Start,
     condition_problems,
     fixed_problems,
+    sampler_problems,
     search_problems,
     start_problems,
     top_problems,
@@ -31,7 +32,7 @@ from search_spaces.problems import (
 from search_spaces.rungs import rung_epochs
 
 DIRECTIONS = ("maximize", "minimize")
-SAMPLERS = ("tpe", "random", "none")
+SAMPLERS = ("tpe", "gp", "cmaes", "sobol", "grid", "random", "none")
 SCHEDULERS = ("asha", "promotion", "hyperband", "median", "none")
 HALVING = ("asha", "promotion", "hyperband")
 RAY_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
@@ -97,7 +98,7 @@ class Objective:
 class Search:
     """How configurations are suggested, and how poor trials are stopped early."""
 
-    sampler: Literal["tpe", "random", "none"] = "tpe"
+    sampler: Literal["tpe", "gp", "cmaes", "sobol", "grid", "random", "none"] = "tpe"
     """What suggests configurations; none: just the start points are trained, each as often as it
     stands there."""
     scheduler: Literal["asha", "promotion", "hyperband", "median", "none"] = "asha"
@@ -233,6 +234,7 @@ class Space:
                 by_name, self.fixed, self.start, may_repeat=self.search.sampler == "none"
             ),
             *search_problems(self.search, self.budget, len(self.start), self.objective),
+            *sampler_problems(self.search.sampler, by_name, self.objective, self.budget.trials),
         )
         object.__setattr__(self, "parameters", tuple(ordered(by_name)))
 

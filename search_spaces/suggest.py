@@ -6,8 +6,7 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces.parameter import Parameter
-from search_spaces.problems import same
+from search_spaces.parameter import Parameter, active
 from search_spaces.space import Space
 
 Values = dict[str, Any]
@@ -16,14 +15,6 @@ Values = dict[str, Any]
 def suggest(space: Space, trial: optuna.trial.Trial) -> Values:
     """Ask Optuna for a configuration: the parameters that take part, and the fixed values."""
     return _configuration(space, lambda parameter: parameter.cast(_ask(parameter, trial)))
-
-
-def active(parameter: Parameter, values: Mapping[str, Any]) -> bool:
-    """Whether a parameter takes part, given the values of those before it."""
-    return all(
-        name in values and any(same(values[name], value) for value in allowed)
-        for name, allowed in parameter.when.items()
-    )
 
 
 def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:

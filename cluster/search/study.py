@@ -19,7 +19,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from cluster.search.sampler import ReplayableSampler
+from cluster.search.sampler import make_sampler
 from cluster.search.scheduler import Decision
 from cluster.search.schedulers import make_scheduler
 from results.export.export import Export, trial_job
@@ -239,7 +239,7 @@ class Study:
             database.open(self.space, self.objective) if database else self._open_journal()
         )
         name = database.study if database else self.space.name
-        sampler = ReplayableSampler(self.space.search.sampler, self.space.seed, self.objective)
+        sampler = make_sampler(self.space, self.objective)
         if begun:
             study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
         else:

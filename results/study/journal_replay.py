@@ -33,10 +33,10 @@ from results.study.notes import (
 )
 from results.study.optuna_private import can_hold
 from search_spaces import Space
-from search_spaces.parameter import Parameter
+from search_spaces.parameter import Parameter, active
 from search_spaces.problems import is_number, is_whole, show
 from search_spaces.space import Objective
-from search_spaces.suggest import active, distribution
+from search_spaces.suggest import distribution
 
 FIXED_KEY = "fixed_params"  # Optuna's, for what `enqueue_trial` was given.
 

@@ -10,7 +10,8 @@ import optuna
 import pytest
 
 from search_spaces import Space, SpaceError, space_from_mapping
-from search_spaces.suggest import active, corners, distribution, suggest
+from search_spaces.parameter import active
+from search_spaces.suggest import corners, distribution, suggest
 
 MAPPING: dict[str, Any] = {
     "task": "t",

@@ -5,7 +5,6 @@ pytest tests/results/study/test_optuna_private.py
 
 import json
 import os
-from copy import copy
 from pathlib import Path
 
 import optuna
@@ -18,9 +17,9 @@ from optuna.distributions import (
 )
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from results.study.optuna_private import JournalOperation, can_hold, told_as
+from results.study.optuna_private import JournalOperation, can_hold
 
 
 def test_optuna_is_the_release_that_these_names_were_read_in() -> None:
@@ -81,31 +80,3 @@ def test_a_distribution_says_what_it_can_hold(
 ) -> None:
     assert all(can_hold(distribution, value) for value in inside)
     assert not any(can_hold(distribution, value) for value in outside)
-
-
-def test_a_sampler_sees_trials_as_they_are_told() -> None:
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(n_startup_trials=1, seed=0))
-    for x in (0.1, 0.2, 0.9):
-        study.add_trial(
-            optuna.create_trial(
-                state=TrialState.WAITING,
-                params={"x": x},
-                distributions={"x": FloatDistribution(0, 1)},
-                intermediate_values={1: abs(x - 0.15)},
-            )
-        )
-
-    def as_pruned(trial: FrozenTrial) -> FrozenTrial:
-        told = copy(trial)
-        told.state = TrialState.PRUNED
-        return told
-
-    seen = told_as(study, as_pruned)
-    trial = copy(study.trials[0])
-    trial.number = 3
-    drawn = [
-        study.sampler.sample_independent(seen, trial, "x", FloatDistribution(0, 1))
-        for _ in range(20)
-    ]
-    assert sum(x < 0.5 for x in drawn) > 15, "those that wait taught it where to look"
-    assert {trial.state for trial in study.trials} == {TrialState.WAITING}
