@@ -176,6 +176,22 @@ def check(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def simulate(args: argparse.Namespace) -> int:
+    """Predict a search's time and cost by trainings that were recorded; starts nothing."""
+    from cluster.search.forecast import forecast, print_forecast
+    from cluster.search.recorded import read_recording, stored_curves
+    from search_spaces import load_space
+    from trainables.accepting import accept_at
+
+    space = load_space(args.space)
+    space, objective = accept_at(space, [str(space.file.parent.resolve())])
+    curves = Path(args.curves) if args.curves else stored_curves(space)
+    found = forecast(space, objective, read_recording(curves), args.workers)
+    console.say(f"{space.name}: {budget_text(space.budget)}; curves of {curves}")
+    print_forecast(found, objective, console)
+    return EXIT_DONE
+
+
 def train(args: argparse.Namespace) -> int:
     """Train one exported configuration on the full budget."""
     from results.export.retrain import retrain
@@ -493,6 +509,19 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, list[Argumen
             argument("space", help=SPACE_TEXT),
             argument(
                 "--run", action="store_true", help="train two batches and validate, in this process"
+            ),
+        ],
+    ),
+    "simulate": (
+        simulate,
+        "predict how long a search takes and what it costs, by recorded trainings",
+        [
+            argument("space", help=SPACE_TEXT),
+            count("--workers", "slots: how many trials train at once", required=True),
+            argument(
+                "--curves",
+                metavar="FILE",
+                help="a table of curves, or a former study's folder; default: the stored table",
             ),
         ],
     ),

@@ -371,6 +371,21 @@ def test_check_says_what_a_space_is(launched: Launch) -> None:
     )
 
 
+def test_simulate_predicts_a_search_by_a_former_study(launched: Launch, here: Path) -> None:
+    make_study(here / "runs" / "small")
+    simulate = ("simulate", "small.yaml", "--workers", "2")
+    code, out, _ = launched(*simulate, "--curves", "runs/small")
+    assert code == 0
+    assert "small: 3 trials of up to 2 epochs; curves of" in out
+    assert "2 slots, 5s:" in out
+    code, _, err = launched(*simulate)
+    assert code == 2
+    assert "no curves of launch_task:train are stored; name a table" in err
+    code, _, err = launched(*simulate, "--curves", "nowhere")
+    assert code == 2
+    assert "nowhere must be a study's folder or a table of curves" in err
+
+
 def test_check_run_trains_a_little(launched: Launch, here: Path) -> None:
     before = files(here)
     code, out, err = launched("check", "small", "--run")
