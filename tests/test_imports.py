@@ -150,5 +150,4 @@ def test_there_are_private_names_to_find() -> None:
     assert private_names(PRIVATE_NAMES_OF["optuna"]) == {
         "optuna.storages.journal._storage.JournalOperation",
         "distribution._contains",
-        "seen._get_trials",
     }

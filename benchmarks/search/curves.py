@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +149,15 @@ def _taskset(folder: Path) -> list[Problem]:
         Problem(
             name=f"taskset/{path.stem}",
             ranges=TASKSET_RANGES,
-            begin=lambda path=path: _Table(path).curve,
+            begin=partial(_begin_table, path),
             held_out=i % 2 == 1,
         )
         for i, path in enumerate(sorted(folder.glob("*.npz")))
     ]
+
+
+def _begin_table(path: Path) -> CurveOf:
+    return _Table(path).curve
 
 
 class _Table:
@@ -244,11 +248,15 @@ def _lcbench(folder: Path) -> list[Problem]:
         Problem(
             name=f"lcbench/{task}",
             ranges=LCBENCH_RANGES,
-            begin=lambda code=encoding[task]: lambda values: _surrogate(folder, code, values),
+            begin=partial(_begin_surrogate, folder, encoding[task]),
             held_out=encoding[task] % 2 == 1,
         )
         for task in sorted(tasks, key=lambda task: encoding[task])
     ]
+
+
+def _begin_surrogate(folder: Path, code: int) -> CurveOf:
+    return partial(_surrogate, folder, code)
 
 
 def _surrogate(folder: Path, code: int, values: Mapping[str, float]) -> Curve:

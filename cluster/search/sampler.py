@@ -15,7 +15,6 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-from scipy.stats import qmc
 
 from cluster.search.seen import generation_losses, seen_trials, study_of, with_values
 from search_spaces.grid import grid_points
@@ -26,7 +25,7 @@ from search_spaces.unit import place_of, value_at
 from trainables.seeding import derive_seed
 
 RANDOM_EVERY = 5
-MOST_SEEN = 500  # Of 1,000 trials, TPE takes more than 50 ms for 12 parameters.
+MOST_SEEN = 300  # TPE takes 100 ms to look at 1,000 trials with 12 parameters.
 MOST_SEEN_BY_GP = 100
 CMA_SIGMA = 0.2  # Of the range: the first generation covers most of it.
 
@@ -194,6 +193,8 @@ class Sobol(RandomSearch):
 
     def values(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """The trial's point of the sequence."""
+        from scipy.stats import qmc  # It takes a second.
+
         parameters = self._space.parameters
         sequence = qmc.Sobol(len(parameters), rng=self._space.seed)
         if trial.number:
