@@ -1,0 +1,26 @@
+"""Other searches, each by its own code, in a table that imports only the one that is used.
+
+A peer is a function from a `Replay` to the steps that it took. Libraries that clash with ours have
+an environment of their own: `environments.py`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.search.setting import Peer
+
+PEERS = {
+    "random": "full_length:random",
+    "sobol": "full_length:sobol",
+    "one_epoch": "one_epoch:one_epoch",
+    "random_asha": "asha:random_asha",
+    "random_promotion": "asha:random_promotion",
+    "ray_stock": "ray_stock:ray_stock",
+}
+
+
+def peer(name: str) -> "Peer":
+    """The one of this name."""
+    module, _, function = PEERS[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), function)
