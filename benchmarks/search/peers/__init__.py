@@ -17,6 +17,12 @@ PEERS = {
     "random_asha": "asha:random_asha",
     "random_promotion": "asha:random_promotion",
     "ray_stock": "ray_stock:ray_stock",
+    "optuna_tpe": "optuna_study:optuna_tpe",
+    "optuna_gp": "optuna_study:optuna_gp",
+    "syne_asha": "syne_tune_schedulers:asha",
+    "syne_bohb": "syne_tune_schedulers:bohb",
+    "syne_ashabore": "syne_tune_schedulers:ashabore",
+    "syne_ashacqr": "syne_tune_schedulers:ashacqr",
 }
 
 
