@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from search_spaces.parameter import Parameter
 from search_spaces.problems import same
 
@@ -27,6 +29,29 @@ def place_of(parameter: Parameter, value: Any) -> float:
         return (index + 0.5) / len(parameter.choices)
     low, high = _ends(parameter)
     return ((math.log(value) if parameter.log else value) - low) / (high - low)
+
+
+def snap(parameter: Parameter, places_N: np.ndarray) -> np.ndarray:
+    """The places of the values that lie at these places."""
+    if parameter.kind == "int" and parameter.log:
+        assert parameter.low is not None
+        assert parameter.high is not None
+        low, high = _ends(parameter)
+        numbers_N = np.rint(np.exp(low + places_N * (high - low)))
+        return (np.log(np.clip(numbers_N, parameter.low, parameter.high)) - low) / (high - low)
+    if not (count := _shares(parameter)):
+        return places_N
+    return (np.minimum(np.floor(places_N * count), count - 1) + 0.5) / count
+
+
+def _shares(parameter: Parameter) -> int:
+    """How many values share the scale evenly; 0: it is continuous."""
+    if parameter.kind == "choice":
+        return len(parameter.choices)
+    assert parameter.low is not None
+    assert parameter.high is not None
+    step = _step(parameter)
+    return round((parameter.high - parameter.low) / step) + 1 if step else 0
 
 
 def _ends(parameter: Parameter) -> tuple[float, float]:
