@@ -16,7 +16,7 @@ from rich.text import Text
 from results.console import Console
 from results.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISTAKE
 from results.study.folder import StudyError, StudyFolder
-from results.text import budget_text, program
+from results.text import budget_text, program, search_text
 from search_spaces import SpaceError, parse_duration
 from search_spaces.checks import GREATEST_SEED
 from search_spaces.problems import MAX_WHOLE
@@ -27,6 +27,7 @@ from trainables.user_code.importing import describe
 
 if TYPE_CHECKING:
     from results.study.description import Description
+    from search_spaces import Objective, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -56,18 +57,35 @@ def search(args: argparse.Namespace) -> int:
         Path(args.out) / study_name(space.name if args.name is None else args.name)
     )
     is_new = not folder.exists()
+    space, why = searched_as(space, objective, folder)
     if is_new:  # One that was begun before this was refused goes on as it is.
         check_knobs(space)
     description = Description(
         space=with_first_paths(space, folder),
         objective=objective,
         import_paths=import_paths,
-        origin=origin(space.task),
+        origin={**origin(space.task), **({"search": why} if why else {})},
         database=database_of(folder, args.storage, space),
         checkpoints=checkpoints_of(folder, args.checkpoints),
         mlflow=mlflow_of(folder, args.mlflow, space),
     )
     return rehearsed_run(folder, description, args) if is_new else run(folder, description, args)
+
+
+def searched_as(
+    space: "Space", objective: "Objective", folder: StudyFolder | None = None
+) -> tuple["Space", str | None]:
+    """A space with a search, as its study has it, or chosen for it; and why, if it is chosen."""
+    from dataclasses import replace
+
+    from results.study.description import read_description
+    from search_spaces.auto import choose_search
+    from search_spaces.space import AUTO
+    from trainables.task import Task, load_task
+
+    if folder is not None and folder.exists() and space.search == AUTO:
+        return replace(space, search=read_description(folder).space.search), None
+    return choose_search(space, objective, resumes=isinstance(load_task(space.task), Task))
 
 
 def resume(args: argparse.Namespace) -> int:
@@ -161,6 +179,7 @@ def check(args: argparse.Namespace) -> int:
     import_paths = [str(space.file.parent.resolve())]
     space, objective = accept_at(space, import_paths)
     check_knobs(space)
+    space, why = searched_as(space, objective)
     if args.run:
         from trainables.rehearsal import rehearse
 
@@ -171,7 +190,7 @@ def check(args: argparse.Namespace) -> int:
     console.say(
         f"{space.file.name}: ok. {space.task}, {objective.text}; "
         f"{len(space.parameters)} parameters{points}, {len(space.start)} start points, "
-        f"{budget_text(space.budget)}"
+        f"{budget_text(space)}; {search_text(space, why)}"
     )
     return EXIT_DONE
 
@@ -185,9 +204,10 @@ def simulate(args: argparse.Namespace) -> int:
 
     space = load_space(args.space)
     space, objective = accept_at(space, [str(space.file.parent.resolve())])
+    space, _ = searched_as(space, objective)
     curves = Path(args.curves) if args.curves else stored_curves(space)
     found = forecast(space, objective, read_recording(curves), args.workers)
-    console.say(f"{space.name}: {budget_text(space.budget)}; curves of {curves}")
+    console.say(f"{space.name}: {budget_text(space)}; curves of {curves}")
     print_forecast(found, objective, console)
     return EXIT_DONE
 

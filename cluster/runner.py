@@ -35,7 +35,7 @@ from results.study.description import (
 from results.study.folder import StudyError, StudyFolder, StudyLock
 from results.study.record import StudyRecord, read_study
 from results.summary import nothing_found_text, print_summary
-from results.text import budget_text, program
+from results.text import budget_text, program, search_text
 from trainables.trial_folder import remove_leftovers
 
 
@@ -85,8 +85,10 @@ def run_trials(
         remove_leftovers(folder.path)
         study = _open_study(folder, description, console)
         done = sum(trial.state.is_finished() for trial in study.counted())
-        about = f": {space.task}, {budget_text(space.budget)}; writes {folder.path}"
+        about = f": {space.task}, {budget_text(space)}; writes {folder.path}"
         console.say(Text.assemble((space.name, "bold"), about))
+        if why := description.origin.get("search"):
+            console.say(f"chosen: {search_text(space, why)}")
         if study.trained_again:
             console.say(study.trained_again)
         if not study.is_over():

@@ -18,7 +18,7 @@ from results.states import NAMES, plain_state_name
 from results.study.notes import frozen_epoch
 from results.study.record import epochs_of
 from results.text import duration, metric_text, of_budget, short_names, values_text
-from search_spaces import Budget
+from search_spaces import Space
 
 REFRESH_S = 0.5
 LINE_S = 10.0
@@ -85,7 +85,7 @@ def headline(study: Study, halt: Halt, started: float) -> str:
     trials = study.counted()
     states = Counter(map(plain_state_name, trials))
     counts = ", ".join(f"{states[name]} {name}" for name in NAMES if states[name])
-    epochs = of_budget(epochs_of(study.trials()), study.space.budget.epochs)
+    epochs = of_budget(epochs_of(study.trials()), study.space.epochs)
     best = study.best
     finished = sum(trial.state.is_finished() for trial in trials)
     parts = [
@@ -97,16 +97,16 @@ def headline(study: Study, halt: Halt, started: float) -> str:
         else "no value yet",
         f"{duration(time.monotonic() - started)} gone",
     ]
-    left = seconds_left(trials, study.space.budget, halt, time.monotonic() - started)
+    left = seconds_left(trials, study.space, halt, time.monotonic() - started)
     return "  ".join([*parts, *([f"about {duration(left)} left"] if left is not None else [])])
 
 
 def seconds_left(
-    trials: list[FrozenTrial], budget: Budget, halt: Halt, elapsed_s: float
+    trials: list[FrozenTrial], space: Space, halt: Halt, elapsed_s: float
 ) -> float | None:
     """An estimate: what is to come at the pace so far, but no more than the time that is left."""
     gone = sum(trial.state.is_finished() or frozen_epoch(trial) is not None for trial in trials)
-    share = max(gone / budget.trials, epochs_of(trials) / (budget.epochs or math.inf))
+    share = max(gone / space.budget.trials, epochs_of(trials) / (space.epochs or math.inf))
     estimate = elapsed_s * (1 - min(1.0, share)) / share if gone >= 3 else None
     limits = [seconds for seconds in (estimate, halt.seconds_left()) if seconds is not None]
     return min(limits, default=None)

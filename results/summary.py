@@ -73,7 +73,7 @@ def states_text(record: StudyRecord) -> str:
     states = Counter(state_name(trial, record) for trial in record.counted())
     if record.repeated_by:  # Last, as these no longer count.
         states[TRAINED_AGAIN] = len(record.repeated_by)
-    epochs, most = epochs_of(record.trials), record.description.space.budget.epochs
+    epochs, most = epochs_of(record.trials), record.description.space.epochs
     by_count = sorted(states.items(), key=lambda item: (item[0] == TRAINED_AGAIN, -item[1]))
     counts = ", ".join(f"{count} {name}" for name, count in by_count)
     budget = record.description.space.budget

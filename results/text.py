@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search_spaces import Budget, Space
+from search_spaces import Space
 
 
 def program() -> str:
@@ -54,10 +54,16 @@ def values_text(values: Mapping[str, Any], names: Mapping[str, str]) -> str:
     return " ".join(f"{names[name]}={value_text(value)}" for name, value in values.items())
 
 
-def budget_text(budget: Budget) -> str:
+def search_text(space: Space, why: str | None = None) -> str:
+    """How a space is searched, and why so if that was chosen for it."""
+    text = f"sampler {space.search.sampler}, scheduler {space.search.scheduler}"
+    return f"{text} ({why})" if why else text
+
+
+def budget_text(space: Space) -> str:
     """What may be trained, in trials and epochs."""
-    text = f"{budget.trials} trials of up to {budget.max_epochs} epochs"
-    return text if budget.epochs is None else f"{text}, {budget.epochs} epochs in all"
+    text = f"{space.budget.trials} trials of up to {space.budget.max_epochs} epochs"
+    return text if space.epochs is None else f"{text}, {space.epochs} epochs in all"
 
 
 def of_budget(used: int, most: int | None) -> str:
@@ -67,7 +73,7 @@ def of_budget(used: int, most: int | None) -> str:
 
 def space_lines(space: Space) -> list[str]:
     """A space's name, task and budget, and a line for each parameter."""
-    lines = [f"{space.name}: {space.task}, {budget_text(space.budget)}"]
+    lines = [f"{space.name}: {space.task}, {budget_text(space)}"]
     width = max(len(parameter.name) for parameter in space.parameters)
     return lines + [
         f"  {name.ljust(width)}  {_spec_text(spec)}"

@@ -142,6 +142,14 @@ def search_problems(
     if search.scheduler == "median" and objective and objective.second:
         text = "scheduler median must have one objective, as two have no median, got two"
         yield Problem(text=text, path=("search", "scheduler"))
+    if (search.sampler == "auto") != (search.scheduler == "auto"):
+        got = f"sampler={search.sampler}, scheduler={search.scheduler}"
+        text = f"sampler and scheduler are both chosen (search: auto) or both named, got {got}"
+        yield Problem(text=text, path=("search",))
+    if search.sampler == "curves" and search.scheduler != "freeze_thaw":
+        got = f"scheduler={search.scheduler}"
+        text = f"sampler curves is the model of scheduler freeze_thaw, got {got}"
+        yield Problem(text=text, path=("search", "sampler"))
     if search.sampler == "none" and budget.trials > starts:
         got = f"trials={budget.trials}, {starts} start points"
         text = f"without a sampler there can be no more trials than start points, got {got}"

@@ -17,7 +17,7 @@ from search_spaces.checks import (
 )
 from search_spaces.parameter import KINDS, Kind, Parameter
 from search_spaces.problems import Problem, SpaceError, is_number, show, unknown
-from search_spaces.space import Budget, Objective, Resources, Search, Space, parse_duration
+from search_spaces.space import AUTO, Budget, Objective, Resources, Search, Space, parse_duration
 from search_spaces.strict_yaml import Mapping as YamlMapping
 
 TOP_KEYS = (
@@ -141,7 +141,7 @@ class _Reading:
             "objective": self._objective(),
             "fixed": dict(self._section("fixed")),
             "start": self._start(by_name),
-            "search": self._plain("search", Search),
+            "search": self._search(),
             "budget": self._budget(),
             "resources": self._plain("resources", Resources),
             "seed": self.root.get("seed", 0),
@@ -202,6 +202,11 @@ class _Reading:
         with self.at(key):
             return make(**{name: plain(section[name]) for name in names if name in section})
         return make()
+
+    def _search(self) -> Search:
+        if self.root.get("search", "auto") == "auto":
+            return AUTO
+        return self._plain("search", Search)
 
     def _budget(self) -> Budget | None:
         section = self._section("budget")

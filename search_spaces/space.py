@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from search_spaces.checks import (
     Start,
@@ -29,11 +29,13 @@ from search_spaces.problems import (
     whole,
     word,
 )
-from search_spaces.rungs import rung_epochs
+from search_spaces.rungs import halving_cost, look_epochs, rung_epochs
 
 DIRECTIONS = ("maximize", "minimize")
-SAMPLERS = ("tpe", "gp", "cmaes", "sobol", "grid", "random", "none")
-SCHEDULERS = ("asha", "promotion", "hyperband", "median", "none")
+Sampler = Literal["auto", "curves", "tpe", "gp", "cmaes", "sobol", "grid", "random", "none"]
+Scheduler = Literal["auto", "freeze_thaw", "asha", "promotion", "hyperband", "median", "none"]
+SAMPLERS: tuple[str, ...] = get_args(Sampler)
+SCHEDULERS: tuple[str, ...] = get_args(Scheduler)
 HALVING = ("asha", "promotion", "hyperband")
 RAY_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 Fixed = Scalar | list[Scalar]
@@ -98,10 +100,12 @@ class Objective:
 class Search:
     """How configurations are suggested, and how poor trials are stopped early."""
 
-    sampler: Literal["tpe", "gp", "cmaes", "sobol", "grid", "random", "none"] = "tpe"
+    sampler: Literal["auto", "curves", "tpe", "gp", "cmaes", "sobol", "grid", "random", "none"] = (
+        "tpe"
+    )
     """What suggests configurations; none: just the start points are trained, each as often as it
     stands there."""
-    scheduler: Literal["asha", "promotion", "hyperband", "median", "none"] = "asha"
+    scheduler: Scheduler = "asha"
     """What stops trials early, or freezes them."""
     reduction: int = 3
     """Successive halving's eta: about one trial of this many goes on from a rung."""
@@ -115,6 +119,9 @@ class Search:
             whole("reduction", self.reduction, least=2),
             whole("grace_epochs", self.grace_epochs, least=1),
         )
+
+
+AUTO = Search(sampler="auto", scheduler="auto")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,13 +247,31 @@ class Space:
 
     @property
     def rungs(self) -> list[int]:
-        """The epochs of successive halving at which trials are compared; none without it."""
+        """The epochs at which trials are compared; none where they are not, or at every one."""
         search = self.search
+        if search.scheduler == "freeze_thaw":
+            return look_epochs(search.grace_epochs, self.budget.max_epochs)
         if search.scheduler not in HALVING:
             return []
         return rung_epochs(
             grace_epochs=search.grace_epochs,
             reduction=search.reduction,
+            max_epochs=self.budget.max_epochs,
+        )
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs of all trials together may be trained; none is no limit.
+
+        Freeze-thaw search could spend any number of them, so where the budget doesn't say, it gets
+        what successive halving would spend on as many trials.
+        """
+        if self.budget.epochs is not None or self.search.scheduler != "freeze_thaw":
+            return self.budget.epochs
+        return halving_cost(
+            trials=self.budget.trials,
+            grace_epochs=self.search.grace_epochs,
+            reduction=self.search.reduction,
             max_epochs=self.budget.max_epochs,
         )
 

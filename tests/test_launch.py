@@ -367,7 +367,8 @@ def test_check_says_what_a_space_is(launched: Launch) -> None:
     assert (code, out) == (
         0,
         "small.yaml: ok. launch_task:train, maximize score; 1 parameters, 2 start points, 3 "
-        "trials of up to 2 epochs\n",
+        "trials of up to 2 epochs; sampler tpe, scheduler asha (a function may have to train a "
+        "frozen trial again from its start, so none is frozen)\n",
     )
 
 

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "search_spaces/rungs.py": "cluster/search/test_asha.py",
     # What a scheduler is shows in those that there are.
     "cluster/search/halving.py": "cluster/search/test_asha.py",
+    "cluster/search/seen_curves.py": "cluster/search/test_freeze_thaw.py",
     "cluster/search/simulator.py": "cluster/search/test_frozen_trials.py",
     "cluster/search/scheduler.py": "cluster/search/test_frozen_trials.py",
     "cluster/search/schedulers.py": "cluster/search/test_frozen_trials.py",

@@ -16,6 +16,8 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from cluster.search.freeze_thaw import FreezeThaw
+from cluster.search.scheduler import Scheduler
 from cluster.search.seen import generation_losses, seen_trials, study_of, with_values
 from search_spaces.grid import grid_points
 from search_spaces.parameter import Parameter
@@ -30,8 +32,13 @@ MOST_SEEN_BY_GP = 100
 CMA_SIGMA = 0.2  # Of the range: the first generation covers most of it.
 
 
-def make_sampler(space: Space, objective: Objective) -> BaseSampler:
-    """The sampler that a space names."""
+def make_sampler(
+    space: Space, objective: Objective, scheduler: Scheduler | None = None
+) -> BaseSampler:
+    """The sampler that a space names; some schedulers are their own."""
+    if space.search.sampler == "curves":
+        assert isinstance(scheduler, FreezeThaw)
+        return Curves(space, objective, scheduler)
     return _SAMPLERS[space.search.sampler](space, objective)
 
 
@@ -224,6 +231,22 @@ class Grid(RandomSearch):
         points = grid_points(self._space.parameters)
         Random(derive_seed(self._space.seed, "grid")).shuffle(points)
         return [(frozenset(point.items()), point) for point in points]
+
+
+class Curves(RandomSearch):
+    """What the model of freeze-thaw search chose when it decided that a new trial begins."""
+
+    def __init__(self, space: Space, objective: Objective, scheduler: FreezeThaw):
+        super().__init__(space, objective)
+        self._scheduler = scheduler
+
+    def joint(self, space: Space) -> list[Parameter]:
+        """All parameters."""
+        return list(space.parameters)
+
+    def values(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """The chosen configuration."""
+        return self._scheduler.newcomer(trial.number)
 
 
 def best_and_latest(trials: list[FrozenTrial], most: int) -> list[FrozenTrial]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Set
 from enum import Enum, auto
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from optuna.trial import FrozenTrial
 
@@ -32,6 +32,12 @@ class Searched(Protocol):
 
     def epochs_left(self) -> float:
         """How many epochs of all trials together may still be trained; infinite without a limit."""
+
+    def noted(self, key: str) -> Any:
+        """What was noted with the study under a key; None: nothing."""
+
+    def note(self, key: str, value: Any) -> None:
+        """Note something with the study, in its journal."""
 
 
 class Scheduler:

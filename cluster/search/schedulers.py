@@ -1,6 +1,7 @@
 """The schedulers by their names in a space."""
 
 from cluster.search.asha import Asha
+from cluster.search.freeze_thaw import FreezeThaw
 from cluster.search.hyperband import Hyperband
 from cluster.search.median import MedianStopping
 from cluster.search.promotion import Promotion
@@ -21,6 +22,8 @@ def make_scheduler(space: Space, objective: Objective, searched: Searched) -> Sc
     match search.scheduler:
         case "asha":
             return Asha(rungs=rungs, reduction=search.reduction, objective=objective)
+        case "freeze_thaw":
+            return FreezeThaw(space, objective, searched)
         case "promotion":
             return Promotion(
                 rungs=rungs, reduction=search.reduction, objective=objective, max_epochs=max_epochs
@@ -31,5 +34,5 @@ def make_scheduler(space: Space, objective: Objective, searched: Searched) -> Sc
             )
         case "median":
             return MedianStopping(grace_epochs=search.grace_epochs, objective=objective)
-        case "none":
+        case "none" | "auto":  # A study has chosen before.
             return Scheduler()

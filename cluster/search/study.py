@@ -31,6 +31,7 @@ from results.study.journal import read_journal
 from results.study.notes import Notes, frozen_epoch
 from results.study.repeats import repeated_by, to_repeat
 from search_spaces import Space
+from search_spaces.auto import choose_search
 from search_spaces.problems import MAX_WHOLE, is_whole
 from search_spaces.space import Objective
 from search_spaces.suggest import suggest
@@ -75,6 +76,7 @@ class Study:
         self._split_seed = space.seed if split_seed is None else split_seed
         # Trials find themselves in the folder that the search is started from.
         self.working_folder = Path.cwd()
+        space, _ = choose_search(space, objective, resumes=False)
         self.folder, self.space, self.objective = folder, space, objective
         self.import_paths = tuple(import_paths)
         self.slots = 1
@@ -114,8 +116,16 @@ class Study:
 
     def epochs_left(self) -> float:
         """How many epochs of all trials together may still be trained."""
-        most = self.space.budget.epochs
+        most = self.space.epochs
         return math.inf if most is None else max(0, most - self._epochs)
+
+    def noted(self, key: str) -> Any:
+        """What was noted with the study under a key; None: nothing."""
+        return self._study.user_attrs.get(key)
+
+    def note(self, key: str, value: Any) -> None:
+        """Note something with the study, in its journal."""
+        self._study.set_user_attr(key, value)
 
     def next_trial(self) -> FrozenTrial | None:
         """A trial to train: one that was left unfinished, then a frozen one, then a new one.
@@ -239,7 +249,7 @@ class Study:
             database.open(self.space, self.objective) if database else self._open_journal()
         )
         name = database.study if database else self.space.name
-        sampler = make_sampler(self.space, self.objective)
+        sampler = make_sampler(self.space, self.objective, self.scheduler)
         if begun:
             study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
         else:

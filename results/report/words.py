@@ -80,7 +80,7 @@ def cards(facts: Facts) -> list[Card]:
             note=f"trial {best.number}, epoch {best.epoch}" if best else "",
         ),
         Card(label="trials", value=f"{counted} of {budget.trials}", note=counts),
-        Card(label="epochs trained", value=of_budget(facts.epochs, budget.epochs), note=share),
+        Card(label="epochs trained", value=of_budget(facts.epochs, facts.space.epochs), note=share),
         Card(
             label="trial-hours",
             value=_hours(facts.trial_seconds),
@@ -204,6 +204,8 @@ def _stopping_text(facts: Facts) -> str:
     if search.scheduler == "median":
         return f"the median of the others, from epoch {search.grace_epochs}"
     rungs = ", ".join(map(str, facts.space.rungs)) or "none"
+    if search.scheduler == "freeze_thaw":
+        return f"freeze and thaw: a model of the curves says who goes on, at epochs {rungs}"
     name = {"asha": "ASHA"}.get(search.scheduler, search.scheduler)
     return f"{name}, about 1 in {search.reduction} goes on from each rung (epochs {rungs})"
 
@@ -211,7 +213,7 @@ def _stopping_text(facts: Facts) -> str:
 def _budget_text(facts: Facts) -> str:
     budget = facts.space.budget
     limit = f", {duration(budget.time_s)} of each launch" if budget.time_s else ""
-    return budget_text(budget) + limit
+    return budget_text(facts.space) + limit
 
 
 def _resources_text(facts: Facts) -> str:

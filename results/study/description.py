@@ -27,6 +27,7 @@ from search_spaces import (
     read_yaml,
     space_from_mapping,
 )
+from search_spaces.auto import choose_search
 from search_spaces.problems import is_whole
 from search_spaces.space import Objective
 from trainables.machine import usable_cpus
@@ -64,6 +65,11 @@ class Description:
     mlflow: Tracking | None = None
     split_seed: int | None = None
     begun_in: str | None = None
+
+    def __post_init__(self) -> None:
+        """A study's search is never open: what isn't chosen yet is what any task can do."""
+        space, _ = choose_search(self.space, self.objective, resumes=False)
+        object.__setattr__(self, "space", space)
 
     def write(self, folder: StudyFolder) -> None:
         """Write the file, or renew it."""

@@ -13,7 +13,7 @@ from results.study.journal import Journal, read_journal
 from results.study.journal_replay import Record
 from results.study.notes import Notes
 from results.study.repeats import counted, repeated_by
-from search_spaces import Budget
+from search_spaces import Space
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,18 +56,18 @@ class StudyRecord:
             return (
                 f"running (process {self.holder.get('pid', '?')} on {self.holder.get('host', '?')})"
             )
-        if is_over(self.trials, self.description.space.budget):
+        if is_over(self.trials, self.description.space):
             return "finished"
         if any(trial.state == TrialState.RUNNING for trial in self.trials):
             return "dead: its launcher ended without a word"
         return "interrupted" if self.trials else "never started"
 
 
-def is_over(trials: Sequence[FrozenTrial], budget: Budget) -> bool:
+def is_over(trials: Sequence[FrozenTrial], space: Space) -> bool:
     """Whether a study has used up its trials, or its epochs."""
-    if sum(trial.state.is_finished() for trial in counted(trials)) >= budget.trials:
+    if sum(trial.state.is_finished() for trial in counted(trials)) >= space.budget.trials:
         return True
-    used_up = budget.epochs is not None and epochs_of(trials) >= budget.epochs
+    used_up = space.epochs is not None and epochs_of(trials) >= space.epochs
     return used_up and not any(
         trial.datetime_start and not trial.state.is_finished() for trial in trials
     )

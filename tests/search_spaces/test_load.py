@@ -25,6 +25,7 @@ from search_spaces import (
     read_yaml,
     space_from_mapping,
 )
+from search_spaces.space import AUTO
 
 BASE = """\
 task: gpt2_classifier
@@ -67,7 +68,7 @@ def test_a_space_is_what_its_file_says(base: Path) -> None:
     assert (space.name, space.file, space.task, space.seed) == ("base", base, "gpt2_classifier", 7)
     assert space.objective == Objective(name="accuracy", direction="maximize")
     assert space.budget == Budget(trials=32, max_epochs=18, time_s=5400)
-    assert (space.search, space.resources) == (Search(), Resources(gpus=0.25))
+    assert (space.search, space.resources) == (AUTO, Resources(gpus=0.25))
     assert names(space) == ["optim.lr", "optim.scheduler", "optim.restart_epochs", "data.mix"]
     assert space.parameters[0] == Parameter(
         name="optim.lr", kind="float", low=5e-5, high=5e-3, log=True

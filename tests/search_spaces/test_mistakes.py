@@ -107,13 +107,13 @@ BEHIND = {  # what follows the parameters a and b, from line 6 on
     "start:\n- {a: x}\n- {}": "s.yaml:8: a start point must name at least one parameter, got {}",
     "fixed: {c: 1}\nstart: [{c: 1}]": "s.yaml:7: start: a start point's key must name a "
     "parameter, got c, which is",
-    "search: {sampler: tpf}": "s.yaml:6: sampler must be one of tpe, gp, cmaes, sobol, grid, "
-    'random, none, got "tpf" (did you mean tpe?)',
+    "search: {sampler: tpf}": "s.yaml:6: sampler must be one of auto, curves, tpe, gp, "
+    'cmaes, sobol, grid, random, none, got "tpf" (did you mean tpe?)',
     "search: {sampler: grid}": "s.yaml:5: b: a float on a grid needs a step, or its values as a "
     "choice, got neither",
     "search: {sampler: cmaes}": "s.yaml:6: cmaes needs at least two ranges without when, got b",
-    "search: {scheduler: null}": "s.yaml:6: scheduler must be one of asha, promotion, "
-    "hyperband, median, none, got null",
+    "search: {scheduler: null}": "s.yaml:6: scheduler must be one of auto, freeze_thaw, asha, "
+    "promotion, hyperband, median, none, got null",
     "objective: [{maximize: c}, {minimize: d}]\nsearch: {scheduler: median}": (
         "s.yaml:7: scheduler median must have one objective, as two have no median, got two"
     ),

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from benchmarks.search.setting import Peer
 
 PEERS = {
+    "rungs": "rungs:freeze_thaw",
+    "rungs_promotion_tpe": "rungs:promotion_tpe",
+    "rungs_asha_tpe": "rungs:asha_tpe",
     "random": "full_length:random",
     "sobol": "full_length:sobol",
     "one_epoch": "one_epoch:one_epoch",

@@ -1,0 +1,236 @@
+"""Freeze-thaw search: a model of the curves says which frozen trial goes on, or what begins."""
+
+import math
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from optuna.trial import TrialState
+
+from cluster.search.curve_model import CurveModel, Observations
+from cluster.search.encoding import Encoding
+from cluster.search.scheduler import Decision, Scheduler, Searched
+from cluster.search.seen_curves import SeenCurves
+from search_spaces import Space
+from search_spaces.space import Objective
+from trainables.seeding import derive_seed
+
+ENOUGH_TRIALS = 10
+RANDOM_SHARE = 0.2
+BOLDEST = 6.0  # Standard deviations.
+DRAWN, MUTATED, REFINED, REFINEMENTS = 300, 300, 150, 2
+PARENTS, REFINED_PARENTS = 6, 10
+REFINED_STEP = 0.2
+TOO_CLOSE = 0.1
+MOST_FROZEN = 100
+GROWTH_UNTIL_REFIT = 1.1
+FIRST_ITERATIONS, ITERATIONS = 30, 8
+MODEL_KEY = "rungs:curve model"
+
+_Key = tuple[int, int, frozenset[tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A frozen trial or a new configuration, and the state of the study that it was chosen in."""
+
+    key: _Key
+    number: int | None = None
+    places_D: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class _Hope:
+    """What candidates are judged by: what they may reach within so many epochs, at best.
+
+    Attributes:
+        horizon: Epochs from where a trial is.
+        boldness: How many standard deviations better than expected.
+    """
+
+    model: CurveModel
+    horizon: int
+    boldness: float
+
+
+class FreezeThaw(Scheduler):
+    """Every trial is frozen at each look; the most promising one goes on, or a new one begins.
+
+    A Gaussian process (`CurveModel`) is asked of every frozen trial and of some 900 new
+    configurations what they may reach, trained some epochs longer: the mean and some standard
+    deviations better. How many epochs and deviations is drawn anew each time, so that short and
+    long views, caution and boldness take turns, and nothing has to be tuned. (Random horizons are
+    ifBO's, Rakotoarison et al. 2024, https://arxiv.org/abs/2404.16795; with the probability of an
+    improvement, which it asks for, all is hopeless once the best is an outlier.) A share of the
+    choices begins a random trial instead, which keeps the model honest.
+
+    Everything follows from the journal: the random numbers from how far the study has come, the
+    model from the reports and from its `theta`, which is noted there each time it is learnt.
+
+    Args:
+        space: Gives the parameters, the looks (`space.rungs`) and the seed.
+        objective: What is compared; of two, each choice weighs them anew.
+        searched: The study.
+    """
+
+    freezes: ClassVar[bool] = True
+
+    def __init__(self, space: Space, objective: Objective, searched: Searched):
+        self._space, self._searched = space, searched
+        self._encoding = Encoding(space.parameters)
+        self._seen = SeenCurves(space.rungs, space.budget.max_epochs, objective)
+        self._places: dict[int, np.ndarray] = {}
+        self._tried: set[bytes] = set()
+        self._choice: _Choice | None = None
+        self._model: CurveModel | None = None
+        self._refit_at = 0.0
+
+    def record(
+        self,
+        number: int,
+        epoch: int,
+        value: float,
+        second: float | None = None,
+        *,
+        after: int | None = None,
+    ) -> None:
+        """Remember a report."""
+        self._seen.record(number, epoch, value, second)
+
+    def decide(self, number: int, epoch: int, *, after: int | None = None) -> Decision:
+        """It is frozen at each look."""
+        before = epoch - 1 if after is None else after
+        is_look = any(before < look <= epoch for look in self._space.rungs)
+        return Decision.FREEZE if is_look else Decision.GO_ON
+
+    def thaw(self, frozen: Mapping[int, int], *, closing: bool = False) -> int | None:
+        """The frozen trial that is chosen; None: a new one is."""
+        key = self._seen.reports, len(self._searched.trials()), frozenset(frozen.items())
+        if self._choice is None or self._choice.key != key:
+            self._choice = self._choose(key)
+        return self._choice.number
+
+    def newcomer(self, number: int) -> dict[str, Any]:
+        """The configuration of the new trial that was chosen.
+
+        Args:
+            number: The trial's.
+        """
+        if self._choice is None or self._choice.key[:2] != (self._seen.reports, number):
+            self._choice = self._choose((self._seen.reports, number, frozenset()))
+        assert self._choice.places_D is not None
+        return self._encoding.values(self._choice.places_D)
+
+    def out_of_reach(
+        self, frozen: Mapping[int, int], under_way: Set[int], newcomers: int
+    ) -> list[int]:
+        """Where too many are frozen for the disk, those that do worst among who came as far."""
+        too_many = len(frozen) - MOST_FROZEN
+        return self._seen.worst_first(frozen)[:too_many] if too_many > 0 else []
+
+    def _choose(self, key: _Key) -> _Choice:
+        rng = np.random.default_rng(derive_seed(self._space.seed, "freeze_thaw", *key[:2]))
+        frozen_M = np.array(sorted(number for number, _ in key[2]), dtype=int)
+        may_begin = self._searched.newcomers() > 0 or not len(frozen_M)
+        drawn_D = self._encoding.drawn(1, rng)[0]
+        if may_begin and (len(self._seen) < ENOUGH_TRIALS or rng.random() < RANDOM_SHARE):
+            return _Choice(key, places_D=drawn_D)
+        self._look_at_trials()
+        seen = self._seen.observations(self._places, self._encoding, rng.random(), rng)
+        if seen is None:
+            return _Choice(key, places_D=drawn_D)
+        hope = self._hope(seen, rng)
+        promises_M = self._promises_of_frozen(frozen_M, hope)
+        if may_begin:
+            places_D, promise = self._best_new(seen, hope, rng)
+            if promise > promises_M.max(initial=-math.inf):
+                return _Choice(key, places_D=places_D)
+        return _Choice(key, number=int(frozen_M[promises_M.argmax()]))
+
+    def _look_at_trials(self) -> None:
+        trials = self._searched.trials()
+        for trial in trials:
+            if trial.number not in self._places and trial.params:
+                self._places[trial.number] = self._encoding.places(trial.params)
+                self._tried.update(_digests(self._places[trial.number][None]))
+        self._seen.failed(t.number for t in trials if t.state == TrialState.FAIL and t.params)
+
+    def _hope(self, seen: Observations, rng: np.random.Generator) -> _Hope:
+        most = min(
+            self._space.budget.max_epochs, self._searched.epochs_left() / self._searched.slots
+        )
+        horizon = int(rng.integers(1, max(1, math.ceil(most)) + 1))
+        return _Hope(self._fitted(seen), horizon, rng.uniform(0, BOLDEST))
+
+    def _fitted(self, seen: Observations) -> CurveModel:
+        """The model of what was seen; when there is a tenth more of it, it is learnt anew."""
+        if self._model is None and (noted := self._searched.noted(MODEL_KEY)):
+            self._refit_at = noted["reports"] * GROWTH_UNTIL_REFIT
+            self._model = CurveModel(self._encoding.owner_F, np.array(noted["theta"]))
+        is_due = self._seen.reports >= self._refit_at
+        iterations = 0 if not is_due else ITERATIONS if self._model else FIRST_ITERATIONS
+        self._model = self._model or CurveModel(self._encoding.owner_F)
+        self._model.fit(seen, iterations=iterations)
+        if is_due:
+            self._refit_at = self._seen.reports * GROWTH_UNTIL_REFIT
+            theta = self._model.theta.tolist()
+            self._searched.note(MODEL_KEY, {"reports": self._seen.reports, "theta": theta})
+        return self._model
+
+    def _promises_of_frozen(self, frozen_M: np.ndarray, hope: _Hope) -> np.ndarray:
+        if not len(frozen_M):
+            return np.zeros(0)
+        features_MF = self._encoding.features(np.array([self._places[n] for n in frozen_M]))
+        epochs_M = np.array([self._seen.last(number) for number in frozen_M]) + hope.horizon
+        return self._promises(features_MF, epochs_M, hope, frozen_M)
+
+    def _best_new(
+        self, seen: Observations, hope: _Hope, rng: np.random.Generator
+    ) -> tuple[np.ndarray, float]:
+        """The most promising of many new configurations; the best of them are refined twice."""
+        best_first = dict.fromkeys(seen.trials_N[np.argsort(seen.losses_N, kind="stable")].tolist())
+        parents_PD = np.array([self._places[number] for number in list(best_first)[:PARENTS]])
+        places_MD = np.concatenate(
+            [self._encoding.drawn(DRAWN, rng), self._encoding.mutated(parents_PD, MUTATED, rng)]
+        )
+        promises_M = self._new_promises(places_MD, hope)
+        for _ in range(REFINEMENTS):
+            best_P = np.argsort(-promises_M, kind="stable")[:REFINED_PARENTS]
+            refined_MD = self._encoding.mutated(
+                places_MD[best_P], REFINED, rng, largest=REFINED_STEP
+            )
+            places_MD = np.concatenate([places_MD[best_P], refined_MD])
+            promises_M = np.concatenate([promises_M[best_P], self._new_promises(refined_MD, hope)])
+        best = int(promises_M.argmax())
+        return places_MD[best], float(promises_M[best])
+
+    def _new_promises(self, places_MD: np.ndarray, hope: _Hope) -> np.ndarray:
+        """None for what is being tried, or was: close to what trains, or the same as another."""
+        features_MF = self._encoding.features(places_MD)
+        promises_M = self._promises(features_MF, np.full(len(places_MD), hope.horizon), hope)
+        running = [t.number for t in self._searched.trials() if t.state == TrialState.RUNNING]
+        for number in self._places.keys() & running:
+            running_F = self._encoding.features(self._places[number][None])
+            distances_M = np.linalg.norm(features_MF - running_F, axis=1)
+            promises_M[distances_M < TOO_CLOSE] = -math.inf
+        promises_M[[digest in self._tried for digest in _digests(places_MD)]] = -math.inf
+        return promises_M
+
+    def _promises(
+        self,
+        features_MF: np.ndarray,
+        epochs_M: np.ndarray,
+        hope: _Hope,
+        trials_M: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """How good each may get; larger is better."""
+        times_M = self._seen.time(np.minimum(epochs_M, self._space.budget.max_epochs))
+        means_M, stds_M = hope.model.predict(features_MF, times_M, trials_M)
+        promises_M: np.ndarray = hope.boldness * stds_M - means_M
+        return promises_M
+
+
+def _digests(places_MD: np.ndarray) -> list[bytes]:
+    """What tells configurations apart, whatever the last digits say."""
+    return [places_D.tobytes() for places_D in places_MD.round(9)]
