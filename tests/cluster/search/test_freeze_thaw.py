@@ -81,6 +81,7 @@ def test_the_budget_is_spent_and_every_trial_has_a_final_state(tmp_path: Path, s
     assert slots > 1 or study.states()[TrialState.COMPLETE] >= 1
 
 
+@pytest.mark.slow
 def test_it_finds_a_better_floor_than_random_search_with_promotion(tmp_path: Path) -> None:
     def best(name: str, search: dict[str, str], seed: int) -> float:
         space = space_from_mapping(
@@ -110,7 +111,7 @@ def test_trials_come_back_and_only_one_is_in_a_slot(tmp_path: Path) -> None:
         assert mine == list(range(1, len(mine) + 1))
 
 
-@pytest.mark.parametrize("reports", [5, 60, 121])
+@pytest.mark.parametrize("reports", [60, 121])
 def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(
     tmp_path: Path, reports: int
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(
     assert journal_of(again) == journal_of(whole)
 
 
+@pytest.mark.slow
 def test_the_disk_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(freeze_thaw, "MOST_FROZEN", 12)
     space = bowl_space(budget={"trials": 2000, "epochs": 600, "max_epochs": 1000})

@@ -154,7 +154,7 @@ def test_nothing_now_is_told_from_over(opened: Open) -> None:
 # Interruptions
 
 
-@pytest.mark.parametrize(("scheduler", "step"), [("promotion", 1), ("hyperband", 4)])
+@pytest.mark.parametrize(("scheduler", "step"), [("promotion", 4), ("hyperband", 4)])
 def test_a_crash_at_any_moment_changes_nothing(
     folder: StudyFolder, tmp_path: Path, scheduler: str, step: int
 ) -> None:

@@ -38,9 +38,10 @@ from tests.cluster.search.toy_study import (
 )
 from trainables.seeding import derive_seed
 
-KINDS = [kind for kind in SAMPLERS if kind not in ("none", "auto")]
 SCHEDULER_OF = {"curves": "freeze_thaw"}
-LEARNING = ["tpe", "gp", "cmaes"]
+GP = pytest.param("gp", marks=pytest.mark.slow)  # Optuna's takes a second for ten suggestions.
+KINDS = [GP, *(kind for kind in SAMPLERS if kind not in ("none", "auto", "gp"))]
+LEARNING = ["tpe", GP, "cmaes"]
 TRIALS = 24
 ON_A_GRID = {
     "lr": {"choice": [1e-4, 1e-3, 1e-2, 1e-1]},

@@ -157,6 +157,7 @@ def test_each_weight_finds_its_own_end_of_the_front() -> None:
 # The study
 
 
+@pytest.mark.slow
 def test_a_search_spreads_along_the_front_and_wastes_nothing_on_it(tmp_path: Path) -> None:
     search = {"sampler": "gp", "scheduler": "none"}
     space = two_space(search=search, budget={"trials": 60, "max_epochs": 1})
