@@ -58,12 +58,14 @@ def _against_start(facts: Facts) -> str:
     best, start = facts.best, facts.best_start
     if best is None or start is None:
         return ""
-    number = facts.trials[start.number].start
+    trial = facts.trials[start.number]
     if start.number == best.number:
-        return f" It is start point {number}, which was made by hand."
+        return f" It is start point {trial.start}, which was made by hand."
     gap = abs(best.value - start.value)
     verb = "above" if best.value >= start.value else "below"
-    return f" That is {metric_text(gap)} {verb} the best start point ({metric_text(start.value)})."
+    early = "" if trial.state == COMPLETE else f", {trial.state} after epoch {trial.epochs}"
+    value = metric_text(start.value)
+    return f" That is {metric_text(gap)} {verb} the best start point ({value}{early})."
 
 
 def cards(facts: Facts) -> list[Card]:

@@ -53,6 +53,16 @@ def test_the_numbers_are_those_of_the_journals_lines(finished: StudyFolder, page
     assert data["best"] == {"trial": number, "epoch": epoch, "value": value}
 
 
+def test_a_start_point_that_was_stopped_is_compared_by_what_it_had_reached(tmp_path: Path) -> None:
+    promoted = space(start=[{"model.kind": "plain"}], search={"scheduler": "promotion"})
+    study = drive(
+        open_study(tmp_path, promoted),
+        value=lambda values, number, epoch: (number > 0) * score(values, number, epoch),
+    )
+    words = report_page(study.folder).words
+    assert "above the best start point (0.0000, stopped early after epoch 2)." in words
+
+
 def test_what_is_drawn_is_what_the_journal_says(finished: StudyFolder, page: Page) -> None:
     trials = read_study(finished).trials
     drawn: dict[int, list[tuple[int, float]]] = {}
