@@ -12,6 +12,7 @@ from cluster.search.curve_model import CurveModel, Observations
 from cluster.search.encoding import Encoding
 from cluster.search.scheduler import Decision, Scheduler, Searched
 from cluster.search.seen_curves import SeenCurves
+from results.study.repeats import counted
 from search_spaces import Space
 from search_spaces.space import Objective
 from trainables.seeding import derive_seed
@@ -154,7 +155,8 @@ class FreezeThaw(Scheduler):
             if trial.number not in self._places and trial.params:
                 self._places[trial.number] = self._encoding.places(trial.params)
                 self._tried.update(_digests(self._places[trial.number][None]))
-        self._seen.failed(t.number for t in trials if t.state == TrialState.FAIL and t.params)
+        failed = [trial for trial in counted(trials) if trial.state == TrialState.FAIL]
+        self._seen.failed(trial.number for trial in failed if trial.params)
 
     def _hope(self, seen: Observations, rng: np.random.Generator) -> _Hope:
         most = min(
