@@ -69,9 +69,8 @@ def retrain(
     if best is None:
         console.say(f"no finite {name} was reached", style="red")
         return EXIT_FAILED
-    console.say(
-        f"best {name} {metric_text(best[0])} at epoch {best[1]}{_verdict(export, job, best[0])}"
-    )
+    verdict = _verdict(export, job, best[0])
+    console.say(f"best {name} {metric_text(best[0])} at epoch {best[1]}{verdict}")
     return EXIT_DONE
 
 
@@ -107,6 +106,21 @@ def _prepare(job: Job, export: Export) -> None:
 def _verdict(export: Export, job: Job, value: float) -> str:
     if job.seed != export.job.seed:
         return f"; the export's seed reached {metric_text(export.best.value)}"
-    if math.isclose(value, export.best.value, rel_tol=0, abs_tol=1e-12):
+    if _is_the_same(value, export.best.value):
         return ": the exported value, reproduced"
-    return f"; the export says {metric_text(export.best.value)}"
+    said = f"; the export says {metric_text(export.best.value)}"
+    if _is_the_same(_value_at(export.best.epoch, job), export.best.value):
+        return f"{said} at epoch {export.best.epoch}: reproduced, and then trained on"
+    return said
+
+
+def _is_the_same(value: float, exported: float) -> bool:
+    return math.isclose(value, exported, rel_tol=0, abs_tol=1e-12)
+
+
+def _value_at(epoch: int, job: Job) -> float:
+    """NaN where that epoch was not reported."""
+    for line in TrialFolder(job.folder).read_metrics():
+        if line["epoch"] == epoch:
+            return float(line["metrics"][job.objective.name])
+    return math.nan

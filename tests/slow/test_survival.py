@@ -311,9 +311,8 @@ def test_the_time_limit_ends_the_search_and_more_trials_follow(
     )
     code, output = finish(launch("--resume", "runs/line", "--max-epochs", "20"))
     assert code == 2 and "--max-epochs" in output
-    (workplace / "line.yaml").write_text(
-        LINE.format(trials=301, epoch_s=0.5).replace("max_epochs: 9", "max_epochs: 12")
-    )
+    space = (workplace / "line.yaml").read_text()
+    (workplace / "line.yaml").write_text(space.replace("max_epochs: 9", "max_epochs: 12"))
     code, output = finish(launch("--space", "line.yaml"))
     assert code == 2 and "budget.max_epochs: the study has 9, now 12" in output, output
 

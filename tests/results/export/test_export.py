@@ -247,6 +247,18 @@ def test_another_value_under_the_same_seed_is_no_reproduction(tmp_path: Path) ->
     assert "; the export says 0.83" in shown
 
 
+def test_a_trial_that_was_stopped_early_is_reproduced_and_trained_on(tmp_path: Path) -> None:
+    study = drive(open_study(tmp_path / "s"))
+    best = read_export(study.folder.best, study.folder.best.parent)
+    job = replace(best.job, folder=tmp_path / "twice as long")
+    values = [report.metrics["score"] for report in run(job)]
+    stopped = replace(best, best=replace(best.best, value=values[1], epoch=2))
+    study.folder.best.write_text(dump_yaml(stopped.content()))
+    code, shown = train_again(study.folder.best)
+    assert code == 0 and values[2] > values[1]
+    assert f"; the export says {values[1]:.4f} at epoch 2: reproduced, and then" in shown
+
+
 def test_a_tiny_gpt2_is_reproduced(tmp_path: Path) -> None:
     values = {
         "model.layers": 1,
