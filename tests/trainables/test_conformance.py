@@ -30,7 +30,7 @@ from tests.trainables.conformance import (
 from trainables.config import build_config, flat_fields, flatten
 from trainables.job import is_best, run
 from trainables.parts.optim import make_optimizer, parameter_groups
-from trainables.task import Task, load_task
+from trainables.task import Report, Task, load_task
 from trainables.training import evaluate, train
 from trainables.trial_folder import TrialFolder
 
@@ -163,35 +163,36 @@ def test_splits_are_disjoint_seeded_and_not_empty(name: str) -> None:
     assert set(conformance.rows_of(task.data(config, 1).validation)) != validation
 
 
-@pytest.mark.parametrize("interrupted_after", range(1, EPOCHS + 1))
 def test_resuming_gives_the_curve_of_no_interruption(
-    name: str, task: Task, config: Any, interrupted_after: int, tmp_path: Path
+    name: str, task: Task, config: Any, tmp_path: Path
 ) -> None:
     whole = seen(curve(task, config))
-    training = train(task, config, seed=1, max_epochs=EPOCHS)
-    before = [next(training) for _ in range(interrupted_after)]
-    assert before[-1].state is not None
-    torch.save(before[-1].state(), tmp_path / "state.pt")
-    training.close()  # type: ignore[attr-defined]
-    torch.manual_seed(99)
-    state = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert seen(before + curve(task, config, resume_from=state)) == whole
+    for interrupted_after in range(1, EPOCHS + 1):
+        training = train(task, config, seed=1, max_epochs=EPOCHS)
+        before = [next(training) for _ in range(interrupted_after)]
+        assert before[-1].state is not None
+        torch.save(before[-1].state(), tmp_path / "state.pt")
+        training.close()  # type: ignore[attr-defined]
+        torch.manual_seed(99)
+        state = torch.load(tmp_path / "state.pt", weights_only=True)
+        assert seen(before + curve(task, config, resume_from=state)) == whole, interrupted_after
 
 
-@pytest.mark.parametrize("frozen_at", range(1, EPOCHS))
-def test_a_trial_thawed_elsewhere_has_the_curve_of_one_that_was_never_frozen(
-    name: str, task: Task, frozen_at: int, tmp_path: Path
+def test_a_trial_frozen_and_thawed_elsewhere_has_the_curve_of_one_that_never_was(
+    name: str, task: Task, tmp_path: Path
 ) -> None:
     whole = seen(list(run(job_of(name, task, tmp_path / "whole"))))
-    job = job_of(name, task, tmp_path / "one slot")
-    training = run(job)
-    before = [next(training) for _ in range(frozen_at)]
-    training.close()  # type: ignore[attr-defined]
-    TrialFolder(job.folder).keep_last_alone()
     next(run(replace(job_of(name, task, tmp_path / "another trial"), seed=9)))
-    shutil.copytree(job.folder, tmp_path / "another machine")
-    thawed = replace(job, folder=tmp_path / "another machine", known_epoch=frozen_at)
-    assert seen(before + list(run(thawed))) == whole
+    job, reports = job_of(name, task, tmp_path / "machine 0"), list[Report]()
+    for frozen_at in range(1, EPOCHS + 1):
+        training = run(job)
+        reports.append(next(training))
+        training.close()  # type: ignore[attr-defined]
+        TrialFolder(job.folder).keep_last_alone()
+        elsewhere = tmp_path / f"machine {frozen_at}"
+        shutil.copytree(job.folder, elsewhere)
+        job = replace(job, folder=elsewhere, known_epoch=frozen_at)
+    assert seen(reports) == whole
 
 
 def test_frozen_epochs_train_the_head_alone_or_are_refused(

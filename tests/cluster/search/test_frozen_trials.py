@@ -64,7 +64,7 @@ def frozen(study: Study) -> dict[int, int]:
 # Whole searches
 
 
-@pytest.mark.parametrize("slots", [1, 4, 16])
+@pytest.mark.parametrize("slots", [1, 16])
 @pytest.mark.parametrize("scheduler", NAMED)
 def test_every_search_comes_to_its_end(folder: StudyFolder, scheduler: str, slots: int) -> None:
     space = toy_space(

@@ -621,7 +621,7 @@ def read_or_refused(folder: StudyFolder) -> StudyRecord | None:
         return None
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_journal_damaged_at_random_is_refused_or_goes_on(
     folder: StudyFolder, journals: list[Lines], seed: int
 ) -> None:
