@@ -4,7 +4,8 @@
 
 Prints the median processor time of ten suggestions, in memory: what the journal takes is in
 `benchmarks/scale.py`. All trials were trained to the end, so all are at the highest common rung;
-`grid` has twelve parameters of two or three values.
+`grid` has twelve parameters of two or three values. What freeze-thaw search takes to decide is in
+`benchmarks/decisions.py`.
 """
 
 import argparse
@@ -88,7 +89,7 @@ def main() -> None:
     trials = parser.parse_args().trials
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for sampler in SAMPLERS:
-        if sampler != "none":
+        if sampler not in ("none", "curves"):
             print(f"{sampler:8}{1000 * suggestion_s(sampler, trials):8.1f} ms", flush=True)
 
 

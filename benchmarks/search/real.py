@@ -213,7 +213,7 @@ def read(file: Path) -> list[Run]:
 
 def table(runs: list[Run]) -> Iterator[str]:
     """A line for each search of each space."""
-    of_search = defaultdict(dict[int, Run])
+    of_search: defaultdict[tuple[str, str], dict[int, Run]] = defaultdict(dict)
     for each in runs:
         of_search[each.space, each.search][each.seed] = each
     yield "| space | search | seeds | best at the end | winner on fresh seeds | trials | epochs |"

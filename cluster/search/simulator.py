@@ -49,6 +49,7 @@ class Machine:
         slots: How many trials train at once.
         start_s: Until a slot's process is warm.
         switch_s: Between two trials in a slot.
+        decision_s: Of the one driver, for each trial that it hands out.
         failure_rate: The chance that an epoch crashes its trial for good.
         time_s: When it ends; None: when the search has no more trials.
         max_epochs: The same, in epochs of all trials together.
@@ -58,6 +59,7 @@ class Machine:
     slots: int
     start_s: float = 0.0
     switch_s: float = 0.0
+    decision_s: float = 0.0
     failure_rate: float = 0.0
     time_s: float | None = None
     max_epochs: int | None = None
@@ -66,9 +68,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Step:
-    """An epoch that a trial reported, and when."""
+    """An epoch that a trial reported, when, and how long it took."""
 
     time_s: float
+    seconds: float
     slot: int
     number: int
     epoch: int
@@ -119,6 +122,7 @@ class _Clock:
         self._trained: dict[int, int] = {}
         self._queue: list[_Ready] = []
         self._order = 0
+        self._driver_free_s = 0.0
         self._idle: list[int] = []
         self._random = Random(machine.seed)
         self._result = Simulation()
@@ -151,9 +155,10 @@ class _Clock:
             self._idle.append(slot)
             return
         self._result.starts += 1
+        self._driver_free_s = max(time_s, self._driver_free_s) + self._machine.decision_s
         if handed.number not in self._curves:
             self._curves[handed.number] = self._curve_of(handed.params)
-        self._train(time_s + self._machine.switch_s, slot, handed.number)
+        self._train(self._driver_free_s + self._machine.switch_s, slot, handed.number)
 
     def _train(self, time_s: float, slot: int, number: int) -> None:
         epoch = self._trained.get(number, 0) + 1
@@ -170,9 +175,10 @@ class _Clock:
             self._search.fail(number, "the process died")
             self._leave(ready)
             return
-        value = self._curves[number][ready.epoch - 1][0]
+        value, seconds = self._curves[number][ready.epoch - 1]
         self._trained[number] = ready.epoch
-        self._result.steps.append(Step(ready.time_s, ready.slot, number, ready.epoch, value))
+        step = Step(ready.time_s, seconds, ready.slot, number, ready.epoch, value)
+        self._result.steps.append(step)
         if self._search.report(number, ready.epoch, value):
             self._train(ready.time_s, ready.slot, number)
         else:
