@@ -19,7 +19,7 @@ ELSEWHERE = {
     "search_spaces/rungs.py": "cluster/search/test_asha.py",
     # What a scheduler is shows in those that there are.
     "cluster/search/halving.py": "cluster/search/test_asha.py",
-    "cluster/search/seen_curves.py": "cluster/search/test_freeze_thaw.py",
+    "results/curves/seen.py": "cluster/search/test_freeze_thaw.py",
     "cluster/search/simulator.py": "cluster/search/test_frozen_trials.py",
     "cluster/search/scheduler.py": "cluster/search/test_frozen_trials.py",
     "cluster/search/schedulers.py": "cluster/search/test_frozen_trials.py",
@@ -64,6 +64,7 @@ ELSEWHERE = {
     "results/report/words.py": "results/report/test_report.py",
     "results/report/figures/confirmed.py": "results/report/test_confirmed.py",
     "results/report/figures/curves.py": "results/report/test_report.py",
+    "results/report/figures/model.py": "results/report/test_beliefs.py",
     "results/report/figures/parameters.py": "results/report/test_report.py",
     "results/report/figures/search.py": "results/report/test_report.py",
     "results/report/figures/style.py": "results/report/test_report.py",

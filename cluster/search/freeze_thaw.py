@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from optuna.trial import TrialState
+from scipy.spatial.distance import cdist
 
-from cluster.search.curve_model import CurveModel, Observations
-from cluster.search.encoding import Encoding
 from cluster.search.scheduler import Decision, Scheduler, Searched
-from cluster.search.seen_curves import SeenCurves
+from results.curves.encoding import Encoding
+from results.curves.model import CurveModel, Observations
+from results.curves.seen import SeenCurves
+from results.study.notes import Expected
 from results.study.repeats import counted
 from search_spaces import Space
 from search_spaces.space import Objective
@@ -39,6 +41,7 @@ class _Choice:
     key: _Key
     number: int | None = None
     places_D: np.ndarray | None = None
+    by_model: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class FreezeThaw(Scheduler):
     freezes: ClassVar[bool] = True
 
     def __init__(self, space: Space, objective: Objective, searched: Searched):
-        self._space, self._searched = space, searched
+        self._space, self._objective, self._searched = space, objective, searched
         self._encoding = Encoding(space.parameters)
         self._seen = SeenCurves(space.rungs, space.budget.max_epochs, objective)
         self._places: dict[int, np.ndarray] = {}
@@ -123,6 +126,23 @@ class FreezeThaw(Scheduler):
         assert self._choice.places_D is not None
         return self._encoding.values(self._choice.places_D)
 
+    def expected(self, number: int, epoch: int) -> Expected | None:
+        """What the model expects of a trial that it chose; of two objectives it can't be said."""
+        choice = self._choice
+        if choice is None or not choice.by_model or self._objective.second is not None:
+            return None
+        assert self._model is not None
+        places_D = self._places[number] if choice.places_D is None else choice.places_D
+        looks = [*self._space.rungs, self._space.budget.max_epochs]
+        look = next(look for look in looks if look > epoch)
+        losses = self._model.band(
+            self._encoding.features(places_D[None]),
+            self._seen.time(np.array([look])),
+            np.array([number]),
+        )
+        low, value, high = sorted((-self._objective.sign * losses[:, 0]).tolist())
+        return Expected(look, low, value, high)
+
     def out_of_reach(
         self, frozen: Mapping[int, int], under_way: Set[int], newcomers: int
     ) -> list[int]:
@@ -136,11 +156,11 @@ class FreezeThaw(Scheduler):
         may_begin = self._searched.newcomers() > 0 or not len(frozen_M)
         drawn_D = self._encoding.drawn(1, rng)[0]
         if may_begin and (len(self._seen) < ENOUGH_TRIALS or rng.random() < RANDOM_SHARE):
-            return _Choice(key, places_D=drawn_D)
+            return _Choice(key, places_D=drawn_D, by_model=False)
         self._look_at_trials()
         seen = self._seen.observations(self._places, self._encoding, rng.random(), rng)
         if seen is None:
-            return _Choice(key, places_D=drawn_D)
+            return _Choice(key, places_D=drawn_D, by_model=False)
         hope = self._hope(seen, rng)
         promises_M = self._promises_of_frozen(frozen_M, hope)
         if may_begin:
@@ -212,10 +232,9 @@ class FreezeThaw(Scheduler):
         features_MF = self._encoding.features(places_MD)
         promises_M = self._promises(features_MF, np.full(len(places_MD), hope.horizon), hope)
         running = [t.number for t in self._searched.trials() if t.state == TrialState.RUNNING]
-        for number in self._places.keys() & running:
-            running_F = self._encoding.features(self._places[number][None])
-            distances_M = np.linalg.norm(features_MF - running_F, axis=1)
-            promises_M[distances_M < TOO_CLOSE] = -math.inf
+        if running_RD := [self._places[n] for n in running if n in self._places]:
+            running_RF = self._encoding.features(np.array(running_RD))
+            promises_M[cdist(features_MF, running_RF).min(axis=1) < TOO_CLOSE] = -math.inf
         promises_M[[digest in self._tried for digest in _digests(places_MD)]] = -math.inf
         return promises_M
 

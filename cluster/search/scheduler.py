@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Protocol
 
 from optuna.trial import FrozenTrial
 
+from results.study.notes import Expected
+
 
 class Decision(Enum):
     """What becomes of a trial that has just reported."""
@@ -84,6 +86,10 @@ class Scheduler:
             frozen: The last epoch of each frozen trial.
             closing: Nothing trains and nothing new will: who isn't thawed now never will be.
         """
+        return None
+
+    def expected(self, number: int, epoch: int) -> Expected | None:
+        """What it expects of a trial that it has just had begin or go on after an epoch."""
         return None
 
     def out_of_reach(

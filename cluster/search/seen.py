@@ -9,11 +9,11 @@ import math
 from collections.abc import Container, Sequence
 from copy import copy
 
-import numpy as np
 from optuna.storages import InMemoryStorage
 from optuna.study import Study, create_study
 from optuna.trial import FrozenTrial, TrialState
 
+from results.curves.seen import losses_of
 from results.study.notes import Notes
 from results.study.repeats import counted
 from search_spaces.space import Objective, Space
@@ -98,21 +98,6 @@ def losses_at(
 ) -> list[float]:
     """One loss for each trial, by the best that it had reached by an epoch."""
     return losses_of([_scores_by(trial, epoch, objective) for trial in trials], weight)
-
-
-def losses_of(scores: Sequence[tuple[float, ...]], weight: float) -> list[float]:
-    """One loss for each trial's scores, of which larger ones are better.
-
-    Two scores are scaled to 0 ... 1 (the best); the loss is the larger of the two weighed distances
-    from 1, plus a little of their sum: the augmented Tchebycheff function, whose minima for all
-    weights are the Pareto front (ParEGO, Knowles 2006, https://doi.org/10.1109/TEVC.2005.851274).
-    """
-    scores_NK = np.array(scores)
-    if scores_NK.shape[1] == 1:
-        return (-scores_NK[:, 0]).tolist()
-    low, high = scores_NK.min(axis=0), scores_NK.max(axis=0)
-    distances = (high - scores_NK) / np.maximum(high - low, 1e-12) * (weight, 1 - weight)
-    return (distances.max(axis=1) + 0.05 * distances.sum(axis=1)).tolist()
 
 
 def study_of(trials: list[FrozenTrial]) -> Study:

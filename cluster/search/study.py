@@ -348,6 +348,8 @@ class Study:
         self._running.add(trial.number)
         self._checkpoints.add(trial.number)
         suggest(self.space, trial)
+        if number is None:
+            self._note(trial.number, self._expected(trial.number, 0))
         return self._trial(trial.number)
 
     def _to_thaw(self, frozen: dict[int, int], leaving: int | None = None) -> int | None:
@@ -439,6 +441,11 @@ class Study:
     def _pass(self, number: int, epoch: int) -> None:
         self._note(number, Notes(passed_epoch=epoch))
         self.scheduler.passed(number, epoch)
+        self._note(number, self._expected(number, epoch))
+
+    def _expected(self, number: int, epoch: int) -> Notes:
+        expected = self.scheduler.expected(number, epoch)
+        return Notes(expected={epoch: expected} if expected else {})
 
     def _note(self, number: int, notes: Notes) -> None:
         for key, value in notes.to_attrs().items():

@@ -9,6 +9,7 @@ from scipy.special import ndtri
 
 SQRT5 = np.sqrt(5)
 JITTER = 1e-6
+BAND = 0.9
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,23 @@ class CurveModel:
         prior_M = terms.signal + terms.own + terms.trend * times_M**2
         variance_M = prior_M - (explained_NM**2).sum(axis=0)
         return likeness_MN @ self._weights_N, np.sqrt(np.maximum(variance_M, 1e-8))
+
+    def band(
+        self, features_MF: np.ndarray, times_M: np.ndarray, trials_M: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The low end, the middle and the high end (3 x M) of the losses that are to be expected.
+
+        `BAND` of all reports should lie between the ends. They are losses that were seen, or lie
+        between two of them, since a rank can't tell how far beyond the best a better one is.
+        """
+        means_M, stds_M = self.predict(features_MF, times_M, trials_M)
+        stds_M = np.sqrt(stds_M**2 + _Terms.of(self.theta).noise)
+        width = ndtri((1 + BAND) / 2)
+        is_finite_N = np.isfinite(self._seen.losses_N)
+        scores_N, losses_N = self._scores_N[is_finite_N], self._seen.losses_N[is_finite_N]
+        order_N = np.argsort(scores_N)
+        scores_3M = np.stack([means_M - width * stds_M, means_M, means_M + width * stds_M])
+        return np.interp(scores_3M, scores_N[order_N], losses_N[order_N])
 
     def _loss(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """The negative logarithm of the posterior density of theta, and its gradient."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cluster.search.curve_model import Observations
-from cluster.search.encoding import Encoding
-from cluster.search.seen import losses_of
+from results.curves.encoding import Encoding
+from results.curves.model import Observations
 from search_spaces.space import Objective
 
 MOST = 300  # A decision's time grows with the square of their number.
@@ -130,6 +129,21 @@ class SeenCurves:
             return bisect_right(rivals, curve.scores[curve.last]) / len(rivals)
 
         return sorted(numbers, key=standing)
+
+
+def losses_of(scores: Sequence[tuple[float, ...]], weight: float) -> list[float]:
+    """One loss for each trial's scores, of which larger ones are better.
+
+    Two scores are scaled to 0 ... 1 (the best); the loss is the larger of the two weighed distances
+    from 1, plus a little of their sum: the augmented Tchebycheff function, whose minima for all
+    weights are the Pareto front (ParEGO, Knowles 2006, https://doi.org/10.1109/TEVC.2005.851274).
+    """
+    scores_NK = np.array(scores)
+    if scores_NK.shape[1] == 1:
+        return (-scores_NK[:, 0]).tolist()
+    low, high = scores_NK.min(axis=0), scores_NK.max(axis=0)
+    distances = (high - scores_NK) / np.maximum(high - low, 1e-12) * (weight, 1 - weight)
+    return (distances.max(axis=1) + 0.05 * distances.sum(axis=1)).tolist()
 
 
 def _most_telling(losses_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Self
 
 from results.confirm.confirmation import Confirmation, read_confirmation
 from results.report.advice import Advice, advice
+from results.report.beliefs import Belief, Foretold, beliefs, foretold
 from results.report.facts import Facts
 from results.report.importance import Comparison, Importance, compare_at_epoch, importances
 from results.study.description import read_description
@@ -21,6 +22,8 @@ class Findings:
         facts: The study in numbers.
         comparison: The trials at one epoch.
         importances: How much each parameter mattered there, the most important first.
+        foretold: What the search's model expected, and what came.
+        beliefs: What a model of the curves believes of each parameter on the full budget.
         advice: What to mind.
         confirmation: What came of fresh seeds, if anything.
         confirmation_problem: Why that can't be read, if so.
@@ -29,6 +32,8 @@ class Findings:
     facts: Facts
     comparison: Comparison
     importances: list[Importance]
+    foretold: list[Foretold]
+    beliefs: list[Belief]
     advice: list[Advice]
     confirmation: Confirmation | None
     confirmation_problem: str | None
@@ -43,6 +48,8 @@ class Findings:
             facts=facts,
             comparison=comparison,
             importances=importances(facts, comparison),
+            foretold=foretold(facts),
+            beliefs=beliefs(facts),
             advice=advice(facts),
             confirmation=confirmation,
             confirmation_problem=confirmation_problem,

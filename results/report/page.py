@@ -15,9 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from results.report.agreement import agreement_text, importance_text
+from results.report.beliefs import foretold_text
 from results.report.facts import Facts
 from results.report.figures.confirmed import confirmation_figure
 from results.report.figures.curves import curves
+from results.report.figures.model import believed, expectations
 from results.report.figures.parallel import parallel
 from results.report.figures.parameters import contour, importance_figure, slices
 from results.report.figures.search import history, pareto, progress
@@ -107,6 +109,8 @@ def _content(findings: Findings, problem: str | None) -> dict[str, Any]:
         "parallel": [parallel(facts, shares)],
         "importance": [importance_figure(facts, shares), contour(facts, comparison, shares)],
         "slices": [*slices(facts, comparison, shares)],
+        "expectations": [expectations(facts, findings.foretold)],
+        "beliefs": [*believed(facts, findings.beliefs)],
         "timeline": [timeline(facts)],
     }
     figures = {name: [figure for figure in group if figure] for name, group in drawn.items()}
@@ -125,6 +129,7 @@ def _content(findings: Findings, problem: str | None) -> dict[str, Any]:
         "figures": [figure for group in figures.values() for figure in group],
         "importance_text": importance_text(comparison, shares),
         "agreement_text": agreement_text(facts),
+        "foretold_text": foretold_text(facts, findings.foretold),
         "comparison": comparison,
         "failures": [trial for trial in facts.trials if trial.state == FAILED],
         "warned": [trial for trial in facts.trials if trial.warning],

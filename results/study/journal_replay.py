@@ -29,6 +29,7 @@ from results.study.notes import (
     START_POINT_KEY,
     WARNING_KEY,
     Notes,
+    expected_epoch,
     second_epoch,
 )
 from results.study.optuna_private import can_hold
@@ -249,6 +250,8 @@ class Replay:
         elif (epoch := second_epoch(key)) is not None:
             self._check_second(trial, key, epoch, value)
             trial.second_noted = True
+        elif expected_epoch(key) is not None:
+            _require(_is_expected(value), f"{key} must be an epoch and three numbers", value)
         elif key in (REASON_KEY, WARNING_KEY, CODE_KEY):
             _require(isinstance(value, str), f"{key} must be a text", value)
             trial.failed_for = value if key == REASON_KEY else trial.failed_for
@@ -370,6 +373,15 @@ def _inside(within: BaseDistribution, value: float) -> bool:
         return True
     nearest = within.low + round((value - within.low) / within.step) * within.step
     return math.isclose(value, nearest, abs_tol=1e-8 * within.step)
+
+
+def _is_expected(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and is_whole(value[0])
+        and all(map(is_number, value))
+    )
 
 
 def _require(holds: bool, rule: str, got: object) -> None:

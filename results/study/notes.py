@@ -1,7 +1,7 @@
 """The notes that the journal keeps with a trial; their keys are spelt here alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Self
 
 from optuna.trial import FrozenTrial
@@ -14,6 +14,24 @@ WARNING_KEY = "warning"
 PASSED_KEY = "passed"
 FROZEN_KEY = "frozen"
 SECOND_KEY = "second@"  # and an epoch
+EXPECTED_KEY = "expected@"  # and an epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a model expected of a trial when it chose it.
+
+    Attributes:
+        epoch: At which epoch: where the trial was to be compared with others next.
+        low: The least objective there, as far as the model is sure (`results.curves.model.BAND`).
+        value: The objective that is most likely.
+        high: The greatest.
+    """
+
+    epoch: int
+    low: float
+    value: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +54,8 @@ class Notes:
     """The last epoch at which it was frozen."""
     second_values: Mapping[int, float] = field(default_factory=dict)
     """The second objective's value from an epoch on, for each epoch at which it changed."""
+    expected: Mapping[int, Expected] = field(default_factory=dict)
+    """What a model expected, by the epoch after which it chose the trial to train (on)."""
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Self:
@@ -54,6 +74,11 @@ class Notes:
                 for key, value in attrs.items()
                 if (epoch := second_epoch(key)) is not None
             },
+            expected={
+                epoch: Expected(*value)
+                for key, value in attrs.items()
+                if (epoch := expected_epoch(key)) is not None
+            },
         )
 
     def to_attrs(self) -> dict[str, Any]:
@@ -68,6 +93,7 @@ class Notes:
             FROZEN_KEY: self.frozen_epoch,
         }
         attrs |= {f"{SECOND_KEY}{epoch}": value for epoch, value in self.second_values.items()}
+        attrs |= {f"{EXPECTED_KEY}{at}": list(astuple(each)) for at, each in self.expected.items()}
         return {key: value for key, value in attrs.items() if value is not None}
 
     def second_at(self, epoch: int) -> float | None:
@@ -89,5 +115,14 @@ def frozen_epoch(trial: FrozenTrial) -> int | None:
 
 def second_epoch(key: str) -> int | None:
     """From which epoch on the value of an attribute is the second objective's; None: it is none."""
-    epoch = key.removeprefix(SECOND_KEY)
-    return int(epoch) if key.startswith(SECOND_KEY) and epoch.isdecimal() else None
+    return _epoch_after(SECOND_KEY, key)
+
+
+def expected_epoch(key: str) -> int | None:
+    """After which epoch an attribute says what was expected; None: it doesn't."""
+    return _epoch_after(EXPECTED_KEY, key)
+
+
+def _epoch_after(prefix: str, key: str) -> int | None:
+    epoch = key.removeprefix(prefix)
+    return int(epoch) if key.startswith(prefix) and epoch.isdecimal() else None

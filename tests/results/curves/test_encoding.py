@@ -1,6 +1,6 @@
 """Configurations as rows of numbers, and back.
 
-pytest tests/cluster/search/test_encoding.py
+pytest tests/results/curves/test_encoding.py
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.search.encoding import Encoding
+from results.curves.encoding import Encoding
 from search_spaces.parameter import Parameter
 from search_spaces.unit import place_of, snap, value_at
 

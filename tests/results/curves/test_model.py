@@ -1,6 +1,6 @@
 """The curve model's numbers against scikit-learn's process and against finite differences.
 
-pytest tests/cluster/search/test_curve_model.py
+pytest tests/results/curves/test_model.py
 """
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from cluster.search.curve_model import CurveModel, Observations, normal_scores
+from results.curves.model import CurveModel, Observations, normal_scores
 
 OWNERS = np.array([0, 1, 2, 2])  # Two ranges, and a choice of two.
 NEGLIGIBLE = -30.0

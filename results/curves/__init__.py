@@ -1,0 +1,1 @@
+"""The learning curves of a study, and a model of them."""
