@@ -121,14 +121,13 @@ class FreezeThaw(Scheduler):
         Args:
             number: The trial's.
         """
-        if self._choice is None or self._choice.key[:2] != (self._seen.reports, number):
-            self._choice = self._choose((self._seen.reports, number, frozenset()))
-        assert self._choice.places_D is not None
-        return self._encoding.values(self._choice.places_D)
+        places_D = self._new_choice(number).places_D
+        assert places_D is not None
+        return self._encoding.values(places_D)
 
     def expected(self, number: int, epoch: int) -> Expected | None:
         """What the model expects of a trial that it chose; of two objectives it can't be said."""
-        choice = self._choice
+        choice = self._choice if epoch else self._new_choice(number)
         if choice is None or not choice.by_model or self._objective.second is not None:
             return None
         assert self._model is not None
@@ -149,6 +148,11 @@ class FreezeThaw(Scheduler):
         """Where too many are frozen for the disk, those that do worst among who came as far."""
         too_many = len(frozen) - MOST_FROZEN
         return self._seen.worst_first(frozen)[:too_many] if too_many > 0 else []
+
+    def _new_choice(self, number: int) -> _Choice:
+        if self._choice is None or self._choice.key[:2] != (self._seen.reports, number):
+            self._choice = self._choose((self._seen.reports, number, frozenset()))
+        return self._choice
 
     def _choose(self, key: _Key) -> _Choice:
         rng = np.random.default_rng(derive_seed(self._space.seed, "freeze_thaw", *key[:2]))

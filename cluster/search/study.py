@@ -347,9 +347,9 @@ class Study:
         self._ids[trial.number] = trial_id
         self._running.add(trial.number)
         self._checkpoints.add(trial.number)
-        suggest(self.space, trial)
-        if number is None:
+        if not self._trial(trial.number).params and not trial.user_attrs:
             self._note(trial.number, self._expected(trial.number, 0))
+        suggest(self.space, trial)
         return self._trial(trial.number)
 
     def _to_thaw(self, frozen: dict[int, int], leaving: int | None = None) -> int | None:
@@ -439,9 +439,9 @@ class Study:
         return self._to_thaw({**self._frozen, number: epoch}, leaving=number) == number
 
     def _pass(self, number: int, epoch: int) -> None:
+        self._note(number, self._expected(number, epoch))
         self._note(number, Notes(passed_epoch=epoch))
         self.scheduler.passed(number, epoch)
-        self._note(number, self._expected(number, epoch))
 
     def _expected(self, number: int, epoch: int) -> Notes:
         expected = self.scheduler.expected(number, epoch)
