@@ -16,7 +16,7 @@ from search_spaces.unit import place_of
 
 LEAST_TRIALS = 10
 GRID = 25
-ITERATIONS = 30
+ITERATIONS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
