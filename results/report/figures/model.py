@@ -7,7 +7,6 @@ from results.report.figures.scales import few_ticks, place
 from results.report.figures.style import (
     COLOURS,
     INK,
-    RULE,
     Figure,
     Trace,
     axis,
@@ -42,17 +41,17 @@ def expectations(facts: Facts, found: list[Foretold]) -> Figure | None:
         "mode": "lines",
         "x": [rounded(end) for end in ends],
         "y": [rounded(end) for end in ends],
-        "line": {"color": RULE, "width": 1.5, "dash": "dot"},
+        "line": {"color": INK, "width": 1.5, "dash": "dot"},
         "hoverinfo": "skip",
         "showlegend": False,
     }
     return Figure(
         name="expectations",
-        title="Expected and come",
-        alt=f"{objective.name} that was expected against what came, {len(judged)} choices.",
+        title="Expected and reached",
+        alt=f"{objective.name} that was expected against what was reached, {len(judged)} choices.",
         caption="A point for each time that the model had a trial begin or go on: what it expected "
         f"at the trial's next look, with the band that should hold {BAND:.0%} of all, against what "
-        "came. On the dotted line it came as expected."
+        "it had reached there. On the dotted line it came as expected."
         + (f" {outside} very poor values are out of view." if outside else ""),
         data=[
             diagonal,
@@ -61,7 +60,7 @@ def expectations(facts: Facts, found: list[Foretold]) -> Figure | None:
         ],
         layout={
             "xaxis": axis(f"expected {objective.name}", range=limits),
-            "yaxis": axis(f"{objective.name} that came", range=limits),
+            "yaxis": axis(f"{objective.name} reached", range=limits),
         },
     )
 
@@ -92,13 +91,14 @@ def _expected_text(each: Foretold) -> str:
     return (
         f"trial {each.trial} {chosen}: expected {metric_text(expected.value)} "
         f"({metric_text(expected.low)} to {metric_text(expected.high)}) at epoch "
-        f"{expected.epoch}, came {metric_text(each.came or 0.0)}"
+        f"{expected.epoch}, reached {metric_text(each.came or 0.0)}"
     )
 
 
 def believed(facts: Facts, found: list[Belief]) -> list[Figure]:
     """A small figure for each parameter: the objective on the full budget, with its band."""
-    limits, _ = view([value for each in found for value in each.value], facts.objective)
+    values = [value for each in found for value in (*each.low, *each.high)]
+    limits = [min(values), max(values)] if values else None
     return [_believed(each, index, facts, limits) for index, each in enumerate(found)]
 
 
