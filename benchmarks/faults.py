@@ -3,12 +3,12 @@
     python benchmarks/faults.py [--kills 5] [--trials 16] [--seed 0]
 
 Both run the same trainable, which keeps a checkpoint after each epoch, under ASHA, and this engine
-also under promotion, which freezes trials and thaws them. The driver is killed (SIGKILL) at random
-moments while trials run, and started again each time; after the last kill it runs to its end.
-Counted are
+also under promotion and freeze-thaw search, which freeze trials and thaw them. The driver is killed
+(SIGKILL) at random moments while trials run, and started again each time; after the last kill it
+runs to its end. Counted are
 
 - starts that failed,
-- trials that are missing at the end,
+- trials that had begun to train and have no end,
 - epochs that were trained twice (also each at which a trial was frozen and later thawed: the
   trainable saves an epoch after the `yield`),
 - epochs that were trained and of which Optuna has no value,
@@ -37,7 +37,7 @@ SPACE = """\
 task: benchmarks.faults:train
 objective: {{maximize: score}}
 parameters: {{x: {{float: [0.0, 1.0]}}}}
-search: {{scheduler: {scheduler}}}
+search: {{sampler: {sampler}, scheduler: {scheduler}}}
 fixed: {{log: {log}}}
 budget: {{trials: {trials}, max_epochs: {max_epochs}}}
 seed: {seed}
@@ -185,8 +185,18 @@ def promotion(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int
     return ours(kills, trials, seed, folder, scheduler="promotion")
 
 
+def freeze_thaw(kills: int, trials: int, seed: int, folder: Path) -> dict[str, int]:
+    """This engine, under freeze-thaw search; it ends with its epochs, however many trials began."""
+    return ours(kills, trials, seed, folder, sampler="curves", scheduler="freeze_thaw")
+
+
 def ours(
-    kills: int, trials: int, seed: int, folder: Path, scheduler: str = "asha"
+    kills: int,
+    trials: int,
+    seed: int,
+    folder: Path,
+    sampler: str = "tpe",
+    scheduler: str = "asha",
 ) -> dict[str, int]:
     """This engine, killed and resumed by the same command."""
     from optuna.trial import TrialState
@@ -197,7 +207,12 @@ def ours(
     log, space = folder / "epochs.log", folder / "faults.yaml"
     log.touch()
     text = SPACE.format(
-        log=log, trials=trials, max_epochs=MAX_EPOCHS, seed=seed, scheduler=scheduler
+        log=log,
+        trials=trials,
+        max_epochs=MAX_EPOCHS,
+        seed=seed,
+        sampler=sampler,
+        scheduler=scheduler,
     )
     space.write_text(text)
     command = [sys.executable, "launch.py", "--space", str(space), "--out", str(folder), "--quiet"]
@@ -217,7 +232,7 @@ def ours(
         log, {trial.params["x"]: len(trial.intermediate_values) for trial in trials_now}
     )
     return counts | {
-        "lost": trials - finished,
+        "lost": len({line.split()[0] for line in log.read_text().splitlines()}) - finished,
         "redone": epochs_redone(log),
         "missing": missing,
         "wrong": wrong,
@@ -270,14 +285,19 @@ def main() -> None:
         f"{args.trials} trials of up to {MAX_EPOCHS} epochs, {SLOTS} at once, drivers killed "
         f"{args.kills} times"
     )
-    print("{:10}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format("", *COLUMNS))
-    for name, engine in (("ours", ours), ("promotion", promotion), ("stock", stock)):
+    print("{:12}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format("", *COLUMNS))
+    for name, engine in (
+        ("ours", ours),
+        ("promotion", promotion),
+        ("freeze_thaw", freeze_thaw),
+        ("stock", stock),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             found = engine(args.kills, args.trials, args.seed, Path(folder))
         cells = (
             found[key] for key in ("kills", "failed_starts", "lost", "redone", "missing", "wrong")
         )
-        print("{:10}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format(name, *cells), flush=True)
+        print("{:12}{:>8}{:>16}{:>14}{:>16}{:>10}{:>15}".format(name, *cells), flush=True)
 
 
 if __name__ == "__main__":
