@@ -14,7 +14,7 @@ from trainables.segmentation.weights import TORCHVISION
 Architecture = Literal["deeplabv3", "fcn", "unet", "mask2former"]
 TRAINABLE_LEVELS: dict[str, tuple[Level, ...]] = {
     "deeplabv3": ("head", "decoder", "last_stage", "all"),
-    "fcn": ("head", "last_stage", "all"),
+    "fcn": ("head", "decoder", "last_stage", "all"),
     "unet": ("head", "decoder", "all"),
     "mask2former": ("head", "decoder", "pixel_decoder", "last_stage", "all"),
 }
@@ -72,8 +72,8 @@ class ModelConfig:
     """A file of weights to begin with, or a folder with a Mask2Former that transformers saved."""
     trained: Level = "all"
     """The head alone; also the decoder (mask2former: the transformer's; deeplabv3: the atrous
-    pyramid; unet: the way up); also the pixel decoder; also the backbone's last stage; or all. What
-    isn't trained stays frozen for good."""
+    pyramid and the 3x3 block after it; fcn: its 3x3 block; unet: the way up); also the pixel
+    decoder; also the backbone's last stage; or all. What isn't trained stays frozen for good."""
     dropout: float | None = None
     """Before the last convolution; mask2former: in both decoders.
 

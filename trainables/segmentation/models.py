@@ -153,33 +153,52 @@ def deeplabv3(
     head_width: int,
     dropout: float,
 ) -> Segmenter:
-    """DeepLabV3 (https://arxiv.org/abs/1706.05587).
+    """DeepLabV3 (https://arxiv.org/abs/1706.05587) with a larger classifier.
 
-    Its head is the classifier after the atrous pyramid (ASPP).
+    Its decoder is the atrous pyramid (ASPP) with the block of a 3x3 convolution that follows it, as
+    in torchvision's; its head takes the place of torchvision's last layer, a 1x1 convolution.
     """
     features, channels = resnet(backbone, width=width, output_stride=output_stride)
     pyramid: Any = ASPP(channels, atrous_rates, head_width)
     pyramid.convs[-1][2] = PooledBatchNorm2d(head_width)
-    classifier = nn.Sequential(
+    decoder = (
         pyramid,
         nn.Conv2d(head_width, head_width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(head_width),
+        nn.ReLU(),
+    )
+    head = nn.Sequential(
+        nn.Conv2d(head_width, head_width, 3, padding=1),
         nn.BatchNorm2d(head_width),
         nn.ReLU(),
         nn.Dropout(dropout),
         nn.Conv2d(head_width, classes, 1),
     )
-    stages = [*_resnet_stages(features), ("decoder", (pyramid,)), ("head", tuple(classifier)[1:])]
-    return Segmenter(DeepLabV3(features, classifier), stages)
+    stages: list[Stage] = [
+        *_resnet_stages(features),
+        ("decoder", decoder),
+        ("head", (head,)),
+    ]
+    return Segmenter(DeepLabV3(features, nn.Sequential(*decoder, head)), stages)
 
 
 def fcn(
     backbone: Backbone, classes: int, *, width: int, output_stride: int, dropout: float
 ) -> Segmenter:
-    """A fully convolutional network's head (https://arxiv.org/abs/1411.4038), as torchvision's."""
+    """A fully convolutional network (https://arxiv.org/abs/1411.4038), as torchvision's.
+
+    Its decoder is the block of a 3x3 convolution, its head the 1x1 convolution after it.
+    """
     features, channels = resnet(backbone, width=width, output_stride=output_stride)
-    head: Any = FCNHead(channels, classes)
-    head[3].p = dropout
-    return Segmenter(FCN(features, head), [*_resnet_stages(features), ("head", (head,))])
+    classifier: Any = FCNHead(channels, classes)
+    *block, dropout_layer, last = classifier
+    dropout_layer.p = dropout
+    stages: list[Stage] = [
+        *_resnet_stages(features),
+        ("decoder", block),
+        ("head", (dropout_layer, last)),
+    ]
+    return Segmenter(FCN(features, classifier), stages)
 
 
 # U-Net --------------------------------------------------------------------------------------------

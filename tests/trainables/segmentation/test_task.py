@@ -193,9 +193,9 @@ BAD: dict[str, dict[str, Any]] = {
     "must not both be 0": {"loss__focal_weight": 0.0, "loss__dice_weight": 0.0},
     "focal_gamma must not be negative": {"loss__focal_gamma": -1.0},
     "trained must be one of head, decoder, all for unet": {"model__trained": "last_stage"},
-    "trained must be one of head, last_stage, all for fcn": {
+    "trained must be one of head, decoder, last_stage, all for fcn": {
         "architecture": "fcn",
-        "model__trained": "decoder",
+        "model__trained": "pixel_decoder",
     },
     "multiples of 4, and at least 8": {"data__side": 34},
     "deeplabv3 needs height and width of at least 16": {
@@ -248,10 +248,11 @@ CASES = [
     (architecture, level) for architecture, levels in TRAINABLE_LEVELS.items() for level in levels
 ]
 TRAINED_PARTS = {
-    ("deeplabv3", "head"): ["net.classifier.1.", "net.classifier.2.", "net.classifier.5."],
+    ("deeplabv3", "head"): ["net.classifier.4."],
     ("deeplabv3", "decoder"): ["net.classifier."],
     ("deeplabv3", "last_stage"): ["net.classifier.", "net.backbone.layer4."],
-    ("fcn", "head"): ["net.classifier."],
+    ("fcn", "head"): ["net.classifier.4."],
+    ("fcn", "decoder"): ["net.classifier."],
     ("fcn", "last_stage"): ["net.classifier.", "net.backbone.layer4."],
     ("unet", "head"): ["net.classify."],
     ("unet", "decoder"): ["net.classify.", "net.up.", "net.merge."],
@@ -333,7 +334,7 @@ def test_in_frozen_epochs_the_backbone_rests_with_its_statistics_and_learns_afte
     for report in train(Segmentation(), config, seed=0, max_epochs=3):
         assert report.state is not None
         states.append({name: value.clone() for name, value in report.state()["model"].items()})
-    head = ("net.classifier.1.", "net.classifier.2.", "net.classifier.5.")
+    head = "net.classifier.4."
     for name, value in states[0].items():
         assert torch.equal(states[1][name], value) != name.startswith(head), name
         assert not torch.equal(states[2][name], states[1][name]), name

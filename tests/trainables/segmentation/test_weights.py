@@ -74,23 +74,25 @@ def test_with_other_classes_only_the_head_is_new(architecture: str, write: Write
         )
 
 
-def test_torchvisions_own_file_is_loaded_but_for_its_heads(write: Write) -> None:
-    ours = pretrained_state("deeplabv3")
-    theirs = {name.removeprefix("net."): value for name, value in ours.items()}
-    theirs["classifier.4.weight"] = torch.randn(
-        21, 8, 1, 1
-    )  # there, the last convolution has this number
-    theirs["classifier.4.bias"], theirs["aux_classifier.0.weight"] = (
-        torch.randn(21),
-        torch.randn(3, 3),
-    )
-    del theirs["classifier.5.weight"], theirs["classifier.5.bias"]
-    model = begun("deeplabv3", write(theirs, "w.pth"))
-    loaded = model.state_dict()
-    new = {"net.classifier.1.weight", "net.classifier.5.weight", "net.classifier.5.bias"}
+@pytest.mark.parametrize("architecture", ["deeplabv3", "fcn"])
+def test_torchvisions_own_file_is_loaded_but_for_its_last_layers(
+    architecture: str, write: Write
+) -> None:
+    ours, new = pretrained_state(architecture), "net.classifier.4."
+    theirs = {
+        name.removeprefix("net."): value for name, value in ours.items() if not name.startswith(new)
+    }
+    assert {"classifier.1.weight", "classifier.2.bias"} & theirs.keys()
+    channels = {"deeplabv3": 8, "fcn": 32}[architecture]
+    theirs |= {
+        "classifier.4.weight": torch.randn(21, channels, 1, 1),
+        "classifier.4.bias": torch.randn(21),
+        "aux_classifier.0.weight": torch.randn(3, 3),
+    }
+    loaded = begun(architecture, write(theirs, "w.pth")).state_dict()
     for name, value in ours.items():
-        if not name.startswith("net.classifier.2."):  # a norm is the same when it is new
-            assert torch.equal(loaded[name], value) == (name not in new), name
+        if not name.startswith("net.classifier.4.1."):  # a norm is the same when it is new
+            assert torch.equal(loaded[name], value) != name.startswith(new), name
 
 
 def test_a_safetensors_file_is_read(tmp_path: Path) -> None:
