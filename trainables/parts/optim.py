@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from trainables.config import at_least, below_one, fraction, positive, up_to
+from trainables.config import at_least, below_one, fraction, positive, require, up_to
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 OptimizerName = Literal[
@@ -50,9 +50,9 @@ OPTIMIZER_SETTINGS: dict[OptimizerName, set[str]] = {
 
 SCHEDULER_SETTINGS: dict[SchedulerName, set[str]] = {
     "constant": set(),
-    "warmup_cosine": {"warmup_ratio"},
-    "cosine": set(),
-    "cosine_restarts": {"restart_epochs"},
+    "warmup_cosine": {"warmup_ratio", "min_lr"},
+    "cosine": {"min_lr"},
+    "cosine_restarts": {"restart_epochs", "restart_factor", "min_lr"},
     "one_cycle": {"warmup_ratio"},
     "plateau": {"plateau_epochs", "plateau_factor"},
     "step": {"step_epochs", "step_factor"},
@@ -93,7 +93,12 @@ class OptimConfig:
     """Share of all steps spent warming up (at least 10 steps); used by warmup_cosine and
     one_cycle."""
     restart_epochs: int = 20
-    """Length of one cosine, in epochs; used by cosine_restarts."""
+    """Length of the first cosine, in epochs; used by cosine_restarts."""
+    restart_factor: int = 1
+    """What cosine_restarts multiplies the length by at each restart."""
+    min_lr: float = 0.0
+    """Where the cosine of warmup_cosine, cosine and cosine_restarts ends; of a part with another
+    peak than lr, the same share of its peak."""
     plateau_epochs: int = 5
     """Epochs without a better objective that plateau waits for before it lowers the learning
     rate."""
@@ -126,9 +131,11 @@ class OptimConfig:
         positive(self, "eps", "lr", "head_lr_mult")
         up_to(self, 1, "layer_decay")
         fraction(self, "plateau_factor", "step_factor")
-        at_least(self, 0, "weight_decay", "clip_norm")
+        at_least(self, 0, "weight_decay", "clip_norm", "min_lr")
         at_least(self, 0, "plateau_epochs", "patience_epochs", "freeze_epochs")
-        at_least(self, 1, "restart_epochs", "step_epochs", "evaluate_every", "accumulation")
+        at_least(self, 1, "restart_epochs", "restart_factor", "step_epochs", "evaluate_every")
+        at_least(self, 1, "accumulation")
+        require(self.min_lr <= self.lr, "min_lr must not exceed lr", min_lr=self.min_lr, lr=self.lr)
 
 
 def unused_settings(optim: OptimConfig) -> set[str]:
@@ -140,22 +147,29 @@ def unused_settings(optim: OptimConfig) -> set[str]:
     return of_some - OPTIMIZER_SETTINGS[optim.optimizer] - SCHEDULER_SETTINGS[optim.scheduler]
 
 
-def warmup_cosine(step: int, *, total: int, warmup: int) -> float:
-    """Linear rise over `warmup` steps, then half a cosine to 0 at step `total`.
+def warmup_cosine(step: int, *, total: int, warmup: int, end: float = 0.0) -> float:
+    """Linear rise over `warmup` steps, then half a cosine to `end` at step `total`.
 
     A factor of the peak rate.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+    return _cosine(min(1.0, (step - warmup) / max(1, total - warmup)), end)
 
 
-def cosine_restarts(step: int, *, period: int) -> float:
-    """Half a cosine from 1 to 0 every `period` steps.
+def cosine_restarts(step: int, *, period: int, growth: int = 1, end: float = 0.0) -> float:
+    """Half a cosine from 1 to `end` over `period` steps, then one `growth` times as long, ...
 
-    SGDR (https://arxiv.org/abs/1608.03983) with T_mult = 1.
+    SGDR (https://arxiv.org/abs/1608.03983); there T_0, T_mult and eta_min.
     """
-    return 0.5 * (1 + math.cos(math.pi * (step % period) / period))
+    while step >= period:
+        step, period = step - period, period * growth
+    return _cosine(step / period, end)
+
+
+def _cosine(share: float, end: float) -> float:
+    """Half a cosine from 1 to `end`, as far as this share of its way."""
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def one_cycle(
@@ -167,9 +181,7 @@ def one_cycle(
     """
     if step < warmup:
         return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * step / warmup))
-    return end + (1 - end) * 0.5 * (
-        1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup)))
-    )
+    return _cosine(min(1.0, (step - warmup) / max(1, total - warmup)), end)
 
 
 def step_decay(step: int, *, period: int, factor: float) -> float:
@@ -215,17 +227,18 @@ def lr_factor(
     `scores` are the objective's values after each epoch so far, larger being better, and
     `NOT_EVALUATED` where there is none.
     """
-    total = steps_per_epoch * max_epochs
+    total, end = steps_per_epoch * max_epochs, optim.min_lr / optim.lr
     warmup = min(max(10, int(optim.warmup_ratio * total)), total // 2)
     match optim.scheduler:
         case "constant":
             return 1.0
         case "warmup_cosine":
-            return warmup_cosine(step, total=total, warmup=warmup)
+            return warmup_cosine(step, total=total, warmup=warmup, end=end)
         case "cosine":
-            return warmup_cosine(step, total=total, warmup=0)
+            return warmup_cosine(step, total=total, warmup=0, end=end)
         case "cosine_restarts":
-            return cosine_restarts(step, period=steps_per_epoch * optim.restart_epochs)
+            period = steps_per_epoch * optim.restart_epochs
+            return cosine_restarts(step, period=period, growth=optim.restart_factor, end=end)
         case "one_cycle":
             return one_cycle(step, total=total, warmup=warmup)
         case "plateau":

@@ -64,12 +64,23 @@ def test_warmup_cosine_falls_like_cosine_annealing(total: int, warmup: int) -> N
     assert rising == pytest.approx([(step + 1) / (warmup + 1) for step in range(warmup)])
 
 
-@pytest.mark.parametrize("period", [1, 7, 50])
-def test_cosine_restarts_equals_warm_restarts(period: int) -> None:
-    reference = rates_of(CosineAnnealingWarmRestarts(optimizer_of(), T_0=period), 3 * period + 2)
-    assert [
-        cosine_restarts(step, period=period) for step in range(3 * period + 2)
-    ] == pytest.approx(reference)
+@pytest.mark.parametrize(("growth", "end"), [(1, 0.0), (1, 0.3), (2, 0.01), (3, 0.0)])
+@pytest.mark.parametrize("period", [1, 7, 10])
+def test_cosine_restarts_equals_warm_restarts(period: int, growth: int, end: float) -> None:
+    steps = period * (1 + growth + growth**2) + 2
+    reference = rates_of(
+        CosineAnnealingWarmRestarts(optimizer_of(), T_0=period, T_mult=growth, eta_min=end), steps
+    )
+    ours = [cosine_restarts(step, period=period, growth=growth, end=end) for step in range(steps)]
+    assert ours == pytest.approx(reference)
+
+
+@pytest.mark.parametrize("scheduler", ["cosine", "warmup_cosine", "cosine_restarts"])
+def test_a_cosine_ends_at_the_lowest_rate(scheduler: SchedulerName) -> None:
+    optim = OptimConfig(scheduler=scheduler, lr=1e-3, min_lr=1e-4, restart_epochs=10)
+    rates = [1e-3 * lr_factor(optim, s, steps_per_epoch=100, max_epochs=10) for s in range(1000)]
+    assert max(rates) == pytest.approx(1e-3)
+    assert 1e-4 < rates[-1] < 1.0001e-4
 
 
 @pytest.mark.parametrize(("total", "warmup"), [(100, 30), (40, 10), (20, 1)])
@@ -300,6 +311,7 @@ def test_a_schedules_setting_changes_the_rates_where_it_is_used(scheduler: Sched
 
     unused = unused_settings(OptimConfig(scheduler=scheduler))
     changed = {"warmup_ratio": 0.5, "restart_epochs": 3, "step_epochs": 3, "step_factor": 0.7}
+    changed |= {"restart_factor": 2, "min_lr": 1e-5}
     for name, value in {**changed, "plateau_epochs": 2, "plateau_factor": 0.5}.items():
         assert (factors(**{name: value}) == factors()) == (name in unused), name
 
@@ -374,6 +386,9 @@ def test_the_moving_average_follows_weights_and_buffers_by_its_formula() -> None
         ("weight_decay", -0.1),
         ("warmup_ratio", 1.0),
         ("restart_epochs", 0),
+        ("restart_factor", 0),
+        ("min_lr", -1e-6),
+        ("min_lr", 1.0),
         ("clip_norm", -1.0),
         ("accumulation", 0),
         ("freeze_epochs", -1),
