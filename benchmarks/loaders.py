@@ -34,7 +34,7 @@ from trainables.gpt2_classifier.sequences import jsonl_sequences
 from trainables.image_classifier.folders import folder_images
 from trainables.low_rank.features import cached_features
 from trainables.parts.data import Splits
-from trainables.segmentation.data import recorded_sequences
+from trainables.segmentation.data import Layout, recorded_sequences
 
 MIB = 2**20
 VOCABULARY, CLASSES, MEAN_TOKENS, MAX_TOKENS = 50_257, 10, 250, 1024
@@ -116,7 +116,7 @@ def make_recording(folder: Path, size: int) -> None:
 
 def load_recording(folder: Path) -> Splits:
     """Images and labels of 224 x 224."""
-    return recorded_sequences(folder, SIDE, SIDE)
+    return recorded_sequences(Layout(path=folder), SIDE, SIDE)
 
 
 def make_features(folder: Path, size: int) -> None:

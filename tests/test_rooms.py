@@ -35,6 +35,7 @@ ELSEWHERE = {
     "trainables/parts/transformer.py": "trainables/parts/test_networks.py",
     # They do one thing together.
     "trainables/rehearsal_process.py": "trainables/test_rehearsal.py",
+    "trainables/segmentation/lists.py": "trainables/segmentation/test_data.py",
     "trainables/user_code/reserved.py": "trainables/user_code/test_importing.py",
     "trainables/user_code/surroundings.py": "trainables/user_code/test_any_function.py",
     "results/confirm/confirmation.py": "results/confirm/test_candidates.py",

@@ -3,15 +3,18 @@
 ```yaml
 classes:                                  # in the order of their train ids: the first is 0
   - {name: ground, grey: [1, 9], color: [108, 64, 20]}
-  - {name: tree, grey: [4], color: [0, 102, 0]}
-ignored: [0]                              # pixels with these grey values count nowhere
+  - {name: tree, grey: [4], color: [[0, 102, 0], [0, 128, 0]]}
+ignored: [0, [0, 0, 0]]                   # pixels with this grey value or color count nowhere
 ```
+
+Label files of one channel, or with a palette, are read by their grey values; RGB files by their
+colors. A class needs either, or both; of several colors pictures show the first.
 
 Shapes: H height, W width.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,15 @@ from search_spaces.strict_yaml import read_yaml
 from trainables.config import TaskError
 from trainables.segmentation.losses import IGNORED
 
+WILDSCENES = Path(__file__).with_name("wildscenes.yaml")
+"""The classes of WildScenes."""
 GREY_VALUES = 256
+COLORS = 256**3
+COLOR_PLACES = np.array([256**2, 256, 1])
+UNLISTED = IGNORED - 1
+"""Stands for what a class file doesn't list; no train id is as large."""
+
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,56 +48,65 @@ class Classes:
     """
 
     names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
+    colors: tuple[Color, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelReader:
-    """What turns the grey values of a label file into train ids.
+    """What turns the values of a label file into train ids.
 
     Attributes:
         classes: What the train ids mean.
-        train_ids: By grey value: a train id, or `IGNORED`; -1 for a value that `source` doesn't
-            list.
+        greys: By grey value: a train id, or `IGNORED`.
+        colors: The same by color, which is one number: red x 65536 + green x 256 + blue.
         source: The file that says so.
     """
 
     classes: Classes
-    train_ids: tuple[int, ...]
+    greys: Mapping[int, int]
+    colors: Mapping[int, int]
     source: Path
 
     def read(self, path: Path, image: Path, height: int, width: int) -> np.ndarray:
-        """A label file as train ids [H, W], resized by taking the nearest pixel.
+        """A label file as train ids [height, width], resized by taking the nearest pixel.
 
         Raises:
-            ValueError: when it can't be read, has another size than its image, or a grey value that
-                is not listed.
+            ValueError: as `read_whole`.
         """
-        grey_HW = read_grey(path)
+        whole = Image.fromarray(self.read_whole(path, image))
+        return np.asarray(whole.resize((width, height), Image.Resampling.NEAREST))
+
+    def read_whole(self, path: Path, image: Path) -> np.ndarray:
+        """A label file as train ids [H, W], at its own size.
+
+        Raises:
+            ValueError: when it can't be read, has another size than its image, or a value that is
+                not listed.
+        """
+        values = read_label(path)
         expected = upright_size(image)
-        if grey_HW.shape != expected:
+        if values.shape[:2] != expected:
             raise ValueError(
-                f"has {_size(grey_HW.shape)} pixels, but its image {image.name} has "
+                f"has {_size(values.shape)} pixels, but its image {image.name} has "
                 f"{_size(expected)}"
             )
-        outside = grey_HW[(grey_HW < 0) | (grey_HW >= GREY_VALUES)]
-        if outside.size:
-            raise ValueError(f"grey values must be from 0 to {GREY_VALUES - 1}, got {outside[0]}")
-        ids_HW = np.array(self.train_ids)[grey_HW]
-        if (ids_HW < 0).any():
-            row, column = np.argwhere(ids_HW < 0)[0]
+        if values.ndim == 3:
+            ids_HW = _train_ids(values @ COLOR_PLACES, self.colors, COLORS)
+        else:
+            ids_HW = _train_ids(_in_range(values), self.greys, GREY_VALUES)
+        if (ids_HW == UNLISTED).any():
+            row, column = np.argwhere(ids_HW == UNLISTED)[0]
             raise ValueError(
-                f"the grey value {grey_HW[row, column]} (row {row}, column {column}) is not in "
+                f"{_described(values[row, column])} (row {row}, column {column}) is not in "
                 f"{self.source.name}"
             )
-        nearest = Image.fromarray(ids_HW.astype(np.uint8)).resize(
-            (width, height), Image.Resampling.NEAREST
-        )
-        return np.asarray(nearest)
+        return ids_HW
 
 
-def read_grey(path: Path) -> np.ndarray:
-    """The values of a one-channel image, or its palette's indices: [H, W], upright.
+def read_label(path: Path) -> np.ndarray:
+    """The values of a label file, upright: [H, W], or [H, W, 3] of one that is RGB.
+
+    Of a palette they are its indices.
 
     Raises:
         ValueError: when the file is no such image.
@@ -94,9 +114,10 @@ def read_grey(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.load()
-            if len(image.getbands()) != 1 or image.mode == "F":
+            if image.mode != "RGB" and (len(image.getbands()) != 1 or image.mode == "F"):
                 raise ValueError(
-                    f"a label must have one channel of whole numbers, got mode {image.mode}"
+                    "a label must have one channel of whole numbers or be RGB, got mode "
+                    f"{image.mode}"
                 )
             return np.asarray(ImageOps.exif_transpose(image)).astype(np.int64)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
@@ -117,32 +138,61 @@ def upright_size(path: Path) -> tuple[int, int]:
         raise ValueError(f"its image {path.name} can't be read: {error}") from error
 
 
+def _in_range(greys_HW: np.ndarray) -> np.ndarray:
+    outside = greys_HW[(greys_HW < 0) | (greys_HW >= GREY_VALUES)]
+    if outside.size:
+        raise ValueError(f"grey values must be from 0 to {GREY_VALUES - 1}, got {outside[0]}")
+    return greys_HW
+
+
+def _train_ids(values_HW: np.ndarray, listed: Mapping[int, int], count: int) -> np.ndarray:
+    """Bytes: train ids, `IGNORED`, and `UNLISTED` for values that are not listed."""
+    table = np.full(count, UNLISTED, dtype=np.uint8)
+    table[list(listed)] = list(listed.values())
+    return table[values_HW]
+
+
+def _described(value: np.ndarray) -> str:
+    return f"the color {value.tolist()}" if value.ndim else f"the grey value {value}"
+
+
 def _size(height_and_width: Sequence[int]) -> str:
     return f"{height_and_width[1]}x{height_and_width[0]}"
 
 
-def read_classes(folder: Path) -> LabelReader:
-    """What `classes.yaml` or `classes.json` in a folder says.
+# Class files --------------------------------------------------------------------------------------
+
+
+def read_classes(path: Path) -> LabelReader:
+    """What a class file says, or `classes.yaml` or `classes.json` in a folder.
 
     Raises:
         TaskError: names the file and what is wrong with it.
     """
+    file = path if path.is_file() else _class_file(path)
+    try:
+        content = _read_mapping(file)
+        entries, ignored = _entries(content), content.get("ignored", [])
+        if not isinstance(ignored, list):
+            raise ValueError(f"ignored must be a list of grey values and colors, got {ignored!r}")
+        return LabelReader(
+            classes=Classes(names=_names(entries), colors=_shown_colors(entries)),
+            greys=_greys(entries, ignored),
+            colors=_colors(entries, ignored),
+            source=file,
+        )
+    except ValueError as error:
+        raise TaskError(f"{file}: {error}") from error
+
+
+def _class_file(folder: Path) -> Path:
     files = [file for name in ("classes.yaml", "classes.json") if (file := folder / name).exists()]
     if len(files) != 1:
         raise TaskError(
             f"{folder}: must hold one of classes.yaml and classes.json, got "
             f"{'both' if files else 'none'}"
         )
-    try:
-        content = _read_mapping(files[0])
-        entries, ignored = _entries(content), _grey_values(content.get("ignored", []), "ignored")
-        return LabelReader(
-            classes=Classes(names=_names(entries), colors=_colors(entries)),
-            train_ids=_train_ids(entries, ignored),
-            source=files[0],
-        )
-    except ValueError as error:
-        raise TaskError(f"{files[0]}: {error}") from error
+    return files[0]
 
 
 def _read_mapping(file: Path) -> dict[str, Any]:
@@ -165,21 +215,50 @@ def _entries(content: dict[str, Any]) -> list[dict[str, Any]]:
     unknown = sorted(content.keys() - {"classes", "ignored"})
     if unknown:
         raise ValueError(f"has classes and ignored, got {', '.join(unknown)}")
-    if not isinstance(entries, list) or not 2 <= len(entries) < IGNORED:
-        raise ValueError(f"classes must list from 2 to {IGNORED - 1} classes")
+    if not isinstance(entries, list) or not 2 <= len(entries) <= UNLISTED:
+        raise ValueError(f"classes must list from 2 to {UNLISTED} classes")
     for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not {"name", "grey"} <= entry.keys() <= {
-            "name",
-            "grey",
-            "color",
-        }:
+        if (
+            not isinstance(entry, dict)
+            or not entry.keys() <= {"name", "grey", "color"}
+            or "name" not in entry
+            or len(entry) < 2
+        ):
             raise ValueError(
-                f"class {number} must have name, grey and perhaps color, got {entry!r}"
+                f"class {number} must have name, and grey or color or both, got {entry!r}"
             )
     return entries
 
 
-def _grey_values(values: Any, what: str) -> list[int]:
+def _greys(entries: list[dict[str, Any]], ignored: list[Any]) -> dict[int, int]:
+    """Train ids by grey value."""
+    rows = [
+        (_bytes(entry.get("grey", []), f"grey of class {train_id}"), train_id)
+        for train_id, entry in enumerate(entries)
+    ]
+    rows.append((_bytes([v for v in ignored if not isinstance(v, list)], "ignored"), IGNORED))
+    return _listed(rows, "grey value")
+
+
+def _colors(entries: list[dict[str, Any]], ignored: list[Any]) -> dict[int, int]:
+    """Train ids by color, as one number."""
+    rows = [(_own_colors(entry), train_id) for train_id, entry in enumerate(entries)]
+    rows.append(([_color(value) for value in ignored if isinstance(value, list)], IGNORED))
+    by_color = _listed(rows, "color")
+    return {int(np.dot(color, COLOR_PLACES)): train_id for color, train_id in by_color.items()}
+
+
+def _listed(rows: Iterable[tuple[Iterable[Any], int]], what: str) -> dict[Any, int]:
+    listed: dict[Any, int] = {}
+    for values, train_id in rows:
+        for value in values:
+            if value in listed:
+                raise ValueError(f"the {what} {value} is listed twice")
+            listed[value] = train_id
+    return listed
+
+
+def _bytes(values: Any, what: str) -> list[int]:
     if not isinstance(values, list) or not all(
         type(v) is int and 0 <= v < GREY_VALUES for v in values
     ):
@@ -189,17 +268,20 @@ def _grey_values(values: Any, what: str) -> list[int]:
     return values
 
 
-def _train_ids(entries: list[dict[str, Any]], ignored: list[int]) -> tuple[int, ...]:
-    train_ids = [-1] * GREY_VALUES
-    rows = [
-        (_grey_values(entry["grey"], f"grey of class {i}"), i) for i, entry in enumerate(entries)
-    ]
-    for values, train_id in [*rows, (ignored, IGNORED)]:
-        for value in values:
-            if train_ids[value] != -1:
-                raise ValueError(f"the grey value {value} is listed twice")
-            train_ids[value] = train_id
-    return tuple(train_ids)
+def _own_colors(entry: dict[str, Any]) -> list[Color]:
+    """The colors of a class: none, the one that is given, or several."""
+    if "color" not in entry:
+        return []
+    given = entry["color"]
+    several = isinstance(given, list) and any(isinstance(value, list) for value in given)
+    return [_color(value) for value in given] if several else [_color(given)]
+
+
+def _color(value: Any) -> Color:
+    channels = _bytes(value, "color")
+    if len(channels) != 3:
+        raise ValueError(f"color must be red, green and blue, got {value!r}")
+    return channels[0], channels[1], channels[2]
 
 
 def _names(entries: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -209,18 +291,14 @@ def _names(entries: list[dict[str, Any]]) -> tuple[str, ...]:
     return names
 
 
-def _colors(entries: list[dict[str, Any]]) -> tuple[tuple[int, int, int], ...]:
-    given = [entry.get("color") for entry in entries]
-    for color in given:
-        if color is not None and (len(_grey_values(color, "color")) != 3):
-            raise ValueError(f"color must be red, green and blue, got {color!r}")
+def _shown_colors(entries: list[dict[str, Any]]) -> tuple[Color, ...]:
     return tuple(
-        default if color is None else tuple(color)
-        for color, default in zip(given, palette(), strict=False)
+        (_own_colors(entry) or [default])[0]
+        for entry, default in zip(entries, palette(), strict=False)
     )
 
 
-def palette() -> list[tuple[int, int, int]]:
+def palette() -> list[Color]:
     """Different colors for 256 train ids, by Pascal VOC: the id's bits go to all channels."""
     colors = []
     for train_id in range(GREY_VALUES):

@@ -8,6 +8,7 @@ from typing import Literal
 from trainables.config import at_least, below_one, require
 from trainables.parts.optim import OptimConfig
 from trainables.segmentation.augment import AugmentConfig
+from trainables.segmentation.data import ClassSource, Layout
 from trainables.segmentation.models import Backbone, Level
 from trainables.segmentation.weights import TORCHVISION
 
@@ -37,8 +38,20 @@ class DataConfig:
     """Where the images come from, and how they are served."""
 
     path: Path | None = None
-    """A folder of sequences as segmentation_data.py describes; none = embedded scenes of
-    handwriting on textures."""
+    """A folder of recorded sequences, or one of them; none = embedded scenes of handwriting on
+    textures."""
+    image_folder: str = "images"
+    """What the folder of images is called in each sequence."""
+    label_folder: str = "labels"
+    """What the folder of labels is called in each sequence."""
+    classes: ClassSource = "folder"
+    """The classes of classes.yaml or classes.json in path, or those of WildScenes."""
+    lists: Path | None = None
+    """A folder of CSV lists with the columns image and label: train.csv, validation.csv, test.csv;
+    none = 7:2:1 in time order."""
+    own_size: bool = False
+    """Whether a model is also judged at the size that recorded labels have, which all must have in
+    common: own_size_miou."""
     side: int = 64
     """Height of the images in pixels, and their width unless that is given."""
     width: int | None = None
@@ -52,6 +65,19 @@ class DataConfig:
         at_least(self, 8, "side", "width")
         at_least(self, 10, "scenes")
         at_least(self, 1, "batch_size")
+
+    @property
+    def layout(self) -> Layout | None:
+        """How recorded sequences lie; None for embedded scenes."""
+        if self.path is None:
+            return None
+        return Layout(
+            path=self.path,
+            images=self.image_folder,
+            labels=self.label_folder,
+            classes=self.classes,
+            lists=self.lists,
+        )
 
     @property
     def size(self) -> tuple[int, int]:

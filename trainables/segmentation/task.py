@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.space import Objective
@@ -42,58 +43,89 @@ PUBLISHED_DROPOUT = {"deeplabv3": 0.5, "fcn": 0.1, "unet": 0.0, "mask2former": 0
 
 
 class SegmentationTally:
-    """A confusion matrix of pixels, and the metrics that follow from it.
+    """A confusion matrix of the pixels of a whole split, and the metrics that follow from it.
 
-    Ignored pixels are not in it.
+    Ignored pixels are not in it. A class that neither a label nor a prediction has in the whole
+    split is left out of the means, as in torchmetrics' macro JaccardIndex.
 
-    A class that neither a label nor a prediction has in the whole split is left out of the means,
-    as in torchmetrics' macro JaccardIndex.
+    Args:
+        classes: How many there are.
+        own_size: Whether labels at their own size are counted too.
 
     Attributes:
         confusion_CC: Counts of pixels, rows = true class, columns = predicted class.
+        own_size_CC: The same at the labels' own size; None where that isn't counted.
     """
 
-    def __init__(self, classes: int):
+    def __init__(self, classes: int, *, own_size: bool = False):
         self.confusion_CC = torch.zeros(classes, classes, dtype=torch.long)
+        self.own_size_CC = self.confusion_CC.clone() if own_size else None
 
     def update(self, logits_BCHW: Tensor, labels_BHW: Tensor) -> None:
         """Count one batch."""
-        classes = len(self.confusion_CC)
-        pairs_BHW = labels_BHW.long() * classes + logits_BCHW.argmax(1)
-        counts = pairs_BHW[labels_BHW != IGNORED].bincount(minlength=classes**2)
-        self.confusion_CC += counts.reshape(classes, classes).cpu()
+        self.confusion_CC += pixel_counts(logits_BCHW, labels_BHW)
+
+    def update_own_size(self, logits_BCHW: Tensor, labels_BHW: Tensor) -> None:
+        """Count one batch by logits that are enlarged to the labels' size, image by image."""
+        assert self.own_size_CC is not None
+        for logits_1CHW, label_1HW in zip(logits_BCHW.split(1), labels_BHW.split(1), strict=True):
+            large_1CHW = F.interpolate(
+                logits_1CHW.float(), size=label_1HW.shape[1:], mode="bilinear", align_corners=False
+            )
+            self.own_size_CC += pixel_counts(large_1CHW, label_1HW)
 
     def merge(self, other: Self) -> None:
         """Add another tally's counts to this one."""
         self.confusion_CC += other.confusion_CC
+        if self.own_size_CC is not None and other.own_size_CC is not None:
+            self.own_size_CC += other.own_size_CC
 
     def compute(self) -> dict[str, float]:
-        """`miou`, `dice` (both means over the classes) and `pixel_accuracy`.
+        """`miou`, `dice` (both means over the classes), `pixel_accuracy`, `own_size_miou`.
 
-        NaN when no pixel is labelled.
+        NaN when no pixel is labelled. The last one is there if labels at their own size are
+        counted.
         """
-        hits_C, misses_C = self._hits_and_misses()
-        present_C = hits_C + misses_C > 0
-        total = int(self.confusion_CC.sum())
-        if not total:
-            return dict.fromkeys(("miou", "dice", "pixel_accuracy"), float("nan"))
-        iou_C, dice_C = hits_C / (hits_C + misses_C), 2 * hits_C / (2 * hits_C + misses_C)
+        hits_C, misses_C = _hits_and_misses(self.confusion_CC)
+        own = {} if self.own_size_CC is None else {"own_size_miou": mean_iou(self.own_size_CC)}
         return {
-            "miou": float(iou_C[present_C].mean()),
-            "dice": float(dice_C[present_C].mean()),
-            "pixel_accuracy": int(self.confusion_CC.trace()) / total,
+            "miou": mean_iou(self.confusion_CC),
+            "dice": _mean_of_present(2 * hits_C, 2 * hits_C + misses_C),
+            "pixel_accuracy": float(hits_C.sum() / self.confusion_CC.sum()),
+            **own,
         }
 
     def details(self) -> dict[str, Any]:
         """`per_class_iou` (None for a class that does not occur) and `confusion`, nested lists."""
-        pairs = zip(*(counts.tolist() for counts in self._hits_and_misses()), strict=True)
+        counts = _hits_and_misses(self.confusion_CC)
+        pairs = zip(*(counts_C.tolist() for counts_C in counts), strict=True)
         per_class = [hits / (hits + misses) if hits + misses else None for hits, misses in pairs]
         return {"per_class_iou": per_class, "confusion": self.confusion_CC.tolist()}
 
-    def _hits_and_misses(self) -> tuple[Tensor, Tensor]:
-        """Each class's pixels in both label and prediction, and in just one of them."""
-        hits_C = self.confusion_CC.diagonal().double()
-        return hits_C, self.confusion_CC.sum(0) + self.confusion_CC.sum(1) - 2 * hits_C
+
+def pixel_counts(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
+    """How many pixels of each class (rows) are predicted as each class, ignored ones left out."""
+    classes = logits_BCHW.shape[1]
+    pairs_BHW = labels_BHW.long() * classes + logits_BCHW.argmax(1)
+    counts = pairs_BHW[labels_BHW != IGNORED].bincount(minlength=classes**2)
+    return counts.reshape(classes, classes).cpu()
+
+
+def mean_iou(confusion_CC: Tensor) -> float:
+    """Mean intersection over union of the classes that occur; NaN when no pixel is labelled."""
+    hits_C, misses_C = _hits_and_misses(confusion_CC)
+    return _mean_of_present(hits_C, hits_C + misses_C)
+
+
+def _hits_and_misses(confusion_CC: Tensor) -> tuple[Tensor, Tensor]:
+    """Each class's pixels in both label and prediction, and in just one of them."""
+    hits_C = confusion_CC.diagonal().double()
+    return hits_C, confusion_CC.sum(0) + confusion_CC.sum(1) - 2 * hits_C
+
+
+def _mean_of_present(parts_C: Tensor, wholes_C: Tensor) -> float:
+    """The mean share, over the classes of which there is something."""
+    return float((parts_C / wholes_C)[wholes_C > 0].mean())
 
 
 def build_segmenter(model: ModelConfig, classes: int) -> Segmenter:
@@ -184,7 +216,10 @@ class Segmentation(Task[SegmentationConfig, SegmentationSplits, Segmenter]):
     """
 
     Config = SegmentationConfig
-    validation_settings = ("data.path", "data.side", "data.width", "data.scenes")
+    validation_settings = (
+        *("data.path", "data.image_folder", "data.label_folder", "data.classes", "data.lists"),
+        *("data.side", "data.width", "data.scenes", "data.own_size"),
+    )
     objective = Objective(name="miou", direction="maximize")
     other_objectives = (
         Objective(name="pixel_accuracy", direction="maximize"),
@@ -193,9 +228,9 @@ class Segmentation(Task[SegmentationConfig, SegmentationSplits, Segmenter]):
     shown_metrics = ("pixel_accuracy", "dice")
 
     def data(self, config: SegmentationConfig, seed: int) -> SegmentationSplits:
-        """The folder's sequences in time order, whatever the seed; or embedded scenes."""
-        if config.data.path:
-            return recorded_sequences(config.data.path, *config.data.size)
+        """Recorded sequences, whatever the seed; or embedded scenes."""
+        if layout := config.data.layout:
+            return recorded_sequences(layout, *config.data.size, own_size=config.data.own_size)
         return digit_scenes(config.data.scenes, *config.data.size, seed)
 
     def model(self, config: SegmentationConfig, splits: SegmentationSplits) -> Segmenter:
@@ -232,11 +267,14 @@ class Segmentation(Task[SegmentationConfig, SegmentationSplits, Segmenter]):
 
     def tally(self, config: SegmentationConfig, splits: SegmentationSplits) -> SegmentationTally:
         """Mean IoU, mean Dice, pixel accuracy, IoU of each class, confusion matrix."""
-        return SegmentationTally(len(splits.classes.names))
+        own_size = "own_labels" in splits.validation.tensors
+        return SegmentationTally(len(splits.classes.names), own_size=own_size)
 
     def count(self, tally: SegmentationTally, outputs: Tensor, batch: Batch) -> None:
         """Count the most likely class of each pixel."""
         tally.update(outputs, batch["labels"])
+        if "own_labels" in batch:
+            tally.update_own_size(outputs, batch["own_labels"])
 
     @torch.no_grad()
     def pictures(

@@ -23,14 +23,22 @@ ignored: [0]
 def test_grey_values_become_train_ids_in_the_order_of_the_classes(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text(CLASSES_YAML)
     reader = read_classes(tmp_path)
-    assert {grey: train_id for grey, train_id in enumerate(reader.train_ids) if train_id != -1} == {
-        0: IGNORED,
-        1: 0,
-        9: 0,
-        4: 1,
-    }
+    assert reader.greys == {0: IGNORED, 1: 0, 9: 0, 4: 1}
     assert reader.classes.names == ("ground", "tree")
     assert reader.classes.colors == ((10, 20, 30), palette()[1])
+
+
+def test_a_class_may_have_several_colors_and_no_grey_value(tmp_path: Path) -> None:
+    (tmp_path / "classes.yaml").write_text(
+        "classes:\n"
+        "  - {name: a, color: [[0, 0, 1], [0, 1, 0]]}\n"
+        "  - {name: b, color: [1, 0, 0], grey: [7]}\n"
+        "ignored: [3, [0, 0, 0]]\n"
+    )
+    reader = read_classes(tmp_path)
+    assert reader.colors == {1: 0, 256: 0, 65536: 1, 0: IGNORED}
+    assert reader.greys == {7: 1, 3: IGNORED}
+    assert reader.classes.colors == ((0, 0, 1), (1, 0, 0))
 
 
 def test_colors_differ() -> None:
@@ -49,7 +57,8 @@ def test_json_says_the_same_as_yaml(tmp_path: Path) -> None:
         json.dumps({"classes": classes, "ignored": [0]}, indent="\t")
     )
     found = read_classes(tmp_path)
-    assert (found.classes, found.train_ids) == (expected.classes, expected.train_ids)
+    assert (found.classes, found.greys) == (expected.classes, expected.greys)
+    assert found.colors == expected.colors
 
 
 @pytest.mark.parametrize("name", ["classes.yaml", "classes.json"])
@@ -68,10 +77,12 @@ BAD_CLASSES = {
     "listed twice",
     "classes: [{name: a, grey: [1]}, {name: a, grey: [2]}]": "names must be texts that differ",
     "classes: [{name: a, grey: [1]}, {name: 3, grey: [2]}]": "names must be texts that differ",
-    "classes: [{name: a, grey: [1]}, {name: b}]": "class 1 must have name, grey and perhaps color",
+    "classes: [{name: a, grey: [1]}, {name: b}]": "class 1 must have name, and grey or color or "
+    "both",
+    "classes: [{name: a, grey: [1]}, {grey: [2], color: [1, 2, 3]}]": "class 1 must have name",
     "classes: [{name: a, grey: [1]}, {name: b, grey: [2], colour: [1, 2, 3]}]": "class 1 must "
-    "have name, grey",
-    "classes: [{name: a, grey: [1]}, b]": "class 1 must have name, grey",
+    "have name,",
+    "classes: [{name: a, grey: [1]}, b]": "class 1 must have name,",
     "classes: [{name: a, grey: [1]}, {name: b, grey: 2}]": "grey of class 1 must be a list of "
     "grey values",
     "classes: [{name: a, grey: [1]}, {name: b, grey: [256]}]": "from 0 to 255, got [256]",
@@ -79,6 +90,14 @@ BAD_CLASSES = {
     "classes: [{name: a, grey: [1]}, {name: b, grey: [true]}]": "from 0 to 255, got [True]",
     "classes: [{name: a, grey: [1], color: [1, 2]}, {name: b, grey: [2]}]": "color must be red, "
     "green and blue",
+    "classes: [{name: a, color: [1, 2, 3]}, {name: b, color: [[1, 2, 3]]}]": "the color (1, 2, 3) "
+    "is listed twice",
+    "classes: [{name: a, color: [1, 2, 3]}, {name: b, color: [[1, 2, 3], 4]}]": "color must be a "
+    "list of grey values",
+    "classes: [{name: a, color: [1, 2, 3]}, {name: b, color: []}]": "color must be red, green "
+    "and blue, got []",
+    "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nignored: 0": "ignored must be a list "
+    "of grey values and colors",
     "classes: [{name: a, grey: [1]}, {name: b, grey: [2]}]\nignore: [0]": "has classes and "
     "ignored, got ignore",
     "classes: [": "not valid YAML",

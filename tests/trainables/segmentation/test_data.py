@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,12 +25,12 @@ from trainables.parts.images import read_image
 from trainables.segmentation.classes import palette
 from trainables.segmentation.config import SegmentationConfig
 from trainables.segmentation.data import (
-    Frame,
+    Layout,
     SegmentationSplits,
     recorded_sequences,
-    time_ordered,
     unix_time,
 )
+from trainables.segmentation.lists import Frame, time_ordered
 from trainables.segmentation.losses import IGNORED
 from trainables.segmentation.task import Segmentation
 
@@ -74,18 +75,20 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def read(path: Path, height: int = HEIGHT, width: int = WIDTH) -> SegmentationSplits:
+def read(
+    path: Path, height: int = HEIGHT, width: int = WIDTH, *, own_size: bool = False, **layout: Any
+) -> SegmentationSplits:
     recorded_sequences.cache_clear()
-    return recorded_sequences(path, height, width)
+    return recorded_sequences(Layout(path=path, **layout), height, width, own_size=own_size)
 
 
 def parts(splits: SegmentationSplits) -> list[dict[str, Tensor]]:
     return [splits.train.tensors, splits.validation.tensors, splits.test().tensors]
 
 
-def refused(path: Path) -> str:
+def refused(path: Path, **layout: Any) -> str:
     with pytest.raises(TaskError) as caught:
-        splits = read(path)
+        splits = read(path, **layout)
         splits.test()
     return str(caught.value)
 
@@ -194,6 +197,170 @@ def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(folder: Path) -
     (folder / "V-04").symlink_to(folder / "nowhere")
     told = "data: left out 3 broken links, 1 incomplete sequence, 2 sub-folders (first: V-04)"
     assert read(folder).warning == told
+
+
+# WildScenes ---------------------------------------------------------------------------------------
+
+WILDSCENES = [
+    ((0, 0, 0), None),
+    ((255, 165, 0), "other-terrain"),
+    ((60, 180, 75), "dirt"),
+    ((255, 225, 25), "mud"),
+    ((0, 130, 200), "water"),
+    ((145, 30, 180), "gravel"),
+    ((70, 240, 240), "other-terrain"),
+    ((240, 50, 230), "tree-trunk"),
+    ((210, 245, 60), "tree-foliage"),
+    ((230, 25, 75), "bush"),
+    ((0, 128, 128), "fence"),
+    ((170, 110, 40), "structure"),
+    ((255, 250, 200), "other-object"),
+    ((128, 0, 0), None),
+    ((170, 255, 195), "rock"),
+    ((128, 128, 0), "log"),
+    ((250, 190, 190), "other-object"),
+    ((0, 0, 128), "sky"),
+    ((128, 128, 128), "grass"),
+]
+"""By index: the color, and the class of the benchmark, as the data set's tools have them."""
+
+
+@pytest.fixture
+def wildscenes(tmp_path: Path) -> Path:
+    """Five images in each of two sequences, one after the other; labels by index and by color."""
+    path, random = tmp_path / "WildScenes2d", np.random.default_rng(0)
+    for i in range(10):
+        index_HW = random.integers(0, len(WILDSCENES), (HEIGHT, WIDTH), dtype=np.uint8)
+        color_HW3 = np.array([color for color, _ in WILDSCENES], dtype=np.uint8)[index_HW]
+        files = {"image": color_HW3[::-1], "indexLabel": index_HW, "label": color_HW3}
+        for name, pixels in files.items():
+            file = path / f"V-0{1 + i // 5}" / name / f"{START + i}-092005506.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return path
+
+
+WILDSCENES_LAYOUT = {"images": "image", "labels": "indexLabel", "classes": "wildscenes"}
+
+
+def test_wildscenes_is_read_by_its_folders_names_and_classes(wildscenes: Path) -> None:
+    splits = read(wildscenes, **WILDSCENES_LAYOUT)
+    assert [len(part["images"]) for part in parts(splits)] == [7, 2, 1]
+    names = splits.classes.names
+    assert list(names) == sorted({name for _, name in WILDSCENES if name})
+    ids = [names.index(name) if name else IGNORED for _, name in WILDSCENES]
+    files = sorted(wildscenes.glob("V-*/indexLabel/*"), key=lambda file: file.name)
+    expected = np.array(ids)[np.stack([np.asarray(Image.open(file)) for file in files])]
+    found = torch.cat([part["labels"] for part in parts(splits)])
+    assert np.array_equal(found.numpy(), expected)
+
+
+def test_wildscenes_colors_say_the_same_as_its_indices(wildscenes: Path) -> None:
+    by_index = parts(read(wildscenes, **WILDSCENES_LAYOUT))
+    by_color = parts(read(wildscenes, **WILDSCENES_LAYOUT | {"labels": "label"}))
+    for one, other in zip(by_index, by_color, strict=True):
+        assert torch.equal(one["labels"], other["labels"])
+
+
+def test_one_sequence_may_be_the_folder_itself(wildscenes: Path) -> None:
+    splits = read(wildscenes / "V-02", **WILDSCENES_LAYOUT)
+    assert [len(part["images"]) for part in parts(splits)] == [3, 1, 1]
+
+
+def test_folders_of_other_names_are_no_sequence(wildscenes: Path) -> None:
+    told = refused(wildscenes, classes="wildscenes")
+    assert "holds no sequence, which is a folder with images/ and labels/" in told
+    assert "data.image_folder" in told
+
+
+def test_validation_and_test_labels_are_kept_at_their_own_size_too(wildscenes: Path) -> None:
+    whole = parts(read(wildscenes, **WILDSCENES_LAYOUT))
+    small = parts(read(wildscenes, 12, 8, own_size=True, **WILDSCENES_LAYOUT))
+    assert "own_labels" not in small[0]
+    for one, other in zip(whole[1:], small[1:], strict=True):
+        assert torch.equal(other["own_labels"], one["labels"])
+        assert other["labels"].shape[1:] == (12, 8)
+
+
+def test_a_model_is_judged_at_both_sizes(wildscenes: Path) -> None:
+    folders = {"image_folder": "image", "label_folder": "indexLabel", "classes": "wildscenes"}
+    values = {"path": str(wildscenes), "side": 16, "own_size": True, **folders}
+    model = {"model.architecture": "unet", "model.width": 4, "model.unet_levels": 2}
+    config = build_config(
+        SegmentationConfig, {f"data.{name}": value for name, value in values.items()} | model
+    )
+    (report,) = curve(Segmentation(), config, epochs=1)
+    assert 0 < report.metrics["own_size_miou"] < 1
+    assert report.metrics["own_size_miou"] != report.metrics["miou"]
+
+
+# Lists of the user's own --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lists(wildscenes: Path, tmp_path: Path) -> Path:
+    """Lists as a notebook on another machine wrote them: some of the images, not in time order."""
+    folder = tmp_path / "data_list"
+    folder.mkdir()
+    images = sorted(wildscenes.glob("V-*/image/*"), key=lambda file: file.name)
+    for name, numbers in {"train": [8, 0, 3], "valid": [1, 9], "test": [5]}.items():
+        rows = [f"../data/WildScenes/{images[i].relative_to(wildscenes.parent)}" for i in numbers]
+        lines = [f"{row},{row.replace('/image/', '/indexLabel/')}" for row in rows]
+        (folder / f"{name}.csv").write_text("\n".join(["image,label", *lines]) + "\n")
+    return folder
+
+
+def test_own_lists_say_which_image_is_in_which_split(wildscenes: Path, lists: Path) -> None:
+    found = parts(read(wildscenes, lists=lists, **WILDSCENES_LAYOUT))
+    all_labels = torch.cat([p["labels"] for p in parts(read(wildscenes, **WILDSCENES_LAYOUT))])
+    for part, numbers in zip(found, [[8, 0, 3], [1, 9], [5]], strict=True):
+        assert torch.equal(part["labels"], all_labels[numbers])
+
+
+def test_the_lists_that_come_with_wildscenes_are_read(wildscenes: Path, lists: Path) -> None:
+    expected = parts(read(wildscenes, lists=lists, **WILDSCENES_LAYOUT))
+    for file in list(lists.iterdir()):
+        rows = [line.replace("../data/WildScenes", "") for line in file.read_text().splitlines()]
+        numbered = [f"{i},{row}" for i, row in enumerate(rows[1:])]
+        (lists / file.name.replace("valid", "val")).write_text(
+            "\n".join(["id,im_path,label_path", *numbered])
+        )
+    (lists / "valid.csv").unlink()
+    found = parts(read(wildscenes, lists=lists, **WILDSCENES_LAYOUT))
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one["labels"], other["labels"])
+
+
+def add_row(file: Path, row: str) -> None:
+    file.write_text(file.read_text() + row)
+
+
+BAD_LISTS: dict[str, Callable[[Path], object]] = {
+    "no image may be listed twice, as one that a model learned from can't judge it; 1 are": (
+        lambda lists: add_row(lists / "test.csv", (lists / "valid.csv").read_text().split("\n")[1])
+    ),
+    "test.csv: no such file in ": lambda lists: add_row(
+        lists / "test.csv", "V-01/image/1.png,V-01/indexLabel/1.png"
+    ),
+    "must hold one list validation.csv or valid.csv or val.csv, got none": lambda lists: (
+        lists / "valid.csv"
+    ).unlink(),
+    "must hold one list validation.csv or valid.csv or val.csv, got valid.csv and val.csv": (
+        lambda lists: (lists / "val.csv").write_text("image,label\n")
+    ),
+    "test.csv: lists no image": lambda lists: (lists / "test.csv").write_text("image,label\n"),
+    "test.csv: must be a CSV list with the columns image and label": lambda lists: (
+        lists / "test.csv"
+    ).write_text("picture\na.png\n"),
+}
+
+
+@pytest.mark.parametrize("message", BAD_LISTS)
+def test_bad_lists_are_refused(wildscenes: Path, lists: Path, message: str) -> None:
+    BAD_LISTS[message](lists)
+    told = refused(wildscenes, lists=lists, **WILDSCENES_LAYOUT)
+    assert message in told
+    assert str(lists) in told
 
 
 # Splits -------------------------------------------------------------------------------------------
@@ -311,7 +478,7 @@ def test_split_lists_of_other_images_are_refused(folder: Path, message: str) -> 
 
 @pytest.mark.parametrize("count", range(4, 31))
 def test_from_four_images_on_no_split_in_time_is_empty(count: int) -> None:
-    frames = [Frame(image=Path(f"{i}"), label=Path(f"{i}"), time=Decimal(i)) for i in range(count)]
+    frames = [Frame(image=Path(f"{i}"), label=Path(f"{i}")) for i in range(count)]
     split = time_ordered(frames)
     assert [frame for name in SPLIT_NAMES for frame in split[name]] == frames
     assert all(split.values())
@@ -367,8 +534,12 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     f"V-00/labels/{NAME}.png: its image has two labels; remove one": lambda folder: Image.new(
         "L", (WIDTH, HEIGHT), 1
     ).save(folder / "V-00" / "labels" / f"{NAME}.tif"),
-    f"V-00/labels/{NAME}.png: a label must have one channel of whole numbers, got mode "
-    "RGB": lambda folder: rewrite_label(folder, np.ones((HEIGHT, WIDTH, 3), dtype=np.uint8)),
+    f"V-00/labels/{NAME}.png: a label must have one channel of whole numbers or be RGB, got mode "
+    "RGBA": lambda folder: rewrite_label(folder, np.ones((HEIGHT, WIDTH, 4), dtype=np.uint8)),
+    f"V-00/labels/{NAME}.png: the color [1, 1, 1] (row 0, column 0) is not in "
+    "classes.yaml": lambda folder: rewrite_label(
+        folder, np.ones((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    ),
     f"V-00/labels/{NAME}.png: can't be read as an image": lambda folder: (
         folder / "V-00" / "labels" / f"{NAME}.png"
     ).write_bytes(b"no image"),

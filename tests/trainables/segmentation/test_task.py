@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize as torchvision_resize
 
 from tests.trainables.conformance import curve, fresh_model, shorter
 from trainables.config import TaskError, build_config
@@ -135,6 +136,53 @@ def test_a_class_that_is_only_predicted_counts_as_a_miss() -> None:
     logits_BCHW = torch.zeros(1, CLASSES, 2, 2)
     logits_BCHW[0, 0], logits_BCHW[0, 1, 0, 0] = 1, 2
     assert tally_of(logits_BCHW, labels_BHW).compute()["miou"] == pytest.approx((3 / 4 + 0) / 2)
+
+
+def test_at_the_labels_own_size_logits_are_enlarged_as_images_are() -> None:
+    from torchmetrics.functional import jaccard_index
+
+    logits_BCHW, labels_BHW = maps((), rows=2)
+    large_BHW = labels_BHW.repeat_interleave(3, 1).repeat_interleave(2, 2).roll(1, 2)
+    tally = SegmentationTally(CLASSES, own_size=True)
+    tally.update_own_size(logits_BCHW, large_BHW)
+    large = torchvision_resize(logits_BCHW, [18, 10], antialias=False).argmax(1)
+    expected = jaccard_index(
+        large, large_BHW.long(), "multiclass", num_classes=CLASSES, ignore_index=IGNORED
+    )
+    assert tally.compute()["own_size_miou"] == pytest.approx(float(expected), rel=1e-5)
+    assert "own_size_miou" not in tally_of(logits_BCHW, labels_BHW).compute()
+
+
+def mean_of_batches(predicted_BP: Tensor, labels_BP: Tensor, classes: int) -> float:
+    """mIoU as it is often logged: a class that a batch lacks counts as 1, batches are averaged.
+
+    Each row is a batch, P are its pixels.
+    """
+    values = []
+    for predicted_P, labels_P in zip(predicted_BP, labels_BP, strict=True):
+        for train_id in range(classes):
+            both = ((predicted_P == train_id) & (labels_P == train_id)).sum()
+            either = ((predicted_P == train_id) | (labels_P == train_id)).sum()
+            values.append(float(both / either) if either else 1.0)
+    return sum(values) / len(values)
+
+
+def test_the_mean_of_batches_flatters_and_prefers_the_worse_model() -> None:
+    """Ten classes, of which each of four batches shows the ground, 0, and one other."""
+    labels_BP = torch.tensor([[0] * 4 + [other] * 4 for other in (1, 2, 3, 4)])
+    blind_BP = torch.zeros_like(labels_BP)  # it calls all ground
+    seeing_BP = torch.tensor([[0] * 4 + [other, other, 6, 7] for other in (1, 2, 3, 4)])
+
+    def whole(predicted_BP: Tensor) -> float:
+        logits_BCHW = torch.nn.functional.one_hot(predicted_BP, 10).movedim(-1, 1)[..., None]
+        tally = SegmentationTally(10)
+        tally.update(logits_BCHW, labels_BP[..., None])
+        return tally.compute()["miou"]
+
+    assert whole(blind_BP) == pytest.approx(0.5 / 5)
+    assert whole(seeing_BP) == pytest.approx((1 + 4 * 0.5) / 7)
+    assert mean_of_batches(blind_BP, labels_BP, 10) == pytest.approx((0.5 + 8) / 10)
+    assert mean_of_batches(seeing_BP, labels_BP, 10) == pytest.approx((1 + 0.5 + 6) / 10)
 
 
 def test_details_are_json_and_without_a_labelled_pixel_metrics_are_nan() -> None:
