@@ -56,6 +56,20 @@ def test_it_starts_from_settings_that_people_used(file: Path) -> None:
 
 
 @each_space
+def test_each_start_point_says_where_its_numbers_come_from(file: Path) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    points = [i for i, line in enumerate(lines) if line.startswith("  - {")]
+    assert len(points) == ("start:" in lines and len(load_space(file).start))
+    assert [lines[i] for i in points if not lines[i - 1].startswith("  # ")] == []
+
+
+@each_space
+def test_its_lines_are_short(file: Path) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) >= 100] == []
+
+
+@each_space
 def test_it_is_found_by_its_name_and_says_how_to_start_it(file: Path) -> None:
     assert load_space(file.stem) == load_space(file)
     assert file.read_text(encoding="utf-8").startswith(f"# python launch.py --space {file.name}")

@@ -206,7 +206,7 @@ class LossConfig:
     """Of the Dice loss."""
     dice_fraction: float | None = None
     """Share of the Dice loss, 1 minus it that of the focal loss, in place of the two weights; 2:1
-    is 1/3."""
+    is 1/3. The weights then sum to 1: where gradients are clipped, that is not 1.0 and 0.5."""
     focal_gamma: float = 2.0
     """Focusing exponent of the focal loss; 0 = plain cross-entropy."""
 

@@ -240,7 +240,11 @@ def wildscenes(tmp_path: Path) -> Path:
     return path
 
 
-WILDSCENES_LAYOUT = {"images": "image", "labels": "indexLabel", "classes": "wildscenes"}
+WILDSCENES_LAYOUT: dict[str, Any] = {
+    "images": "image",
+    "labels": "indexLabel",
+    "classes": "wildscenes",
+}
 
 
 def test_wildscenes_is_read_by_its_folders_names_and_classes(wildscenes: Path) -> None:

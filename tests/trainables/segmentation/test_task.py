@@ -235,6 +235,32 @@ def test_two_to_one_is_a_dice_fraction_of_a_third() -> None:
     assert config_of().loss.weights == pytest.approx((1.5 * focal, 1.5 * dice))
 
 
+def stepped(clip_norm: float, **loss: Any) -> Tensor:
+    """All weights after a step of AdamW on each of seven batches."""
+    config = config_of(optim__lr=1e-2, optim__eps=1e-12, **loss)
+    model = model_of(config).train()
+    optimizer = make_optimizer(config.optim, parameter_groups(model, config.optim))
+    for batch in scenes(14).train.batches(2):
+        optimizer.zero_grad()
+        Segmentation().loss(config, model, batch)[0].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+    return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+@pytest.mark.parametrize(
+    ("clip_at_1_5", "clip_at_1", "is_same"),
+    [(1e9, 1e9, True), (1.0, 1.0, False), (1.5, 1.0, True)],
+    ids=["unclipped", "clipped", "clipped in proportion"],
+)
+def test_the_sum_of_the_loss_weights_acts_through_clipping_alone(
+    clip_at_1_5: float, clip_at_1: float, is_same: bool
+) -> None:
+    one = stepped(clip_at_1_5, loss__focal_weight=1.0, loss__dice_weight=0.5)
+    other = stepped(clip_at_1, loss__dice_fraction=1 / 3)
+    assert bool((one - other).norm() < 1e-3 * one.norm()) == is_same
+
+
 BAD: dict[str, dict[str, Any]] = {
     "dice_fraction takes the place of": {"loss__dice_fraction": 0.3, "loss__dice_weight": 0.25},
     "dice_fraction must be in [0, 1]": {"loss__dice_fraction": 1.5},
