@@ -4,12 +4,13 @@ pytest tests/trainables
 """
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from trainables.config import TaskError
-from trainables.segmentation.classes import palette, read_classes
+from trainables.segmentation.classes import WILDSCENES, palette, read_classes
 from trainables.segmentation.losses import IGNORED
 
 CLASSES_YAML = """\
@@ -39,6 +40,14 @@ def test_a_class_may_have_several_colors_and_no_grey_value(tmp_path: Path) -> No
     assert reader.colors == {1: 0, 256: 0, 65536: 1, 0: IGNORED}
     assert reader.greys == {7: 1, 3: IGNORED}
     assert reader.classes.colors == ((0, 0, 1), (1, 0, 0))
+
+
+def test_the_classes_of_wildscenes_are_in_the_package_that_is_built() -> None:
+    root = Path(__file__).resolve().parents[3]
+    content = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    package = WILDSCENES.parent.relative_to(root).as_posix().replace("/", ".")
+    globs = content["tool"]["setuptools"]["package-data"][package]
+    assert any(WILDSCENES.match(pattern) for pattern in globs)
 
 
 def test_colors_differ() -> None:
