@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import yaml
 
 from benchmarks.side_by_side import ROOT
@@ -102,9 +103,20 @@ def by_rungs(mapping: Mapping[str, Any], seconds: int, folder: Path) -> Found:
     return Found(export.job, export.best.value, sum(map(bool, epochs)), sum(epochs))
 
 
+@dataclass(frozen=True)
+class Configure:
+    """A space with its conditions as OptunaSearch takes it; it pickles its searcher."""
+
+    space: Space
+
+    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Suggest a configuration; gives what is fixed."""
+        suggest(self.space, trial)
+        return dict(self.space.fixed)
+
+
 def by_stock_ray(mapping: Mapping[str, Any], seconds: int, folder: Path) -> Found:
     """As Ray's guide has it, in this process."""
-    import optuna
     import ray
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
@@ -112,10 +124,6 @@ def by_stock_ray(mapping: Mapping[str, Any], seconds: int, folder: Path) -> Foun
 
     space = space_of(mapping)
     name, mode = space.objective.name, space.objective.direction[:3]  # type: ignore[union-attr]
-
-    def configure(trial: optuna.Trial) -> dict[str, Any]:
-        suggest(space, trial)
-        return dict(space.fixed)
 
     def trainable(config: dict[str, Any]) -> None:
         context = tune.get_context()
@@ -134,13 +142,14 @@ def by_stock_ray(mapping: Mapping[str, Any], seconds: int, folder: Path) -> Foun
             num_samples=-1,
             time_budget_s=seconds,
             search_alg=OptunaSearch(
-                configure, points_to_evaluate=points, seed=space.seed, metric=name, mode=mode
+                Configure(space), points_to_evaluate=points, seed=space.seed, metric=name, mode=mode
             ),
             scheduler=ASHAScheduler(max_t=space.budget.max_epochs),
         ),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     ).fit()
-    seen = [frame[name] for r in results if (frame := r.metrics_dataframe) is not None]
+    frames = [result.metrics_dataframe for result in results]
+    seen = [frame[name] for frame in frames if frame is not None and name in frame]
     best = results.get_best_result(scope="all")
     assert best.config and best.metrics_dataframe is not None
     values = best.metrics_dataframe[name]
@@ -251,9 +260,12 @@ def main() -> None:
         for name in (*SEARCHES, STOCK):
             if (options.space, name, seed, options.seconds) in done:
                 continue
-            # A process of its own: Ray's settings stay with the one that started it.
+            # A process of its own, as Ray's settings stay with the one that started it; and a
+            # module that Ray's workers can import, which __main__ isn't.
+            from benchmarks.search import real
+
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                made = pool.submit(search, options.space, name, seed, options.seconds).result()
+                made = pool.submit(real.search, options.space, name, seed, options.seconds).result()
             with options.to.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(made)) + "\n")
             print(made, flush=True)
