@@ -127,7 +127,8 @@ def busy_share(search: str, slots: int, decision_s: float, trials: int) -> float
         space = space_of(search, trials)
         study = Study(StudyFolder(Path(folder)), space, LOSS)
         done = simulate(study, curve_of, Machine(slots=slots, decision_s=decision_s))
-    return busy_until(done, max(step.time_s for step in done.steps if step.epoch == 1), slots)
+    last_began_s = max(step.time_s - step.seconds for step in done.steps if step.epoch == 1)
+    return busy_until(done, last_began_s, slots)
 
 
 def busy_until(done: Simulation, end_s: float, slots: int) -> float:

@@ -179,8 +179,9 @@ class FreezeThaw(Scheduler):
             if trial.number not in self._places and trial.params:
                 self._places[trial.number] = self._encoding.places(trial.params)
                 self._tried.update(_digests(self._places[trial.number][None]))
-        failed = [trial for trial in counted(trials) if trial.state == TrialState.FAIL]
-        self._seen.failed(trial.number for trial in failed if trial.params)
+        if any(trial.state == TrialState.FAIL for trial in trials):
+            failed = [trial for trial in counted(trials) if trial.state == TrialState.FAIL]
+            self._seen.failed(trial.number for trial in failed if trial.params)
 
     def _hope(self, seen: Observations, rng: np.random.Generator) -> _Hope:
         most = min(
@@ -220,24 +221,31 @@ class FreezeThaw(Scheduler):
         places_MD = np.concatenate(
             [self._encoding.drawn(DRAWN, rng), self._encoding.mutated(parents_PD, MUTATED, rng)]
         )
-        promises_M = self._new_promises(places_MD, hope)
+        running_RF = self._running_features()
+        promises_M = self._new_promises(places_MD, hope, running_RF)
         for _ in range(REFINEMENTS):
             best_P = np.argsort(-promises_M, kind="stable")[:REFINED_PARENTS]
             refined_MD = self._encoding.mutated(
                 places_MD[best_P], REFINED, rng, largest=REFINED_STEP
             )
             places_MD = np.concatenate([places_MD[best_P], refined_MD])
-            promises_M = np.concatenate([promises_M[best_P], self._new_promises(refined_MD, hope)])
+            refined_M = self._new_promises(refined_MD, hope, running_RF)
+            promises_M = np.concatenate([promises_M[best_P], refined_M])
         best = int(promises_M.argmax())
         return places_MD[best], float(promises_M[best])
 
-    def _new_promises(self, places_MD: np.ndarray, hope: _Hope) -> np.ndarray:
+    def _running_features(self) -> np.ndarray:
+        running = [t.number for t in self._searched.trials() if t.state == TrialState.RUNNING]
+        running_RD = [self._places[number] for number in running if number in self._places]
+        return self._encoding.features(np.array(running_RD)) if running_RD else np.zeros((0, 0))
+
+    def _new_promises(
+        self, places_MD: np.ndarray, hope: _Hope, running_RF: np.ndarray
+    ) -> np.ndarray:
         """None for what is being tried, or was: close to what trains, or the same as another."""
         features_MF = self._encoding.features(places_MD)
         promises_M = self._promises(features_MF, np.full(len(places_MD), hope.horizon), hope)
-        running = [t.number for t in self._searched.trials() if t.state == TrialState.RUNNING]
-        if running_RD := [self._places[n] for n in running if n in self._places]:
-            running_RF = self._encoding.features(np.array(running_RD))
+        if len(running_RF):
             promises_M[cdist(features_MF, running_RF).min(axis=1) < TOO_CLOSE] = -math.inf
         promises_M[[digest in self._tried for digest in _digests(places_MD)]] = -math.inf
         return promises_M

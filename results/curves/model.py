@@ -54,15 +54,15 @@ class CurveModel:
     def fit(self, seen: Observations, *, iterations: int) -> None:
         """Learn from observations, and move `theta` to where they are more likely."""
         self._seen, self._scores_N = seen, normal_scores(seen.losses_N)
-        self._distances = _Distances(seen, self._owner_F)
         if iterations:
+            self._distances = _Distances(seen, self._owner_F)
             bounds = [(-3.0, 3.0)] * self._dimensions + [*BOUNDS]
             options = {"maxiter": iterations, "maxfun": iterations + 3}
             self.theta = minimize(
                 self._loss, self.theta, jac=True, method="L-BFGS-B", bounds=bounds, options=options
             ).x
         terms = _Terms.of(self.theta)
-        kernel_NN = terms.kernel(self._distances).kernel_NN
+        kernel_NN = self._likeness(seen.features_NF, seen.times_N, seen.trials_N, terms)
         kernel_NN.flat[:: len(kernel_NN) + 1] += terms.noise
         self._cholesky_NN = np.linalg.cholesky(kernel_NN)
         self._weights_N = cho_solve((self._cholesky_NN, True), self._scores_N)
@@ -72,6 +72,22 @@ class CurveModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the normal score; without trials, of new ones."""
         terms = _Terms.of(self.theta)
+        likeness_MN = self._likeness(features_MF, times_M, trials_M, terms)
+        explained_NM = solve_triangular(
+            self._cholesky_NN, likeness_MN.T, lower=True, check_finite=False
+        )
+        prior_M = terms.signal + terms.own + terms.trend * times_M**2
+        variance_M = prior_M - (explained_NM**2).sum(axis=0)
+        return likeness_MN @ self._weights_N, np.sqrt(np.maximum(variance_M, 1e-8))
+
+    def _likeness(
+        self,
+        features_MF: np.ndarray,
+        times_M: np.ndarray,
+        trials_M: np.ndarray | None,
+        terms: "_Terms",
+    ) -> np.ndarray:
+        """The kernel between these and what was seen, without noise."""
         scales_F = terms.scales_D[self._owner_F]
         radii_MN = _radii(features_MF / scales_F, self._seen.features_NF / scales_F)
         likeness_MN = terms.signal * _matern(radii_MN)
@@ -80,12 +96,7 @@ class CurveModel:
         gaps_MN = np.abs(times_M[:, None] - self._seen.times_N)
         likeness_MN *= terms.lasting + (1 - terms.lasting) * np.exp(-gaps_MN / terms.time_scale)
         likeness_MN += terms.trend * np.outer(times_M, self._seen.times_N)
-        explained_NM = solve_triangular(
-            self._cholesky_NN, likeness_MN.T, lower=True, check_finite=False
-        )
-        prior_M = terms.signal + terms.own + terms.trend * times_M**2
-        variance_M = prior_M - (explained_NM**2).sum(axis=0)
-        return likeness_MN @ self._weights_N, np.sqrt(np.maximum(variance_M, 1e-8))
+        return likeness_MN
 
     def band(
         self, features_MF: np.ndarray, times_M: np.ndarray, trials_M: np.ndarray | None = None
@@ -214,9 +225,13 @@ class _Terms:
 
 
 def normal_scores(losses_N: np.ndarray) -> np.ndarray:
-    """Where each would be, by its rank, in a sample of the standard normal distribution."""
-    ranks_N = np.argsort(np.argsort(losses_N, kind="stable"), kind="stable")
-    scores_N: np.ndarray = ndtri((ranks_N + 0.5) / len(losses_N))
+    """Where each would be, by its rank, in a sample of the standard normal distribution.
+
+    Equal losses, as accuracies of few rows often are, share the middle of their ranks.
+    """
+    _, places_N, counts = np.unique(losses_N, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts + 1) / 2
+    scores_N: np.ndarray = ndtri((ranks[places_N] + 0.5) / len(losses_N))
     return scores_N
 
 

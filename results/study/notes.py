@@ -102,6 +102,12 @@ class Notes:
         return self.second_values[max(changed)] if changed else None
 
 
+def repeats_trial(trial: FrozenTrial) -> int | None:
+    """`Notes.repeats` alone: a search asks thousands of trials for it at each decision."""
+    number: int | None = trial.user_attrs.get(REPEATS_KEY)
+    return number
+
+
 def frozen_epoch(trial: FrozenTrial) -> int | None:
     """The epoch at which an unfinished trial is frozen; None: it isn't.
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from results.study.best import ranked
-from results.study.notes import Notes
+from results.study.notes import Notes, repeats_trial
 from search_spaces.space import Objective
 
 
 def repeated_by(trials: Sequence[FrozenTrial]) -> dict[int, int]:
     """For each trial that is trained again, the number of the one that repeats it."""
-    repeats = [(Notes.of(trial).repeats, trial.number) for trial in trials]
+    repeats = [(repeats_trial(trial), trial.number) for trial in trials]
     return {failed: number for failed, number in repeats if failed is not None}
 
 

@@ -6,7 +6,9 @@ pytest tests/results/curves/test_model.py
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scipy.optimize import approx_fprime
+from scipy.stats import norm, rankdata
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -14,6 +16,12 @@ from results.curves.model import CurveModel, Observations, normal_scores
 
 OWNERS = np.array([0, 1, 2, 2])  # Two ranges, and a choice of two.
 NEGLIGIBLE = -30.0
+
+
+def test_scores_are_those_of_middle_ranks() -> None:
+    losses = [3.0, np.inf, 1.0, 3.0, 3.0, np.inf, 2.0]
+    expected = norm.ppf((rankdata(losses) - 0.5) / len(losses))
+    assert normal_scores(np.array(losses)) == pytest.approx(expected)
 
 
 def observations(count: int, seed: int = 0) -> Observations:
