@@ -32,6 +32,7 @@ from trainables.training import (
     autocast,
     evaluate,
     freeze,
+    monitored,
     new_learner,
     on_device,
     to_device,
@@ -169,6 +170,7 @@ def _loop_metrics(job: Job, task: Task) -> dict[str, float]:
         found, details = evaluate(task, config, learner.evaluated, splits, validation)
         wanted = [job.objective, job.objective.second, task.objective, *task.other_objectives]
         _check_metrics(found, wanted, "the tally's compute()")
+        monitored(found, job.objective, config.optim)
         metrics |= found
     learner.scores.append(0.0)
     _check_files(TrialFolder(job.folder), learner, metrics, details)

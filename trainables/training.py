@@ -13,15 +13,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from search_spaces.space import Objective
+from trainables.config import TaskError
 from trainables.parts.data import Batch, Splits, TensorSplit
 from trainables.parts.optim import (
     NOT_EVALUATED,
     OptimConfig,
     lr_factor,
     make_optimizer,
+    momentum_of,
     moving_average,
     out_of_patience,
     parameter_groups,
+    set_momentum,
 )
 from trainables.parts.tally import Mean
 from trainables.seeding import derive_seed, seed_everything
@@ -42,8 +45,8 @@ class Learner:
         average: The moving average that is evaluated in its place, if the settings ask for one.
         trainable: The parameters that the task did not freeze.
         head: Those of them that are trained while the others wait.
-        scores: The objective after each epoch, larger being better; `NOT_EVALUATED` where there was
-            no evaluation.
+        scores: What plateaus and patience go by after each epoch, larger being better;
+            `NOT_EVALUATED` where there was no evaluation.
     """
 
     model: nn.Module
@@ -147,7 +150,7 @@ def train(
             metrics |= dict.fromkeys(objective_names(task), math.nan)
             yield Report(epoch=epoch, metrics=metrics, warning=warning)
             return
-        learner.scores.append(objective.sign * metrics[objective.name])
+        learner.scores.append(monitored(metrics, objective, optim))
         yield Report(
             epoch=epoch, metrics=metrics, details=details, state=learner.state, warning=warning
         )
@@ -162,6 +165,21 @@ def diverged(metrics: Mapping[str, float], objective: Objective) -> bool:
     """
     judged = ("train_loss", "validation_loss", *objective.names)
     return not all(math.isfinite(metrics[name]) for name in judged if name in metrics)
+
+
+def monitored(metrics: Mapping[str, float], objective: Objective, optim: OptimConfig) -> float:
+    """What plateaus and patience go by, larger being better.
+
+    Raises:
+        TaskError: when that is a loss which the task does not compute.
+    """
+    if optim.monitor == "objective":
+        return objective.sign * metrics[objective.name]
+    if "validation_loss" not in metrics:
+        raise TaskError(
+            "optim.monitor must be objective where measure() returns no loss, got validation_loss"
+        )
+    return -metrics["validation_loss"]
 
 
 def objective_names(task: Task) -> list[str]:
@@ -249,6 +267,11 @@ def train_epoch(
                 max_epochs=max_epochs,
                 scores=learner.scores,
             )
+            momentum = momentum_of(
+                optim, step, steps_per_epoch=steps_per_epoch, max_epochs=max_epochs
+            )
+            if momentum is not None:
+                set_momentum(learner.optimizer, momentum)
             optimizer_step(learner, factor, optim.clip_norm)
         if i % FINITE_CHECK_STEPS == 0 and not math.isfinite(team.merged(mean).compute()):
             break

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.space import Objective
-from trainables.config import build_config
+from trainables.config import TaskError, build_config
 from trainables.parts.data import Batch, Splits, TensorSplit
 from trainables.parts.optim import OptimConfig, lr_factor
 from trainables.parts.tally import Mean
@@ -272,6 +272,48 @@ def test_a_plateau_lowers_the_rate_also_after_a_resume() -> None:
     assert state is not None
     rest = train(Scripted(errors[4:]), config, seed=0, max_epochs=8, resume_from=state())
     assert [report.metrics["lr"] for report in rest] == rates[4:]
+
+
+class Worse(Scripted):
+    """What is judged gets better, while its loss gets worse with every evaluation."""
+
+    losses = 0.0
+
+    def measure(
+        self, config: LineConfig, model: nn.Module, batch: Batch, tally: ErrorTally
+    ) -> Tensor | None:
+        self.losses += 1
+        return torch.tensor(self.losses)
+
+
+def test_patience_and_plateau_can_follow_the_loss() -> None:
+    errors = [5.0, 4.0, 3.0, 2.0, 1.0, 0.5]
+    values: dict[str, Any] = {
+        "optim__scheduler": "plateau",
+        "optim__plateau_epochs": 1,
+        "optim__patience_epochs": 4,
+    }
+    by_objective = list(train(Worse(errors), config_of(**values), seed=0, max_epochs=6))
+    assert [report.metrics["lr"] for report in by_objective] == [0.1] * 6
+    config = config_of(**values, optim__monitor="validation_loss")
+    by_loss = list(train(Worse(errors), config, seed=0, max_epochs=6))
+    assert [report.metrics["lr"] for report in by_loss] == pytest.approx([0.1] * 3 + [0.01] * 2)
+
+
+def test_a_loss_that_is_not_computed_cant_be_followed() -> None:
+    training = train(Judged(), config_of(optim__monitor="validation_loss"), seed=0, max_epochs=3)
+    with pytest.raises(TaskError, match=r"optim\.monitor must be objective where measure\(\)"):
+        next(training)
+
+
+def test_one_cycle_moves_beta1_against_the_rate() -> None:
+    config = config_of(optim__scheduler="one_cycle", optim__cycle_momentum=True)
+    reports = train(Line(), config, seed=0, max_epochs=8)
+    states = [report.state() for report in reports if report.state]
+    groups = [state["optimizer"]["param_groups"][0] for state in states]
+    betas = [group["betas"][0] for group in sorted(groups, key=lambda group: group["lr"])]
+    assert betas == sorted(betas, reverse=True)
+    assert 0.85 <= betas[-1] < 0.86 < 0.94 < betas[0] <= 0.95
 
 
 def test_the_moving_average_is_what_is_evaluated_kept_and_resumed() -> None:

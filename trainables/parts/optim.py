@@ -53,11 +53,14 @@ SCHEDULER_SETTINGS: dict[SchedulerName, set[str]] = {
     "warmup_cosine": {"warmup_ratio", "min_lr"},
     "cosine": {"min_lr"},
     "cosine_restarts": {"restart_epochs", "restart_factor", "min_lr"},
-    "one_cycle": {"warmup_ratio"},
+    "one_cycle": {"warmup_ratio", "cycle_momentum"},
     "plateau": {"plateau_epochs", "plateau_factor"},
     "step": {"step_epochs", "step_factor"},
 }
 """Which of the settings that not all have each schedule uses."""
+
+MOMENTUMS = {"beta1", "momentum"}
+"""Settings that cycle_momentum takes the place of."""
 
 NOT_EVALUATED = -math.inf
 """Stands among the scores for an epoch after which the model was not evaluated."""
@@ -92,6 +95,9 @@ class OptimConfig:
     warmup_ratio: float = 0.2
     """Share of all steps spent warming up (at least 10 steps); used by warmup_cosine and
     one_cycle."""
+    cycle_momentum: bool = False
+    """Whether one_cycle also moves beta1 and momentum, from 0.95 to 0.85 at the peak and back, as
+    PyTorch's OneCycleLR does by default."""
     restart_epochs: int = 20
     """Length of the first cosine, in epochs; used by cosine_restarts."""
     restart_factor: int = 1
@@ -99,9 +105,10 @@ class OptimConfig:
     min_lr: float = 0.0
     """Where the cosine of warmup_cosine, cosine and cosine_restarts ends; of a part with another
     peak than lr, the same share of its peak."""
+    monitor: Literal["objective", "validation_loss"] = "objective"
+    """What plateau and patience_epochs go by."""
     plateau_epochs: int = 5
-    """Epochs without a better objective that plateau waits for before it lowers the learning
-    rate."""
+    """Epochs without a better value that plateau waits for before it lowers the learning rate."""
     plateau_factor: float = 0.1
     """What plateau multiplies the learning rate by."""
     step_epochs: int = 10
@@ -111,7 +118,7 @@ class OptimConfig:
     evaluate_every: int = 1
     """Epochs from one evaluation to the next; the last epoch is always evaluated."""
     patience_epochs: int = 0
-    """Training ends after so many epochs without a better objective; 0 = never."""
+    """Training ends after so many epochs without a better value; 0 = never."""
     clip_norm: float = 0.0
     """Gradients are clipped to this global norm; 0 = no clipping."""
     accumulation: int = 1
@@ -144,7 +151,12 @@ def unused_settings(optim: OptimConfig) -> set[str]:
     A space may still search one of them, if another of its configurations uses it.
     """
     of_some = set().union(*OPTIMIZER_SETTINGS.values(), *SCHEDULER_SETTINGS.values())
-    return of_some - OPTIMIZER_SETTINGS[optim.optimizer] - SCHEDULER_SETTINGS[optim.scheduler]
+    used = OPTIMIZER_SETTINGS[optim.optimizer] | SCHEDULER_SETTINGS[optim.scheduler]
+    if not used & MOMENTUMS:
+        used -= {"cycle_momentum"}
+    if optim.cycle_momentum and "cycle_momentum" in used:
+        used -= MOMENTUMS
+    return of_some - used
 
 
 def warmup_cosine(step: int, *, total: int, warmup: int, end: float = 0.0) -> float:
@@ -182,6 +194,19 @@ def one_cycle(
     if step < warmup:
         return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * step / warmup))
     return _cosine(min(1.0, (step - warmup) / max(1, total - warmup)), end)
+
+
+def cycled_momentum(
+    step: int, *, total: int, warmup: int, high: float = 0.95, low: float = 0.85
+) -> float:
+    """A cosine fall from `high` to `low` over `warmup` steps, then a cosine rise to `high`.
+
+    What `one_cycle` does to the rate, upside down (https://arxiv.org/abs/1803.09820, section 4.3).
+    """
+    if step < warmup:
+        return low + (high - low) * 0.5 * (1 + math.cos(math.pi * step / warmup))
+    rest = min(1.0, (step - warmup) / max(1, total - warmup))
+    return low + (high - low) * 0.5 * (1 - math.cos(math.pi * rest))
 
 
 def step_decay(step: int, *, period: int, factor: float) -> float:
@@ -228,7 +253,7 @@ def lr_factor(
     `NOT_EVALUATED` where there is none.
     """
     total, end = steps_per_epoch * max_epochs, optim.min_lr / optim.lr
-    warmup = min(max(10, int(optim.warmup_ratio * total)), total // 2)
+    warmup = warmup_steps(optim, total)
     match optim.scheduler:
         case "constant":
             return 1.0
@@ -247,6 +272,21 @@ def lr_factor(
             return step_decay(
                 step, period=steps_per_epoch * optim.step_epochs, factor=optim.step_factor
             )
+
+
+def warmup_steps(optim: OptimConfig, total: int) -> int:
+    """Of so many steps at least 10, and at most half."""
+    return min(max(10, int(optim.warmup_ratio * total)), total // 2)
+
+
+def momentum_of(
+    optim: OptimConfig, step: int, *, steps_per_epoch: int, max_epochs: int
+) -> float | None:
+    """What beta1 and momentum are to be at `step`; None: they stay as they are."""
+    if optim.scheduler != "one_cycle" or not optim.cycle_momentum:
+        return None
+    total = steps_per_epoch * max_epochs
+    return cycled_momentum(step, total=total, warmup=warmup_steps(optim, total))
 
 
 def parameter_groups(
@@ -320,6 +360,15 @@ def _optimizer_arguments(optim: OptimConfig, optimizer_class: type) -> dict[str,
         )
         arguments["betas"] = (*given, *more)
     return arguments
+
+
+def set_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> None:
+    """Set beta1 and the momentum of every group that has them."""
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        if "momentum" in group:
+            group["momentum"] = momentum
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:

@@ -29,14 +29,17 @@ from trainables.parts.optim import (
     cosine_restarts,
     lr_factor,
     make_optimizer,
+    momentum_of,
     moving_average,
     one_cycle,
     out_of_patience,
     parameter_groups,
     plateau,
+    set_momentum,
     step_decay,
     unused_settings,
     warmup_cosine,
+    warmup_steps,
 )
 
 OPTIMIZERS = get_args(OptimizerName)
@@ -98,6 +101,34 @@ def test_one_cycle_equals_one_cycle_lr(total: int, warmup: int) -> None:
     assert ours == pytest.approx(rates_of(scheduler, total))
     assert ours[0] == pytest.approx(1 / 25)
     assert one_cycle(total, total=total, warmup=warmup) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.3])
+@pytest.mark.parametrize(("name", "setting"), [("sgd", "momentum"), ("adamw", "betas")])
+def test_a_cycled_momentum_is_one_cycle_lrs(
+    ratio: float, name: OptimizerName, setting: str
+) -> None:
+    optim = OptimConfig(
+        optimizer=name, scheduler="one_cycle", cycle_momentum=True, warmup_ratio=ratio
+    )
+    ours, theirs = (
+        make_optimizer(optim, parameter_groups(nn.Linear(1, 1), optim)) for _ in range(2)
+    )
+    share = (warmup_steps(optim, 100) + 1) / 101
+    scheduler = OneCycleLR(theirs, max_lr=1.0, total_steps=101, pct_start=share)
+    for step in range(100):
+        momentum = momentum_of(optim, step, steps_per_epoch=20, max_epochs=5)
+        assert momentum is not None
+        set_momentum(ours, momentum)
+        for own, reference in zip(ours.param_groups, theirs.param_groups, strict=True):
+            assert own[setting] == pytest.approx(reference[setting])
+        theirs.step()
+        scheduler.step()
+
+
+def test_momentum_stays_where_nothing_cycles_it() -> None:
+    for optim in (OptimConfig(scheduler="one_cycle"), OptimConfig(cycle_momentum=True)):
+        assert momentum_of(optim, 3, steps_per_epoch=10, max_epochs=3) is None
 
 
 @pytest.mark.parametrize("warmup", [1, 10, 300])
@@ -297,6 +328,10 @@ def test_the_settings_that_have_no_effect_are_named() -> None:
     unused = unused_settings(OptimConfig(optimizer="sgd", scheduler="step"))
     assert {"beta1", "beta2", "eps", "warmup_ratio", "plateau_factor"} <= unused
     assert unused.isdisjoint({"momentum", "step_epochs", "step_factor", "lr", "weight_decay"})
+    cycled = unused_settings(OptimConfig(scheduler="one_cycle", cycle_momentum=True))
+    assert ("beta1" in cycled, "cycle_momentum" in cycled) == (True, False)
+    without = unused_settings(OptimConfig(optimizer="adafactor", scheduler="one_cycle"))
+    assert "cycle_momentum" in without
 
 
 @pytest.mark.parametrize("scheduler", get_args(SchedulerName))
