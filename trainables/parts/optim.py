@@ -316,7 +316,11 @@ def parameter_groups(
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            excluded = parameter.ndim <= 1 or any(fnmatch(name, pattern) for pattern in undecayed)
+            excluded = (
+                parameter.ndim <= 1
+                or name.endswith(".bias")
+                or any(fnmatch(name, pattern) for pattern in undecayed)
+            )
             decayed = optim.decay_norms or not excluded
             groups.setdefault((scales.get(id(parameter), 1.0), decayed), []).append(parameter)
     return [
