@@ -9,6 +9,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from trainables.parts.whole_batch import summed_by, with_whole_batch_norms
+
 T = TypeVar("T")
 
 
@@ -45,6 +47,10 @@ class Team:
         """Within it gradients are not averaged yet: another batch is to be added first."""
         return step.no_sync() if isinstance(step, DistributedDataParallel) else nullcontext()
 
+    def on_one_batch(self) -> AbstractContextManager[Any]:
+        """Within it `batch_sum` adds up over the workers, who all must be in it together."""
+        return nullcontext()
+
     def merged(self, counts: M) -> M:
         """All workers' counts, on every worker."""
         return counts
@@ -57,7 +63,7 @@ class Team:
         """Take over the leader's buffers (running statistics, say)."""
 
     def with_common_norms(self, model: nn.Module) -> nn.Module:
-        """The model with batch norms over all workers' rows; PyTorch has them on GPUs alone."""
+        """The model with batch norms over all workers' rows."""
         return model
 
 
@@ -82,6 +88,10 @@ class ProcessTeam(Team):
             step, find_unused_parameters=True, process_group=self._tensors
         )
 
+    def on_one_batch(self) -> AbstractContextManager[Any]:
+        """Within it `batch_sum` adds up over the workers."""
+        return summed_by(lambda own: _SumOverWorkers.apply(own, self._tensors))
+
     def merged(self, counts: M) -> M:
         """All workers' counts, added up in the order of their ranks: every worker has one sum."""
         gathered: list[Any] = [None] * self.size
@@ -103,7 +113,24 @@ class ProcessTeam(Team):
             dist.broadcast(buffer, src=0, group=self._tensors)
 
     def with_common_norms(self, model: nn.Module) -> nn.Module:
-        """The model with batch norms over all workers' rows."""
+        """The model with batch norms over all workers' rows; on GPUs those that PyTorch has."""
+        from timm.layers import convert_sync_batchnorm  # PyTorch's own forgets timm's activations
+
         if self._tensors is None:
-            return model
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model, self._tensors)
+            return with_whole_batch_norms(model)
+        return convert_sync_batchnorm(model, self._tensors)
+
+
+class _SumOverWorkers(torch.autograd.Function):
+    """A sum over the workers, whose gradient is the sum of what each of them makes of it."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        total = own.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return _SumOverWorkers.apply(gradients[0], ctx.group), None

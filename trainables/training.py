@@ -254,7 +254,7 @@ def train_epoch(
         rows, weight = own_rows(batch_rows, team)
         batch = task.augment(config, to_device(split.take(rows), model))
         steps = i % optim.accumulation == 0 or i == len(all_rows)
-        with contextlib.nullcontext() if steps else team.local(forward):
+        with team.on_one_batch(), contextlib.nullcontext() if steps else team.local(forward):
             loss = forward(batch)
             mean.add(loss, weight * len(batch_rows) / team.size)
             (loss * weight / accumulated(i, len(all_rows), optim.accumulation)).backward()
@@ -283,11 +283,13 @@ def train_epoch(
 def own_rows(batch_rows: Tensor, team: Team) -> tuple[Tensor, float]:
     """This worker's rows of a batch, and the weight of their mean loss.
 
-    By these weights the mean over the workers is the mean over the batch. A worker that has no row
-    of a small batch takes one with the weight 0, because all must step together.
+    By these weights the mean over the workers is the mean over the batch. Of fewer rows than
+    workers each takes all, because all must step together.
     """
+    if len(batch_rows) < team.size:
+        return batch_rows, 1.0
     own = team.share(batch_rows)
-    return (own, len(own) * team.size / len(batch_rows)) if len(own) else (batch_rows[:1], 0.0)
+    return own, len(own) * team.size / len(batch_rows)
 
 
 def accumulated(batch_number: int, batches: int, accumulation: int) -> int:
@@ -322,14 +324,12 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Metrics and details of a split, with the `validation_loss` where the task has one.
 
-    Leaves the model in evaluation mode.
+    Several workers share out the batches, not their rows, so each batch's loss is that of one
+    worker. Leaves the model in evaluation mode.
     """
     model.eval()
     tally, mean = task.tally(config, splits), Mean()
-    for batch_rows in split.batch_rows(config.data.batch_size):
-        rows = team.share(batch_rows)
-        if not len(rows):
-            continue
+    for rows in split.batch_rows(config.data.batch_size)[team.rank :: team.size]:
         batch = to_device(split.take(rows), model)
         with autocast(model, config.optim.amp):
             loss = task.measure(config, model, batch, tally)

@@ -1,20 +1,23 @@
-"""Proves that several workers give the curve of one: pytest -m slow tests/slow/test_team.py."""
+"""Proves that two workers give the curve of one: pytest -m slow tests/slow/test_team.py.
 
-import math
+Every built-in task is trained by two workers in tests/trainables/test_conformance.py.
+"""
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
-import torch.distributed as dist
-from torch.multiprocessing.spawn import start_processes
+from torch import Tensor, nn
 
+from tests.two_workers import by_two_workers
 from trainables.job import Job, run
+from trainables.parts.whole_batch import batch_sum
 from trainables.task import Task, load_task
 from trainables.team import ProcessTeam
 from trainables.trial_folder import TrialFolder
 
-WORKERS = 2
 GPT2: dict[str, Any] = {
     "model.layers": 1,
     "model.width": 16,
@@ -34,8 +37,29 @@ UNUSUAL = {
 LINE = {
     "optim.lr": 0.1,
     "optim.scheduler": "constant",
-    "data.batch_size": 13,
-}  # 40 rows: the last batch has one
+    "data.batch_size": 1,
+}  # Fewer rows than workers.
+DEEPLAB = {
+    "data.side": 16,
+    "data.scenes": 40,
+    "data.batch_size": 9,  # 28 rows: the last batch has ten.
+    "model.backbone": "resnet14",
+    "model.width": 4,
+    "model.head_width": 8,
+    "model.atrous_rates": (1, 2),
+    "augment.flip": 0.0,
+    "augment.rotation_degrees": 0.0,
+    "augment.blur": 0.0,
+    "optim.optimizer": "sgd",
+    "optim.lr": 1e-3,
+}
+CASES = [
+    ("gpt2_classifier", GPT2),
+    ("gpt2_classifier", GPT2 | UNUSUAL),
+    ("line", LINE),
+    ("segmentation", DEEPLAB),
+]
+IDS = ["gpt2", "unusual settings", "line", "deeplabv3"]
 
 
 def job_of(task: str, values: dict[str, Any], folder: Path) -> Job:
@@ -54,45 +78,58 @@ def job_of(task: str, values: dict[str, Any], folder: Path) -> Job:
     )
 
 
-def work(rank: int, jobs: list[Job], folder: Path) -> None:
-    """One worker's process: each job twice, first interrupted after two epochs.
+@pytest.mark.parametrize(("task", "values"), CASES, ids=IDS)
+def test_two_workers_give_the_curve_of_one_also_after_an_interruption(
+    task: str, values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nn.Dropout, "forward", lambda self, states: states)  # ASPP has its own.
+    job = job_of(task, values, tmp_path / "together")
 
-    What it tells goes to a file.
-    """
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=WORKERS
-    )
-    team, told = ProcessTeam(), []
-    for job in jobs:
+    def twice(team: ProcessTeam) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+        """The curve up to an interruption after two epochs, and all of it."""
         first = [report.metrics for _, report in zip(range(2), run(job, team), strict=False)]
-        told.append((first, [report.metrics for report in run(job, team)]))
-    torch.save(told, folder / f"told-{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+        return first, [report.metrics for report in run(job, team)]
 
-
-def test_two_workers_give_the_curve_of_one_also_after_an_interruption(tmp_path: Path) -> None:
-    cases = [("gpt2_classifier", GPT2), ("gpt2_classifier", GPT2 | UNUSUAL), ("line", LINE)]
-    jobs = [
-        job_of(task, values, tmp_path / f"together-{i}") for i, (task, values) in enumerate(cases)
-    ]
-    start_processes(work, args=(jobs, tmp_path), nprocs=WORKERS, start_method="spawn")
-    told = [torch.load(tmp_path / f"told-{rank}.pt", weights_only=True) for rank in range(WORKERS)]
+    told = by_two_workers(twice, tmp_path)
     assert told[0] == told[1], "all workers tell the same"
-    for job, (first, second) in zip(jobs, told[0], strict=True):
-        alone = [
-            report.metrics
-            for report in run(replace(job, folder=tmp_path / "alone" / job.folder.name))
-        ]
-        assert second[:2] == first
-        assert [line["epoch"] for line in TrialFolder(job.folder).read_metrics()] == [1, 2, 3], (
-            "the leader alone writes"
-        )
-        for one, two in zip(alone, second, strict=True):
-            assert one.keys() == two.keys()
-            for name, value in one.items():
-                assert math.isclose(two[name], value, rel_tol=2e-3, abs_tol=2e-3), (
-                    name,
-                    value,
-                    two[name],
-                )
+    first, both = told[0]
+    assert both[:2] == first
+    lines = TrialFolder(job.folder).read_metrics()
+    assert [line["epoch"] for line in lines] == [1, 2, 3], "the leader alone writes"
+    alone = [report.metrics for report in run(replace(job, folder=tmp_path / "alone"))]
+    assert len(both) == len(alone)
+    for one, two in zip(alone, both, strict=True):
+        assert two == pytest.approx(one, rel=2e-3, abs=2e-3)
+
+
+def test_a_norm_over_two_workers_is_that_of_all_their_rows(tmp_path: Path) -> None:
+    rows = torch.randn(5, 3, 4, 2, generator=torch.Generator().manual_seed(0))
+
+    def normed(norm: nn.Module, own: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        own = own.clone().requires_grad_()
+        outputs = norm(own)
+        outputs.pow(3).sum().backward()
+        assert own.grad is not None
+        return outputs.detach(), own.grad, norm.state_dict()
+
+    def share(team: ProcessTeam) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        with team.on_one_batch():
+            return normed(team.with_common_norms(nn.BatchNorm2d(3)), team.share(rows))
+
+    outputs, gradients, state = normed(nn.BatchNorm2d(3), rows)
+    for rank, found in enumerate(by_two_workers(share, tmp_path)):
+        torch.testing.assert_close(found, (outputs[rank::2], gradients[rank::2], state))
+
+
+def test_the_gradient_of_a_sum_is_that_of_the_whole(tmp_path: Path) -> None:
+    rows = torch.arange(1.0, 6.0)
+
+    def gradient(team: ProcessTeam) -> Tensor:
+        own = team.share(rows).clone().requires_grad_()
+        with team.on_one_batch():
+            batch_sum(own.sum()).square().div(team.size).backward()
+        assert own.grad is not None
+        return own.grad
+
+    first, second = by_two_workers(gradient, tmp_path)
+    assert (first.tolist(), second.tolist()) == ([30.0] * 3, [30.0] * 2)

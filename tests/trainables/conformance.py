@@ -83,6 +83,31 @@ TINY: dict[str, dict[str, Any]] = {
 """For each built-in task: values under which an epoch takes milliseconds and one batch is learned
 in 100 steps."""
 
+NO_CHANCE: dict[str, dict[str, Any]] = {
+    "gpt2_classifier": {
+        "model.dropout": 0.0,
+        "model.attention_dropout": 0.0,
+        "model.head_dropout": 0.0,
+    },
+    "image_classifier": {
+        "data.paste_probability": 0.0,
+        "data.overlay_probability": 0.0,
+        "data.mirror_probability": 0.0,
+        "data.mixup_alpha": 0.0,
+    },
+    "segmentation": {
+        "augment.flip": 0.0,
+        "augment.rotation_degrees": 0.0,
+        "augment.crop": 1.0,
+    },
+    "next_char": {"model.dropout": 0.0},
+    "low_rank": {},
+}
+"""For each built-in task: values under which nothing is drawn for a batch, beside those above.
+
+Several workers draw each for themselves.
+"""
+
 
 def tiny_task(name: str, monkeypatch: pytest.MonkeyPatch) -> Task:
     """The built-in task, its splits cut to a few rows.

@@ -27,10 +27,12 @@ from tests.trainables.conformance import (
     tiny_task,
     tiny_values,
 )
+from tests.two_workers import by_two_workers
 from trainables.config import build_config, flat_fields, flatten
 from trainables.job import is_best, run
 from trainables.parts.optim import make_optimizer, parameter_groups
 from trainables.task import Report, Task, load_task
+from trainables.team import ALONE, Team
 from trainables.training import evaluate, train
 from trainables.trial_folder import TrialFolder
 
@@ -193,6 +195,21 @@ def test_a_trial_frozen_and_thawed_elsewhere_has_the_curve_of_one_that_never_was
         shutil.copytree(job.folder, elsewhere)
         job = replace(job, folder=elsewhere, known_epoch=frozen_at)
     assert seen(reports) == whole
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_curve_of_one(name: str, task: Task, tmp_path: Path) -> None:
+    ragged = {"data.batch_size": 19, "optim.optimizer": "sgd"}  # Of 96 rows one is left over.
+    values = tiny_values(name) | conformance.NO_CHANCE[name] | ragged
+    config: Any = build_config(task.Config, values)
+
+    def metrics(team: Team = ALONE) -> list[dict[str, float]]:
+        return [report.metrics for report in curve(task, config, team=team)]
+
+    both, alone = by_two_workers(metrics, tmp_path), metrics()
+    assert both[0] == both[1]
+    for one, two in zip(alone, both[0], strict=True):
+        assert two == pytest.approx(one, rel=1e-4)
 
 
 def test_frozen_epochs_train_the_head_alone_or_are_refused(

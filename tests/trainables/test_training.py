@@ -27,6 +27,7 @@ from trainables.training import (
     new_learner,
     on_device,
     optimizer_step,
+    own_rows,
     train,
     train_epoch,
 )
@@ -454,6 +455,48 @@ def test_what_two_workers_measure_is_added_up(task_class: type[Line]) -> None:
     both, _ = evaluate(task, config, model, splits, splits.validation, OneOfTwo(0, second.own))
     alone, _ = evaluate(task, config, model, splits, splits.validation)
     assert both == pytest.approx(alone, rel=1e-5)
+
+
+def test_workers_share_out_the_batches_that_one_would_judge() -> None:
+    seen: list[int] = []
+
+    class Seeing(Judged):
+        def measure(
+            self, config: LineConfig, model: nn.Module, batch: Batch, tally: ErrorTally
+        ) -> Tensor | None:
+            seen.append(len(batch["x"]))
+            return super().measure(config, model, batch, tally)
+
+    task, config = Seeing(), config_of(data__batch_size=13)
+    splits = task.data(config, 0)
+    for rank in (0, 1):
+        team = OneOfTwo(rank, [])
+        evaluate(task, config, task.model(config, splits), splits, splits.validation, team)
+    assert seen == [13, 13, 13, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "shares"),
+    [
+        ([4, 7, 8, 9], [([4, 9], 1.5), ([7], 0.75), ([8], 0.75)]),
+        ([4, 7], [([4, 7], 1.0)] * 3),
+    ],
+    ids=["a share each", "fewer rows than workers"],
+)
+def test_weighed_shares_make_the_mean_over_a_batch(
+    rows: list[int], shares: list[tuple[list[int], float]]
+) -> None:
+    found = [own_rows(torch.tensor(rows), OneOfThree(rank)) for rank in range(3)]
+    assert [(own.tolist(), weight) for own, weight in found] == shares
+    means = [float(own.float().mean()) * weight for own, weight in found]
+    assert sum(means) / 3 == pytest.approx(sum(rows) / len(rows))
+
+
+class OneOfThree(Team):
+    size = 3
+
+    def __init__(self, rank: int):
+        self.rank = rank
 
 
 def test_an_objective_that_is_not_finite_ends_a_training_without_validation_loss() -> None:

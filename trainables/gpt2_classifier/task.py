@@ -26,6 +26,7 @@ from trainables.parts.losses import focal_cross_entropy
 from trainables.parts.optim import OptimConfig
 from trainables.parts.pictures import confusion_picture
 from trainables.parts.tally import ClassificationTally
+from trainables.parts.whole_batch import batch_mean
 from trainables.task import Task
 from trainables.training import evaluate
 
@@ -302,7 +303,10 @@ def next_token_loss(model: GPT2SequenceClassifier, last_BTD: Tensor, batch: Batc
     )
     targets_BT = tokens_BT.masked_fill(is_pad_BT, IGNORED)[:, 1:]
     logits_BTV = model.lm_logits(last_BTD[:, :-1])
-    return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED)
+    total = F.cross_entropy(
+        logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return batch_mean(total, (targets_BT != IGNORED).sum())
 
 
 class GPT2Classifier(Task[GPT2ClassifierConfig, SequenceSplits, GPT2SequenceClassifier]):

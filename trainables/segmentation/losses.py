@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.parts.whole_batch import batch_mean, batch_sum
+
 IGNORED = 255
 
 
@@ -24,8 +26,7 @@ def focal_map_loss(logits_BCHW: Tensor, labels_BHW: Tensor, *, gamma: float) -> 
     error_BHW = (1 - (-entropy_BHW).exp()).clamp(
         min=1e-7
     )  # at 0 its power has no finite gradient for gamma < 1
-    pixels = (labels_BHW != IGNORED).sum().clamp(min=1)
-    return (error_BHW**gamma * entropy_BHW).sum() / pixels
+    return batch_mean((error_BHW**gamma * entropy_BHW).sum(), (labels_BHW != IGNORED).sum())
 
 
 def soft_dice_loss(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
@@ -40,8 +41,8 @@ def soft_dice_loss(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
     probability_BCHW = logits_BCHW.float().softmax(1) * labelled_BHW[:, None]
     label_BHW = torch.where(labelled_BHW, labels_BHW, 0).long()
     truth_BCHW = F.one_hot(label_BHW, classes).movedim(-1, 1) * labelled_BHW[:, None]
-    both_C = (probability_BCHW * truth_BCHW).sum((0, 2, 3))
-    truth_C = truth_BCHW.sum((0, 2, 3))
+    maps = (probability_BCHW * truth_BCHW, probability_BCHW, truth_BCHW)
+    both_C, probability_C, truth_C = batch_sum(torch.stack([m.sum((0, 2, 3)) for m in maps]))
     present_C = truth_C > 0
-    dice_C = 2 * both_C / (probability_BCHW.sum((0, 2, 3)) + truth_C).clamp(min=1e-7)
+    dice_C = 2 * both_C / (probability_C + truth_C).clamp(min=1e-7)
     return ((1 - dice_C) * present_C).sum() / present_C.sum().clamp(min=1)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.trainables.conformance import curve, parameters, shorter
+from tests.trainables.shares import loss_of_shares
 from trainables.config import TaskError, build_config
 from trainables.gpt2_classifier.sequences import SequenceSplits
 from trainables.gpt2_classifier.task import (
@@ -228,6 +229,20 @@ def test_next_token_loss_equals_a_loop() -> None:
             logits_V = cast(Any, model.gpt2).wte.weight @ last_BTD[row, t]
             losses.append(logits_V.logsumexp(0) - logits_V[batch["tokens"][row, t + 1]])
     torch.testing.assert_close(next_token_loss(model, last_BTD, batch), torch.stack(losses).mean())
+
+
+@torch.no_grad()
+def test_workers_have_the_next_token_loss_of_all_their_tokens() -> None:
+    model, batch = model_of(config_of()), batch_of()
+    last_BTD = model(batch).last_BTD
+    shares = [
+        (model, last_BTD[rank::2], {name: tensor[rank::2] for name, tensor in batch.items()})
+        for rank in range(2)
+    ]
+    whole = float(next_token_loss(model, last_BTD, batch))
+    assert loss_of_shares(next_token_loss, *shares) == pytest.approx([whole, whole])
+    apart = [float(next_token_loss(*share)) for share in shares]
+    assert abs(sum(apart) / 2 - whole) > 0.01, "the mean of their means is another"
 
 
 @torch.no_grad()

@@ -5,12 +5,15 @@ pytest tests/trainables/segmentation/test_losses.py
 Shapes: B batch, C classes, H height, W width.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.trainables.shares import loss_of_shares
 from trainables.segmentation.losses import IGNORED, focal_map_loss, soft_dice_loss
 
 CLASSES = 4
@@ -122,6 +125,22 @@ def test_a_batch_without_a_labelled_pixel_has_loss_zero_and_finite_gradients() -
     loss.backward()
     assert logits_BCHW.grad is not None
     assert not logits_BCHW.grad.any()
+
+
+@pytest.mark.parametrize(
+    "loss", [soft_dice_loss, lambda x, y: focal_map_loss(x, y, gamma=2.0)], ids=["dice", "focal"]
+)
+def test_workers_whose_shares_have_other_pixels_have_the_loss_of_the_whole_batch(
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    logits_BCHW, labels_BHW = maps(8)
+    logits_BCHW[0] *= 3
+    labels_BHW[0, 1:] = IGNORED
+    labels_BHW[2] %= 2
+    shares = [(logits_BCHW[:1], labels_BHW[:1]), (logits_BCHW[1:], labels_BHW[1:])]
+    whole, apart = float(loss(logits_BCHW, labels_BHW)), [float(loss(*share)) for share in shares]
+    assert loss_of_shares(loss, *shares) == pytest.approx([whole, whole])
+    assert abs((apart[0] + 2 * apart[1]) / 3 - whole) > 0.01, "a mean of their means is another"
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
