@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 from search_spaces.space import Objective
@@ -242,7 +243,9 @@ def train_epoch(
     model, epochs_done = learner.model, learner.epochs_done
     # All workers draw the same order, from the epoch's seed, and then share out each batch.
     shuffle = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-    all_rows = split.batch_rows(config.data.batch_size, shuffle=shuffle)
+    # Of a single row batch norm can't have the variance.
+    least = 2 if any(isinstance(module, _BatchNorm) for module in model.modules()) else 1
+    all_rows = split.batch_rows(config.data.batch_size, shuffle=shuffle, least=least)
     if team.rank:  # No two workers drop out the same; the leader draws what one alone would draw.
         seed_everything(derive_seed(shuffle.initial_seed(), team.rank))
     steps_per_epoch = math.ceil(len(all_rows) / optim.accumulation)

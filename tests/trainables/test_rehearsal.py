@@ -167,13 +167,13 @@ def test_a_state_that_only_code_could_load_is_told(here: Path) -> None:
     assert "state_dict() must hold tensors and plain values alone" in mistake(file)
 
 
-def test_a_batch_of_one_row_is_rehearsed_where_an_epoch_ends_with_one(here: Path) -> None:
-    file = write_task(
-        here,
-        ("nn.Linear(1, 4), nn.Linear(4, 1)", "nn.BatchNorm1d(1), nn.Linear(1, 1)"),
-        ("slice(0, 60)", "slice(0, 57)"),
-    )
-    assert "Expected more than 1 value per channel when training" in mistake(file)
+@pytest.mark.parametrize(("rows", "last"), [(60, 4), (57, 1), (58, 2)])
+def test_the_last_batch_is_rehearsed_at_the_size_that_an_epoch_has_it(
+    here: Path, rows: int, last: int
+) -> None:
+    strict = f"assert len(errors) != {last}, 'of this size'; {LOSS}"
+    file = write_task(here, (LOSS, strict), ("slice(0, 60)", f"slice(0, {rows})"))
+    assert "AssertionError: of this size" in mistake(file)
 
 
 # Good tasks
@@ -198,6 +198,28 @@ def test_a_loss_that_diverges_is_no_mistake(here: Path) -> None:
         "low corner: diverges; train_loss nan",
         "high corner: diverges; train_loss nan",
     ]
+
+
+def test_a_row_that_is_left_over_breaks_no_batch_norm(here: Path) -> None:
+    file = write_task(
+        here,
+        ("nn.Linear(1, 4), nn.Linear(4, 1)", "nn.BatchNorm1d(1), nn.Linear(1, 1)"),
+        ("slice(0, 60)", "slice(0, 57)"),
+    )
+    assert len(checked(file)) == 2
+
+
+def test_a_loss_to_follow_must_be_computed(here: Path) -> None:
+    file = write_task(
+        here,
+        (
+            "def count(self, tally, outputs, batch)",
+            "def measure(self, config, model, batch, tally)",
+        ),
+        ("outputs.mean(), len(outputs)", "1.0"),
+        space=SPACE + "fixed: {optim.monitor: validation_loss}\n",
+    )
+    assert "optim.monitor must be objective where measure() returns no loss" in mistake(file)
 
 
 def test_a_functions_first_report_is_awaited(here: Path) -> None:

@@ -53,10 +53,16 @@ class TensorSplit:
             yield self.take(rows)
 
     def batch_rows(
-        self, batch_size: int, *, shuffle: torch.Generator | None = None
+        self, batch_size: int, *, shuffle: torch.Generator | None = None, least: int = 1
     ) -> tuple[Tensor, ...]:
-        """The row numbers of those batches."""
-        return self._order(shuffle).split(batch_size)
+        """The row numbers of those batches.
+
+        Fewer rows than `least` that are left over at the end join the batch before them.
+        """
+        batches = self._order(shuffle).split(batch_size)
+        if len(batches) > 1 and len(batches[-1]) < min(least, batch_size):
+            return *batches[:-2], torch.cat(batches[-2:])
+        return batches
 
     def take(self, rows: Tensor) -> Batch:
         """The batch of these rows."""

@@ -132,6 +132,16 @@ def test_fewer_rows_than_splits_are_refused() -> None:
         split_tensors({"x": torch.zeros(2)}, 0)
 
 
+def test_too_few_rows_that_are_left_over_join_the_batch_before_them() -> None:
+    def sizes(rows: int, batch_size: int, least: int = 2) -> list[int]:
+        return [len(batch) for batch in split_of(rows).batch_rows(batch_size, least=least)]
+
+    assert (sizes(10, 3), sizes(10, 3, least=1)) == ([3, 3, 4], [3, 3, 3, 1])
+    assert sizes(11, 3) == [3, 3, 3, 2]
+    assert sizes(4, 3) == [4]
+    assert (sizes(1, 3), sizes(3, 1)) == ([1], [1, 1, 1])
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
 def test_batches_hold_every_row_once(batch_size: int) -> None:
     assert order_of(split_of(), batch_size, None) == list(range(10))
