@@ -173,12 +173,14 @@ def check(args: argparse.Namespace) -> int:
     from search_spaces import load_space
     from search_spaces.grid import grid_points
     from trainables.accepting import accept_at
-    from trainables.knobs import check_knobs
+    from trainables.knobs import check_knobs, idle_knobs
 
     space = load_space(args.space)
     import_paths = [str(space.file.parent.resolve())]
     space, objective = accept_at(space, import_paths)
     check_knobs(space)
+    for text in idle_knobs(space):
+        console.say(f"{space.file.name}: warning: {text}")
     space, why = searched_as(space, objective)
     if args.run:
         from trainables.rehearsal import rehearse

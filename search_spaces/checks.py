@@ -154,7 +154,7 @@ def search_problems(
         got = f"trials={budget.trials}, {starts} start points"
         text = f"without a sampler there can be no more trials than start points, got {got}"
         yield Problem(text=text, path=("budget", "trials"))
-    if search.grace_epochs > budget.max_epochs:
+    if search.scheduler != "none" and search.grace_epochs > budget.max_epochs:
         got = f"grace_epochs={search.grace_epochs}, max_epochs={budget.max_epochs}"
         yield Problem(
             text=f"grace_epochs must not exceed max_epochs, got {got}",

@@ -372,6 +372,18 @@ def test_check_says_what_a_space_is(launched: Launch) -> None:
     )
 
 
+def test_check_warns_of_what_comes_too_late(launched: Launch, here: Path) -> None:
+    (here / "late.yaml").write_text(GPT2 + "fixed: {optim.scheduler: plateau}\n")
+    code, out, err = launched("check", "late.yaml")
+    warning, told = out.splitlines()
+    assert (code, err) == (0, "")
+    assert warning == (
+        "late.yaml: warning: optim.scheduler plateau comes too late in trials of 2 epochs with "
+        "optim.plateau_epochs 5: lower optim.plateau_epochs"
+    )
+    assert told.startswith("late.yaml: ok. ")
+
+
 def test_simulate_predicts_a_search_by_a_former_study(launched: Launch, here: Path) -> None:
     make_study(here / "runs" / "small")
     simulate = ("simulate", "small.yaml", "--workers", "2")

@@ -13,7 +13,7 @@ from search_spaces import builtin_spaces, load_space
 from search_spaces.load import BUILTIN
 from search_spaces.suggest import corners
 from trainables.accepting import accept
-from trainables.knobs import check_knobs
+from trainables.knobs import check_knobs, idle_knobs
 from trainables.task import BUILTIN_TASKS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -38,6 +38,7 @@ def test_they_are_in_the_package_that_is_built() -> None:
 @each_space
 def test_it_searches_nothing_in_vain_and_nothing_that_moves_the_validation_data(file: Path) -> None:
     check_knobs(load_space(file))
+    assert list(idle_knobs(load_space(file))) == []
 
 
 @each_space

@@ -95,6 +95,13 @@ def test_a_space_knows_where_its_trials_are_compared(base: Path) -> None:
     assert child(base, search.format("none")).rungs == []
 
 
+def test_without_a_scheduler_grace_epochs_may_be_any(base: Path) -> None:
+    text = "search: {{scheduler: {}, grace_epochs: 5}}\nbudget: {{max_epochs: 2}}"
+    assert child(base, text.format("none")).budget.max_epochs == 2
+    with pytest.raises(SpaceError, match="grace_epochs must not exceed max_epochs"):
+        child(base, text.format("asha"))
+
+
 def test_a_mapping_without_places_is_told_by_its_file() -> None:
     with pytest.raises(SpaceError) as caught:
         space_from_mapping(

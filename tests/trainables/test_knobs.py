@@ -4,6 +4,7 @@ pytest tests/trainables/test_knobs.py
 """
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 
 from search_spaces import SpaceError, builtin_spaces, load_space, space_from_mapping
 from tests.trainables.conformance import NAMES, TINY
+from tests.trainables.test_training import ROWS, Scripted, config_of
 from tests.trainables.users_task import write_task
 from trainables.config import flat_fields
-from trainables.knobs import check_knobs
+from trainables.knobs import check_knobs, idle_knobs
 from trainables.rehearsal import _fingerprint
 from trainables.task import Task, load_task, make_config
+from trainables.training import train
 from trainables.user_code.importing import import_from
 
 SCHEDULER = "optim.scheduler"
@@ -120,6 +123,84 @@ def test_conditions_decide_what_is_used(task: str) -> None:
 def test_a_searched_default_counts(task: str) -> None:
     assert refused(task, {"optim.warmup_ratio": RATIO}) == []  # The schedule is warmup_cosine.
     assert refused(task, {"optim.restart_epochs": EPOCHS}) == ["optim.restart_epochs"]
+
+
+# In a part of the trials, or too late in all
+
+LR = {"optim.lr": {"float": [0.1, 1]}}
+
+
+def idle(parameters: dict[str, Any], **fixed: Any) -> list[str]:
+    """What is said of a space of trials of nine epochs."""
+    mapping = {
+        "task": "low_rank",
+        "parameters": parameters,
+        "fixed": {name.replace("__", "."): value for name, value in fixed.items()},
+        "budget": {"trials": 4, "max_epochs": 9},
+    }
+    return list(idle_knobs(space_from_mapping(mapping, name="s", file="s.yaml")))
+
+
+def test_a_parameter_that_some_schedules_or_optimizers_do_not_use_wants_a_condition() -> None:
+    schedules = {"choice": ["warmup_cosine", "one_cycle", "cosine", "constant"]}
+    assert idle({SCHEDULER: schedules, "optim.warmup_ratio": RATIO}) == [
+        "optim.warmup_ratio has no effect where optim.scheduler is cosine or constant: "
+        "write when: {optim.scheduler: [warmup_cosine, one_cycle]}"
+    ]
+    when = {"when": {SCHEDULER: ["warmup_cosine", "one_cycle"]}}
+    assert idle({SCHEDULER: schedules, "optim.warmup_ratio": RATIO | when}) == []
+    optimizers = {"optim.optimizer": {"choice": ["adamw", "sgd"]}}
+    (text,) = idle(optimizers | {"optim.beta1": RATIO}, optim__scheduler="cosine")
+    assert text.startswith("optim.beta1 has no effect where optim.optimizer is sgd: ")
+
+
+@pytest.mark.parametrize(
+    ("waits", "acts"),
+    [
+        ({"scheduler": "plateau", "plateau_epochs": 6}, True),
+        ({"scheduler": "plateau", "plateau_epochs": 7}, False),
+        ({"scheduler": "plateau", "plateau_epochs": 5, "patience_epochs": 7}, True),
+        ({"scheduler": "plateau", "plateau_epochs": 5, "patience_epochs": 6}, False),
+        ({"scheduler": "plateau", "plateau_epochs": 1, "evaluate_every": 4}, True),
+        ({"scheduler": "plateau", "plateau_epochs": 1, "evaluate_every": 5}, False),
+        ({"scheduler": "step", "step_epochs": 8}, True),
+        ({"scheduler": "step", "step_epochs": 9}, False),
+        ({"scheduler": "cosine_restarts", "restart_epochs": 8}, True),
+        ({"scheduler": "cosine_restarts", "restart_epochs": 9}, False),
+    ],
+)
+def test_a_schedule_that_waits_longer_than_a_trial_lasts_is_told(
+    waits: dict[str, Any], acts: bool
+) -> None:
+    fixed = {f"optim__{name}": value for name, value in ({"patience_epochs": 0} | waits).items()}
+    texts = idle(LR, **fixed)
+    assert (texts == []) == acts
+    assert all(f"{waits['scheduler']} comes too late in trials of 9 epochs" in t for t in texts)
+    config = config_of(data__batch_size=ROWS, **fixed)
+    rates = [r.metrics["lr"] for r in train(Scripted([1.0] * 9), config, seed=0, max_epochs=9)]
+    sign = 1 if waits["scheduler"] == "cosine_restarts" else -1
+    assert any(sign * (b - a) > 0 for a, b in pairwise(rates)) == acts, "so the loop has it, too"
+
+
+def test_a_range_is_judged_by_what_acts_soonest() -> None:
+    schedules = {SCHEDULER: {"choice": ["plateau", "cosine"]}}
+    waits = {"optim.plateau_epochs": {"int": [1, 8], "when": {SCHEDULER: "plateau"}}}
+    assert idle(schedules | waits) == []
+    patience = {"optim.patience_epochs": {"int": [3, 6]}}
+    assert idle(schedules | patience, optim__plateau_epochs=5) == [
+        "optim.scheduler plateau comes too late in trials of 9 epochs with optim.plateau_epochs 5 "
+        "and optim.patience_epochs 6: lower optim.plateau_epochs"
+    ]
+    patience = {"optim.patience_epochs": {"choice": [0, 3]}}
+    assert idle(schedules | patience, optim__plateau_epochs=5) == []
+
+
+def test_a_patience_that_outlasts_a_trial_is_told_where_the_space_names_it() -> None:
+    assert idle(LR, optim__scheduler="cosine") == [], "the task's own patience is 10"
+    assert idle(LR, optim__scheduler="cosine", optim__patience_epochs=7) == []
+    assert idle(LR, optim__scheduler="cosine", optim__patience_epochs=8) == [
+        "optim.patience_epochs 8 ends no trial of 9 epochs: lower it, or leave it out"
+    ]
 
 
 # Validation data
