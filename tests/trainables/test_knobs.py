@@ -213,7 +213,10 @@ OTHER_VALUES: dict[str, dict[str, Any]] = {
     "next_char": {"data.characters": 2000, "data.window": 16},
 }
 """For each task: other values than the tiny ones that change the embedded validation data."""
-OF_FILES = {"data.vocab", "data.max_tokens", "data.positive"}
+OF_FILES = {
+    *("data.vocab", "data.max_tokens", "data.positive"),
+    *("data.image_folder", "data.label_folder", "data.classes", "data.lists", "data.own_size"),
+}
 """Settings that act on data of the user's own alone."""
 
 
