@@ -18,8 +18,8 @@ class TrialActor(tune.Trainable):
     """Trains one job after another, an epoch a step: by itself, or by a group of workers.
 
     What a step gives is `{"epoch", "value"}` (and `"second"`, if there are two objectives), or
-    `{"failed": reason}` when the training raised, or `{"ended": True}` when it had nothing more to
-    report, or `{"halt": reason}` when no trial could go on.
+    `{"failed": reason, "out_of_memory": ...}` when the training raised, or `{"ended": True}` when
+    it had nothing more to report, or `{"halt": reason}` when no trial could go on.
     """
 
     @classmethod
@@ -74,7 +74,7 @@ def tune_result(outcome: Outcome, objective: Objective) -> dict[str, Any]:
     Tune sends it to the driver, where `StudyScheduler.on_trial_result` takes it apart.
     """
     if outcome.failed is not None:
-        return {"failed": outcome.failed}
+        return {"failed": outcome.failed, "out_of_memory": outcome.out_of_memory}
     if outcome.halt is not None:
         return {"halt": outcome.halt}
     report = outcome.report

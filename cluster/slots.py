@@ -41,13 +41,24 @@ class Slots:
         current_cluster: Callable[[], Cluster] | None = None,
     ):
         self.group = group
-        self.room = cluster.slots(resources, wanted)
+        self._room = cluster.slots(resources, wanted)
         self._resources, self._wanted = resources, wanted
         self._current_cluster = current_cluster or (lambda: cluster)
         self._needs = cluster.needs(resources)
         self._refreshed_s = time.monotonic()
-        self._free = list(reversed(range(self.room)))
+        self._free = list(reversed(range(self._room)))
         self._taken: dict[str, int] = {}
+        self._alone: str | None = None
+
+    @property
+    def room(self) -> int:
+        """How many slots may be taken by now."""
+        return self._room if self._alone is None else 1
+
+    @property
+    def share_gpus(self) -> bool:
+        """Whether a trial may have others beside it on its GPU."""
+        return 0 < self._needs["GPU"] < 1 and self._room > 1
 
     @property
     def taken(self) -> int:
@@ -66,6 +77,15 @@ class Slots:
         slot = self._taken[trial_id] = self._free.pop() if self._free else len(self._taken)
         return self.bundle(slot)
 
+    def with_whole_gpu(self, trial_id: str) -> dict[str, float]:
+        """What the slot of a trial asks for that is to share its GPU with nobody.
+
+        Until it is left there is room for no other, and idle actors, which hold parts of GPUs, are
+        among those `without_room`.
+        """
+        self._alone = trial_id
+        return {**self.bundle(self._taken[trial_id]), "GPU": 1.0}
+
     def place_of(self, trial_id: str) -> int:
         """The number of the slot that a trial has taken."""
         return self._taken[trial_id]
@@ -73,15 +93,19 @@ class Slots:
     def leave(self, trial_id: str) -> None:
         """A trial's slot is free again."""
         self._free.append(self._taken.pop(trial_id))
+        if self._alone == trial_id:
+            self._alone = None
 
     def without_room(self) -> list[PlacementGroupFactory]:
-        """Free slots that can't be taken now, as the cluster has shrunk.
+        """Slots that can't be taken now, as the cluster has shrunk or a trial is to be alone.
 
-        Their idle actors still hold resources, which a trial whose machine was lost may wait for.
+        Their idle actors still hold resources, which a trial whose machine was lost may wait for,
+        or the one that is to have a whole GPU; the actor of this one's own slot is idle, too.
         """
         if len(self._taken) < self.room:
             return []
-        return [PlacementGroupFactory([self.bundle(slot)]) for slot in self._free]
+        own = [] if self._alone is None else [self._taken[self._alone]]
+        return [PlacementGroupFactory([self.bundle(slot)]) for slot in [*self._free, *own]]
 
     def bundle(self, slot: int) -> dict[str, float]:
         """What a slot asks for; see the class for why each asks for something else."""
@@ -97,4 +121,4 @@ class Slots:
         if time.monotonic() - self._refreshed_s < REFRESH_S:
             return
         self._refreshed_s = time.monotonic()
-        self.room = self._current_cluster().places(self._resources, self._wanted)
+        self._room = self._current_cluster().places(self._resources, self._wanted)

@@ -18,6 +18,8 @@ from trainables.trial_folder import TrialFolder
 from trainables.user_code.importing import describe
 from trainables.user_code.surroundings import Surroundings
 
+NO_MEMORY_TEXTS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
@@ -26,11 +28,13 @@ class Outcome:
     Attributes:
         report: Of an epoch, without its state.
         failed: Why the training raised.
+        out_of_memory: Whether that was because the GPU's memory ran out.
         halt: Why no training could go on.
     """
 
     report: Report | None = None
     failed: str | None = None
+    out_of_memory: bool = False
     halt: str | None = None
 
 
@@ -79,19 +83,22 @@ class LocalTrainer:
         """
         try:
             report = next(self._reports, None)
-        except torch.AcceleratorError:
-            raise  # The process ends, and Tune starts another: no later trial could use its GPU.
         except BaseException as error:  # The user's code may also exit, or raise an interrupt.
-            self.drop()
-            if is_disk_full(error):  # So it would be for every trial: nothing is to be failed.
-                return Outcome(halt=f"{error.strerror}: {self._job.folder}")
-            self._keep_traceback(error)
-            return Outcome(failed=describe(error))
-        if report is None:
-            return Outcome()
-        return Outcome(
-            report=Report(epoch=report.epoch, metrics=report.metrics, warning=report.warning)
-        )
+            outcome = self._failure(error)
+        else:
+            return Outcome(report=report and without_state(report))
+        self.drop()  # Not sooner: by its traceback the error held on to all that was trained.
+        return outcome
+
+    def _failure(self, error: BaseException) -> Outcome:
+        """What to tell of an error; one that leaves this process useless is raised again."""
+        out_of_memory = is_out_of_memory(error)
+        if isinstance(error, torch.AcceleratorError) and not out_of_memory:
+            raise error  # The process ends, and Tune starts another: no later trial could use it.
+        if is_disk_full(error):  # So it would be for every trial: nothing is to be failed.
+            return Outcome(halt=f"{error.strerror}: {self._job.folder}")
+        self._keep_traceback(error)
+        return Outcome(failed=describe(error), out_of_memory=out_of_memory)
 
     def drop(self) -> None:
         """End the training at hand and free its memory, the GPU's too."""
@@ -112,6 +119,18 @@ class LocalTrainer:
                 text, encoding="utf-8", errors="backslashreplace"
             )
             mirror_at(self._job.mirror).push(self._job.folder)
+
+
+def without_state(report: Report) -> Report:
+    """What the launcher needs of a report."""
+    return Report(epoch=report.epoch, metrics=report.metrics, warning=report.warning)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the GPU has no memory left; what runs beside PyTorch's allocator says so in words."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY_TEXTS)
 
 
 def is_disk_full(error: BaseException) -> TypeGuard[OSError]:

@@ -124,10 +124,13 @@ class StudySearcher(Unpickled, Searcher):
             trial = self._study.next_trial()
         if trial is None:
             self._slots.leave(trial_id)
-            if self._halt.reason or not self._study.is_over():
+            if self._halt.reason or not self._is_over():
                 return None
             self._after_last()
             return Searcher.FINISHED
+        alone = self._slots.share_gpus and self._study.is_alone(trial.number)
+        if alone:
+            bundle = self._slots.with_whole_gpu(trial_id)
         job, values = self._study.job(trial), values_text(trial.params, self._names)
         return {
             "number": trial.number,
@@ -135,8 +138,14 @@ class StudySearcher(Unpickled, Searcher):
             "slot": f"{self._study.space.name}, slot {self._slots.place_of(trial_id)}",
             "job": job,
             "bundle": bundle,
+            "alone": alone,
             "group": self._slots.group,
         }
+
+    def _is_over(self) -> bool:
+        """Whether there is no more to hand out; who shares a GPU may yet have to train again."""
+        may_come_back = self._slots.share_gpus and self._slots.taken > 0
+        return not may_come_back and self._study.is_over()
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -160,10 +169,13 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         self._warm_slots: set[PlacementGroupFactory] = set()
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
-        """Have Tune keep the actor of the trial's slot when the trial is over."""
+        """Have Tune keep the actor of the trial's slot when the trial is over.
+
+        Not that of a trial which has a whole GPU: those that share it come next.
+        """
         forget_finished_trials(tune_controller)  # Here, as it is called once for each new trial.
-        slot = trial.placement_group_factory
-        if slot not in self._warm_slots and not tune_controller.search_alg.is_finished():
+        slot, finished = trial.placement_group_factory, tune_controller.search_alg.is_finished()
+        if slot not in self._warm_slots and not trial.config["alone"] and not finished:
             self._warm_slots.add(slot)
             keep_actor(tune_controller, slot)
         super().on_trial_add(tune_controller, trial)
@@ -205,8 +217,7 @@ class StudyScheduler(Unpickled, FIFOScheduler):
         if "warning" in result:
             self._study.warn(number, result["warning"])
         if "failed" in result:
-            self._study.fail(number, result["failed"])
-            stop_if_hopeless(self._study, self._halt)
+            self._fail(number, result["failed"], out_of_memory=result["out_of_memory"])
         elif "halt" in result:
             self._halt.request(result["halt"])  # The trial goes on when there is room again.
         elif "ended" in result:
@@ -217,6 +228,14 @@ class StudyScheduler(Unpickled, FIFOScheduler):
                     number, result["epoch"], result["value"], result.get("second")
                 )
         return False
+
+    def _fail(self, number: int, reason: str, *, out_of_memory: bool) -> None:
+        """Fail a trial; one that others may have left too little memory is tried alone first."""
+        if out_of_memory and self._slots.share_gpus and not self._study.is_alone(number):
+            self._study.set_apart(number, reason)
+        else:
+            self._study.fail(number, reason)
+            stop_if_hopeless(self._study, self._halt)
 
 
 class StudyCallback(Unpickled, TrialProgressCallback):

@@ -94,6 +94,7 @@ class Study:
         self._queue: list[int] = []
         self._running: set[int] = set()
         self._frozen: dict[int, int] = {}
+        self._alone = {trial.number for trial in self.trials() if Notes.of(trial).alone}
         self._repeated = set(repeated_by(self.trials()))  # Only opening a study adds to it.
         self._put_in_order()
 
@@ -130,12 +131,15 @@ class Study:
     def next_trial(self) -> FrozenTrial | None:
         """A trial to train: one that was left unfinished, then a frozen one, then a new one.
 
-        None when there is none now. While others train there may be one later; see `is_over`.
+        None when there is none now, or one that is to train alone does, or waits for others to end.
+        While others train there may be one later; see `is_over`.
         """
+        if self._alone & self._running:
+            return None
         if (number := self._next_queued()) is not None:
-            return self._begin(number)
+            return None if self._must_wait(number) else self._begin(number)
         if (number := self._to_thaw(self._frozen)) is not None:
-            return self._thaw(number)
+            return None if self._must_wait(number) else self._thaw(number)
         if self.newcomers():
             return self._begin(None)
         if not self._running:
@@ -214,6 +218,21 @@ class Study:
             self.best = None
             self._find_best()
 
+    def set_apart(self, number: int, reason: str) -> None:
+        """A running trial ran out of the memory that it shared: it goes on when it can be alone.
+
+        From now on nothing begins before it, and nothing beside it.
+        """
+        if self._trial(number).state == TrialState.RUNNING:
+            warning = f"trains alone from now on, as beside others it failed: {_as_text(reason)}"
+            self._note(number, Notes(alone=True, warning=warning))
+            self._alone.add(number)
+            self._leave(number)
+
+    def is_alone(self, number: int) -> bool:
+        """Whether a trial is to be trained with no other one beside it."""
+        return number in self._alone
+
     def warn(self, number: int, text: str) -> None:
         """Keep something that the user should know of a running trial."""
         if self._trial(number).state == TrialState.RUNNING:
@@ -226,9 +245,7 @@ class Study:
         handed out again under its number, with its values. Frozen trials stay frozen.
         """
         for trial in self._in_state(TrialState.RUNNING):
-            self._storage.set_trial_state_values(self._ids[trial.number], state=TrialState.WAITING)
-            self._running.discard(trial.number)
-            insort(self._queue, trial.number)
+            self._leave(trial.number)
 
     def hopeless(self) -> str | None:
         """Why going on is pointless, if it is: all of several trials failed for one reason."""
@@ -331,6 +348,16 @@ class Study:
             return next(iter(self._queue), None)
         begun = (number for number in self._queue if self._trial(number).datetime_start)
         return next(begun, None)
+
+    def _must_wait(self, number: int) -> bool:
+        """Whether a trial is to be alone, while others train."""
+        return bool(self._running) and self.is_alone(number)
+
+    def _leave(self, number: int) -> None:
+        """Have a running trial wait for its next turn."""
+        self._storage.set_trial_state_values(self._ids[number], state=TrialState.WAITING)
+        self._running.discard(number)
+        insort(self._queue, number)
 
     def _begin(self, number: int | None) -> FrozenTrial:
         """Have a trial run, a new one if it has no number yet.

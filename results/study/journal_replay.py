@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results.study.identity import SPACE_KEY, other_name_text, other_space_text
 from results.study.notes import (
+    ALONE_KEY,
     CODE_KEY,
     FROZEN_KEY,
     PASSED_KEY,
@@ -252,6 +253,8 @@ class Replay:
             trial.second_noted = True
         elif expected_epoch(key) is not None:
             _require(_is_expected(value), f"{key} must be an epoch and three numbers", value)
+        elif key == ALONE_KEY:
+            _require(value is True, f"{key} must be true", value)
         elif key in (REASON_KEY, WARNING_KEY, CODE_KEY):
             _require(isinstance(value, str), f"{key} must be a text", value)
             trial.failed_for = value if key == REASON_KEY else trial.failed_for

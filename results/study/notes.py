@@ -13,6 +13,7 @@ REASON_KEY = "reason"
 WARNING_KEY = "warning"
 PASSED_KEY = "passed"
 FROZEN_KEY = "frozen"
+ALONE_KEY = "alone"
 SECOND_KEY = "second@"  # and an epoch
 EXPECTED_KEY = "expected@"  # and an epoch
 
@@ -52,6 +53,8 @@ class Notes:
     """The last epoch at which it was compared with others and went on, or was thawed."""
     frozen_epoch: int | None = None
     """The last epoch at which it was frozen."""
+    alone: bool = False
+    """Whether it ran out of GPU memory beside others, and is to be trained with none beside it."""
     second_values: Mapping[int, float] = field(default_factory=dict)
     """The second objective's value from an epoch on, for each epoch at which it changed."""
     expected: Mapping[int, Expected] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class Notes:
             warning=attrs.get(WARNING_KEY),
             passed_epoch=attrs.get(PASSED_KEY),
             frozen_epoch=attrs.get(FROZEN_KEY),
+            alone=attrs.get(ALONE_KEY, False),
             second_values={
                 epoch: value
                 for key, value in attrs.items()
@@ -91,6 +95,7 @@ class Notes:
             WARNING_KEY: self.warning,
             PASSED_KEY: self.passed_epoch,
             FROZEN_KEY: self.frozen_epoch,
+            ALONE_KEY: self.alone or None,
         }
         attrs |= {f"{SECOND_KEY}{epoch}": value for epoch, value in self.second_values.items()}
         attrs |= {f"{EXPECTED_KEY}{at}": list(astuple(each)) for at, each in self.expected.items()}

@@ -29,6 +29,9 @@ def test_of_two_objectives_both_are_told() -> None:
 
 
 def test_an_end_of_any_kind_is_told_by_its_own_word() -> None:
-    assert tune_result(Outcome(failed="ValueError"), ONE) == {"failed": "ValueError"}
+    assert tune_result(Outcome(failed="ValueError", out_of_memory=True), ONE) == {
+        "failed": "ValueError",
+        "out_of_memory": True,
+    }
     assert tune_result(Outcome(halt="no room"), ONE) == {"halt": "no room"}
     assert tune_result(Outcome(), ONE) == {"ended": True}

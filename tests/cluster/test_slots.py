@@ -3,6 +3,8 @@
 pytest tests/cluster/test_slots.py
 """
 
+from typing import Any
+
 import pytest
 
 from cluster import slots as module
@@ -104,6 +106,30 @@ def test_with_no_machine_left_nothing_is_taken_until_one_comes(changing: Changin
 def test_a_trial_that_never_fits_is_refused_at_the_start(changing: Changing) -> None:
     with pytest.raises(StudyError, match="no trial can ever be placed"):
         Slots(Resources(cpus=2), changing())
+
+
+def test_a_trial_that_is_to_be_alone_gets_a_whole_gpu_and_the_idle_ones_go() -> None:
+    cluster = Cluster(nodes=(Node(offers={"CPU": 4, "GPU": 1, "memory": 8e9}),))
+    slots = Slots(Resources(), cluster)
+    assert slots.share_gpus
+    shares = [slots.take(trial) for trial in "abc"]
+    assert [share and share["GPU"] for share in shares] == [0.25] * 3
+    for trial in "abc":
+        slots.leave(trial)
+    slots.take("d")
+    assert slots.with_whole_gpu("d") == {"CPU": 1, "GPU": 1, "memory": 3}
+    assert places(slots) == [0, 1, 2, 3], "its own slot's actor holds a part of the GPU, too"
+    assert slots.take("e") is None
+    slots.leave("d")
+    assert places(slots) == []
+    assert slots.take("e") == shares[2], "the GPU is shared again"
+
+
+@pytest.mark.parametrize("gpus", [0, 1, "auto"])
+def test_gpus_are_not_shared_where_each_trial_has_its_own_or_is_the_only_one(gpus: Any) -> None:
+    cluster = Cluster(nodes=(Node(offers={"CPU": 4, "GPU": 2, "memory": 8e9}),))
+    wanted = 1 if gpus == "auto" else None
+    assert not Slots(Resources(gpus=gpus), cluster, wanted=wanted).share_gpus
 
 
 def test_places_that_set_memory_aside_differ_too_and_fit_all_the_same(changing: Changing) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cluster.trainer import LocalTrainer, Outcome
+from cluster.trainer import LocalTrainer, Outcome, is_out_of_memory
 from search_spaces import Objective
 from trainables.job import Job
 from trainables.trial_folder import TrialFolder
@@ -106,6 +106,44 @@ def test_whatever_a_function_raises_is_a_failure_with_its_line_and_traceback(
     error = TrialFolder(home.parent / "0000").error.read_text(encoding="utf-8")
     assert "Traceback" in error and f'{module}.py", line 10' in error
     assert len(outcomes(trainer, job(home, module, "pass", number=1))) == 3, "the process trains on"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), False),
+        (ValueError("CUDA error: out of memory"), False),
+        (MemoryError(), False),
+    ],
+)
+def test_a_gpu_without_memory_is_known_by_what_each_library_raises(
+    error: BaseException, is_it: bool
+) -> None:
+    assert is_out_of_memory(error) is is_it
+
+
+def test_what_a_training_held_is_free_before_the_gpus_cache_is_emptied(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, trainer = write(home, "import weakref; models = []"), LocalTrainer()
+    code = (
+        "model = torch.zeros(1); models.append(weakref.ref(model))\n"
+        "raise torch.cuda.OutOfMemoryError('CUDA out of memory')"
+    )
+    trainer.take(job(home, module, code))
+    trainer.step()
+    held = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "empty_cache", lambda: held.append(sys.modules[module].models[0]())
+    )
+    outcome = trainer.step()
+    assert outcome.out_of_memory and outcome.failed
+    assert outcome.failed.startswith("OutOfMemoryError: CUDA out of memory")
+    assert held == [None]
 
 
 def test_a_trial_sees_the_folder_that_the_search_was_started_from(home: Path) -> None:

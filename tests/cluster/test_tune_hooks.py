@@ -11,13 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.utils.callback import _create_default_callbacks
 
 from cluster.search.study import Study
 from cluster.tune import TUNE_SETTINGS
-from cluster.tune_hooks import Halt, StudyCallback, StudySearcher
+from cluster.tune_hooks import Halt, StudyCallback, StudyScheduler, StudySearcher
 from tests.results.report.studies import open_study, space
 
 
@@ -47,16 +48,22 @@ def test_a_finished_trial_is_let_go(
     assert capsys.readouterr().out == ""
 
 
-def searcher(study: Study) -> StudySearcher:
-    slots: Any = SimpleNamespace(
+def slots(*, share_gpus: bool = False) -> Any:
+    return SimpleNamespace(
         room=2,
-        take=lambda trial: {},
+        take=lambda trial: {"GPU": 0.5},
+        with_whole_gpu=lambda trial: {"GPU": 1.0},
         leave=lambda trial: None,
         place_of=lambda trial: 0,
+        share_gpus=share_gpus,
+        taken=2,
         group=None,
     )
+
+
+def searcher(study: Study, *, share_gpus: bool = False) -> StudySearcher:
     metrics: Any = SimpleNamespace(suggesting=nullcontext)
-    return StudySearcher(study, slots, metrics, Halt(None), lambda: None)
+    return StudySearcher(study, slots(share_gpus=share_gpus), metrics, Halt(None), lambda: None)
 
 
 def test_a_search_is_not_over_while_a_trial_may_yet_be_thawed(tmp_path: Path) -> None:
@@ -75,6 +82,48 @@ def test_a_search_is_not_over_while_a_trial_may_yet_be_thawed(tmp_path: Path) ->
     assert thawed["job"].known_epoch == 2
     study.end(0)
     assert hooks.suggest("any") == Searcher.FINISHED
+
+
+@pytest.mark.parametrize("share_gpus", [True, False])
+def test_who_ran_out_of_memory_beside_others_is_trained_alone_and_fails_if_that_is_not_enough(
+    tmp_path: Path, share_gpus: bool
+) -> None:
+    study = open_study(tmp_path, space(start=[]))
+    unused: Any = None
+    scheduler = StudyScheduler(study, slots(share_gpus=share_gpus), unused, Halt(None))
+    hooks = searcher(study, share_gpus=share_gpus)
+    ran_out = {"failed": "OutOfMemoryError: CUDA out of memory", "out_of_memory": True}
+
+    def suggested() -> tuple[int, float] | None:
+        found = hooks.suggest("any")
+        return (found["number"], found["bundle"]["GPU"]) if isinstance(found, dict) else None
+
+    def told(number: int) -> str:
+        trial: Any = SimpleNamespace(config={"number": number})
+        return scheduler.on_trial_result(None, trial, ran_out)
+
+    assert (suggested(), suggested()) == ((0, 0.5), (1, 0.5))
+    assert told(1) == StudyScheduler.STOP
+    if share_gpus:
+        assert study.trials()[1].state == TrialState.WAITING
+        assert suggested() is None, "trial 0 is still there"
+        study.fail(0, "crashed")
+        assert suggested() == (1, 1.0)
+        assert told(1) == StudyScheduler.STOP
+    assert study.trials()[1].state == TrialState.FAIL
+    assert suggested() == (2, 0.5)
+
+
+@pytest.mark.parametrize("share_gpus", [True, False])
+def test_a_search_is_not_over_while_a_trial_may_yet_have_to_be_alone(
+    tmp_path: Path, share_gpus: bool
+) -> None:
+    study = open_study(
+        tmp_path, space(start=[], search={"scheduler": "asha"}, budget={"trials": 1})
+    )
+    hooks = searcher(study, share_gpus=share_gpus)
+    assert isinstance(hooks.suggest("any"), dict)
+    assert hooks.suggest("any") == (None if share_gpus else Searcher.FINISHED)
 
 
 def test_a_process_is_named_by_what_it_trains(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
+from results.study.notes import Notes
 from tests.slow.conftest import ROOT, Launch, finish, record, wait_until
 
 RAY = Path(sys.executable).with_name("ray")
@@ -216,6 +217,31 @@ def test_fractions_of_gpus_on_all_nodes(
     study = record(workplace, "fractions")
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 9
     assert len(all_nodes(workplace, "fractions")) == 3
+    assert cluster.held() == {"CPU": 0, "GPU": 0}
+
+
+def test_who_runs_out_of_memory_on_a_shared_gpu_is_trained_again_on_a_whole_one(
+    workplace: Path, launch: Launch, cluster: LocalCluster
+) -> None:
+    (workplace / "shared.yaml").write_text(
+        "task: toy:train\nobjective: {maximize: score}\n"
+        "parameters: {x: {float: [0.1, 1.0]}, "
+        "kind: {choice: [good, wants_a_whole_gpu, out_of_gpu_memory]}}\n"
+        "fixed: {epoch_s: 0.05, note_node: true}\n"
+        "start: [{kind: good, x: 0.5}, {kind: wants_a_whole_gpu}, {kind: out_of_gpu_memory}, "
+        "{kind: good, x: 0.6}]\nsearch: {scheduler: none}\n"
+        "budget: {trials: 4, max_epochs: 4}\nresources: {cpus: 0.25, gpus: 0.25}\n"
+    )
+    process = launch("--space", "shared.yaml", "--address", cluster.address, env=cluster.env)
+    code, output = finish(process)
+    assert code == 0, output
+    study = record(workplace, "shared")
+    assert [(trial.state.name, Notes.of(trial).alone) for trial in study.trials] == [
+        ("COMPLETE", False),
+        ("COMPLETE", True),
+        ("FAIL", True),
+        ("COMPLETE", False),
+    ]
     assert cluster.held() == {"CPU": 0, "GPU": 0}
 
 

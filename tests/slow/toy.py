@@ -27,6 +27,8 @@ def train(config: dict[str, Any], *, folder: Path) -> Iterator[dict[str, float]]
     first = 1 + len((folder / "epochs.txt").read_text()) if (folder / "epochs.txt").exists() else 1
     for epoch in range(first, 10):
         time.sleep(config.get("epoch_s", 0.0))
+        if config["kind"] == "wants_a_whole_gpu" and gpus_of_this_process() < 1:
+            misbehave("out_of_gpu_memory", folder)
         if epoch == 2:
             if config["kind"] == "not_a_number":
                 yield {"score": math.nan}
@@ -46,6 +48,13 @@ def note_node(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "node.txt").open("a") as file:
         file.write(ray.get_runtime_context().get_node_id() + "\n")
+
+
+def gpus_of_this_process() -> float:
+    """What Ray has given it."""
+    import ray
+
+    return float(ray.get_runtime_context().get_assigned_resources().get("GPU", 0))
 
 
 def misbehave(kind: str, folder: Path) -> None:

@@ -235,6 +235,44 @@ def test_several_running_trials_come_back_in_order(opened: Open) -> None:
     assert [given(study.next_trial()) for _ in range(3)] == [given(trial) for trial in trials]
 
 
+def test_a_trial_that_is_set_apart_goes_on_when_all_others_have_left_and_is_alone(
+    opened: Open,
+) -> None:
+    study = opened()
+    study.next_trial(), study.next_trial()
+    study.report(0, 1, 0.5)
+    study.set_apart(0, "out of memory")
+    assert study.next_trial() is None and not study.is_over(), "trial 1 has to leave first"
+    study.report(1, 1, 0.5)
+    study.end(1)
+    for _ in range(2):
+        again = study.next_trial()
+        assert again and again.number == 0 and again.intermediate_values == {1: 0.5}
+        assert study.next_trial() is None, "nothing begins beside it"
+        study = opened()  # A crash while it trains alone, or before, changes nothing of that.
+    study.next_trial()
+    study.fail(0, "out of memory")
+    assert states(study)[:2] == ["FAIL", "COMPLETE"]
+    other = study.next_trial()
+    assert other and other.number == 2 and not study.is_alone(2)
+
+
+def test_a_frozen_trial_that_is_to_be_alone_is_thawed_when_nothing_else_trains(
+    opened: Open,
+) -> None:
+    study = opened(search={"scheduler": "promotion"}, budget={"trials": 4})
+    study.next_trial(), study.next_trial()
+    study.set_apart(0, "out of memory")
+    assert not study.report(1, 1, 0.4), "it is frozen"
+    assert [given(study.next_trial())[0], study.report(0, 1, 0.3)] == [0, False]
+    assert [given(study.next_trial())[0] for _ in range(3)] == [1, 2, 3]
+    assert not study.report(2, 1, 0.1) and not study.report(3, 1, 0.2)
+    assert study.next_trial() is None, "0 is promoted, too, but 1 still trains"
+    assert not study.is_over()
+    study.end(1)
+    assert given(study.next_trial())[0] == 0
+
+
 @pytest.mark.parametrize("left_at", range(9))
 def test_leaving_after_any_trial_and_coming_back_changes_nothing(
     folder: StudyFolder, left_at: int

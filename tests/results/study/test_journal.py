@@ -420,6 +420,7 @@ DAMAGES: list[tuple[int, str, str, str]] = [
     (14, '"passed":1', '"warning":1', "warning must be a text, got 1"),
     (14, '"passed":1', '"expected@1":[2,0.5,1]', "expected@1 must be an epoch and three numbers"),
     (14, '"passed":1', '"expected@1":[2,0,1,null]', "expected@1 must be an epoch and three"),
+    (14, '"passed":1', '"alone":1', "alone must be true, got 1"),
     (14, '"passed":1', '"start":1', "start must be set when the trial is created"),
     (15, '"step":2', '"step":1', "step must be an epoch that was not reported before, got 1"),
     (
