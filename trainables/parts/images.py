@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from trainables.parts.left_out import LeftOut, files_and_folders
@@ -23,6 +23,12 @@ WIDE_GREYS: dict[str, tuple[str, tuple[int, ...]]] = {
     "F": ("floating-point", (1, 255)),
 }
 """By Pillow's mode, the grey values that are no bytes: their name, and what may be white."""
+OPENED = "read_image 3"
+"""How `open_image` reads, for packed files; its number is raised when that changes."""
+LYING = 5
+"""EXIF's orientations from this one on exchange height and width."""
+BACKGROUND = "white"
+"""What lies behind transparent pixels, as in most programs that show them."""
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -43,25 +49,56 @@ def is_image(file: Path) -> bool:
 
 
 def read_image(path: Path, height: int, width: int) -> np.ndarray:
-    """An image as bytes [3, H, W]: upright as its EXIF says, RGB, resized (bilinear, antialiased).
+    """An image as bytes [3, H, W], resized (bilinear, antialiased) whatever its aspect.
 
-    Grey values of more than 8 bits become bytes first, see `in_bytes`. Transparency is left out.
+    Raises:
+        ValueError: as `open_image`.
+    """
+    resized = open_image(path).resize((width, height), Image.Resampling.BILINEAR)
+    return channels_first(resized)
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image in RGB: upright as its EXIF says, and on white where it is transparent.
+
+    Grey values of more than 8 bits become bytes, see `in_bytes`.
 
     Raises:
         ValueError: when the file is no image, is cut short, or holds grey values without a meaning.
     """
     try:
         with Image.open(path) as image:
-            upright = in_bytes(ImageOps.exif_transpose(image)).convert("RGB")
-            resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+            return opaque(in_bytes(ImageOps.exif_transpose(image)))
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"can't be read as an image: {error}") from error
-    return np.asarray(resized).transpose(2, 0, 1)
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image as `open_image` gives it, by the file's head alone."""
+    with Image.open(path) as image:
+        lies = image.getexif().get(ExifTags.Base.Orientation, 1) >= LYING
+        return image.size if lies else (image.height, image.width)
+
+
+def opaque(image: Image.Image) -> Image.Image:
+    """The image in RGB, laid on the background where it is transparent.
+
+    What stands behind full transparency is black in most files, and nobody has ever seen it.
+    """
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, BACKGROUND), layer).convert("RGB")
+
+
+def channels_first(image: Image.Image) -> np.ndarray:
+    """Bytes [3, H, W] of an image in RGB."""
+    return np.asarray(image).transpose(2, 0, 1)
 
 
 def how_read(height: int, width: int) -> str:
-    """What `packed` has to know of `read_image`; raise its number when that reads otherwise."""
-    return f"read_image 2, {height} x {width}"
+    """What `packed_tensor` has to know of `read_image`."""
+    return f"{OPENED}, {height} x {width}"
 
 
 def in_bytes(image: Image.Image) -> Image.Image:
@@ -87,13 +124,17 @@ def in_bytes(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values_HW / white * 255).astype(np.uint8))
 
 
-def normalized(images_BCHW: Tensor) -> Tensor:
-    """Bytes 0-255 as floats with ImageNet's mean and deviation, channels last in memory."""
-    mean, std = (
-        torch.tensor(v, device=images_BCHW.device)[:, None, None]
-        for v in (IMAGENET_MEAN, IMAGENET_STD)
+def normalized(
+    images_BCHW: Tensor,
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> Tensor:
+    """Bytes 0-255 as floats by each channel's mean and deviation, channels last in memory."""
+    mean_C11, std_C11 = (
+        torch.tensor(v, device=images_BCHW.device)[:, None, None] for v in (mean, std)
     )
-    return ((images_BCHW.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+    scaled = (images_BCHW.float() / 255 - mean_C11) / std_C11
+    return scaled.contiguous(memory_format=torch.channels_last)
 
 
 @lru_cache(maxsize=4)

@@ -133,13 +133,12 @@ def test_wide_greys_without_a_meaning_are_refused(
         read_image(tmp_path / "x.tif", 1, 2)
 
 
-def test_palettes_and_cmyk_give_their_colours_and_transparency_is_left_out(tmp_path: Path) -> None:
+def test_palettes_and_cmyk_give_their_colours(tmp_path: Path) -> None:
     red_RGB = (200, 10, 30)
     plain = Image.new("RGB", (4, 4), red_RGB)
     images = {
         "palette.png": plain.convert("P", palette=Image.Palette.ADAPTIVE),
         "opaque.png": Image.new("RGBA", (4, 4), (*red_RGB, 255)),
-        "clear.png": Image.new("RGBA", (4, 4), (*red_RGB, 0)),
         "print.tif": plain.convert("CMYK"),
     }
     for name, image in images.items():
@@ -147,7 +146,25 @@ def test_palettes_and_cmyk_give_their_colours_and_transparency_is_left_out(tmp_p
         assert read_image(tmp_path / name, 4, 4)[:, 0, 0].tolist() == list(red_RGB), name
 
 
-@pytest.mark.parametrize(("mode", "value"), [("L", 90), ("LA", (90, 0)), ("1", 255)])
+TRANSPARENT: dict[str, tuple[Image.Image, dict[str, Any], int]] = {
+    "clear RGBA": (Image.new("RGBA", (4, 4), (0, 0, 0, 0)), {}, 255),
+    "half clear RGBA": (Image.new("RGBA", (4, 4), (100, 100, 100, 51)), {}, 224),
+    "clear LA": (Image.new("LA", (4, 4), (90, 0)), {}, 255),
+    "opaque LA": (Image.new("LA", (4, 4), (90, 255)), {}, 90),
+    "palette with a clear colour": (Image.new("L", (4, 4)).convert("P"), {"transparency": 0}, 255),
+    "RGB with a clear colour": (Image.new("RGB", (4, 4)), {"transparency": (0, 0, 0)}, 255),
+}
+
+
+@pytest.mark.parametrize("kind", TRANSPARENT)
+def test_transparent_images_lie_on_white(kind: str, tmp_path: Path) -> None:
+    """51 of 255 parts of 100 and the others of 255 are 224."""
+    image, options, expected = TRANSPARENT[kind]
+    image.save(tmp_path / "x.png", **options)
+    assert (read_image(tmp_path / "x.png", 4, 4) == expected).all()
+
+
+@pytest.mark.parametrize(("mode", "value"), [("L", 90), ("1", 255)])
 def test_narrow_greys_are_grey_in_all_channels(mode: str, value: Any, tmp_path: Path) -> None:
     Image.new(mode, (4, 4), value).save(tmp_path / "x.png")
     expected = 255 if mode == "1" else 90
@@ -179,6 +196,8 @@ def test_normalizing_equals_torchvision() -> None:
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
     )
     torch.testing.assert_close(normalized(images), reference(images))
+    other = v2.Normalize((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))(reference.transforms[0](images))
+    torch.testing.assert_close(normalized(images, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3)), other)
     assert normalized(images).is_contiguous(memory_format=torch.channels_last)
 
 
