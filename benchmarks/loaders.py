@@ -30,7 +30,7 @@ import torch
 from PIL import Image
 
 from benchmarks.side_by_side import ROOT
-from trainables.gpt2_classifier.sequences import jsonl_sequences
+from trainables.gpt2_classifier.sequences import read_sequences
 from trainables.image_classifier.folders import folder_images
 from trainables.low_rank.features import cached_features
 from trainables.parts.data import Splits
@@ -81,7 +81,7 @@ def make_lines(folder: Path, size: int, *, names: bool) -> None:
 
 def load_lines(folder: Path) -> Splits:
     """Sequences of at most 1024 tokens."""
-    return jsonl_sequences(folder / "rows.jsonl", folder / "vocab.json", MAX_TOKENS, 0, False)
+    return read_sequences(folder / "rows.jsonl", folder / "vocab.json", MAX_TOKENS, 0, False)
 
 
 def make_classes(folder: Path, size: int) -> None:

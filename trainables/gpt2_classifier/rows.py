@@ -1,4 +1,4 @@
-"""Token sequences read from JSON lines, and laid one behind the other, four bytes a token.
+"""Token sequences read from files, and laid one behind the other, four bytes a token.
 
 Millions of tokens pass through here one line at a time, so a row is a plain list for a moment and
 all that is asked of it is asked of Python's own fast list methods.
@@ -6,7 +6,7 @@ all that is asked of it is asked of Python's own fast list methods.
 
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from torch import Tensor
 
 from trainables.config import TaskError
 from trainables.gpt2_classifier.vocabulary import Vocabulary
+from trainables.parts.lists import is_list, read_table
 
 FACTS = ("labels", "cls", "last", "length")
+UNGROUPED = -1
 
 
 class Rows:
@@ -29,10 +31,11 @@ class Rows:
 
     def __init__(self, vocabulary: Vocabulary):
         self._cls, self._eos = vocabulary["<CLS>"], vocabulary["<EOS>"]
-        self._values = {name: array("i") for name in ("tokens", *FACTS)}
+        self._values = {name: array("i") for name in ("tokens", "group", *FACTS)}
+        self._groups: dict[str, int] = {}
 
-    def add(self, row: list[int], label: int) -> None:
-        """Take a row that has a `<CLS>`, and its class."""
+    def add(self, row: list[int], label: int, group: str | None = None) -> None:
+        """Take a row that has a `<CLS>`, its class, and what it belongs to."""
         last = len(row) - 1
         if self._eos in row:
             last -= row[::-1].index(self._eos)
@@ -40,29 +43,33 @@ class Rows:
         facts = (label, row.index(self._cls), last, len(row))
         for name, fact in zip(FACTS, facts, strict=True):
             self._values[name].append(fact)
+        number = UNGROUPED if group is None else self._groups.setdefault(group, len(self._groups))
+        self._values["group"].append(number)
 
     def tensors(self) -> dict[str, Tensor]:
         """As 32-bit numbers: `tokens` of all rows in one, and for each row what `FACTS` names.
 
         These are its class, where `<CLS>` stands, where `<EOS>` stands (the last of several; else
-        the last position), and its length.
+        the last position), and its length. `group` has the number of what each belongs to, or
+        `UNGROUPED`.
         """
         arrays = {name: np.asarray(values) for name, values in self._values.items()}
         return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
 
 def read_rows(path: Path, vocabulary: Vocabulary, max_tokens: int) -> Rows:
-    """The rows of a JSON-lines file; of longer ones the last `max_tokens` tokens.
+    """The rows of a JSON-lines, CSV or Parquet file; of longer ones the last `max_tokens` tokens.
 
     Raises:
-        TaskError: names the file and line of the first that can't be used.
+        TaskError: names the file and the line, or row, of the first that can't be used.
     """
     rows, reader = Rows(vocabulary), LineReader(vocabulary, max_tokens)
-    for number, line in enumerate(_lines(path), start=1):
-        if line.isspace():
+    lines: Iterable[str | dict[str, Any]] = read_table(path) if is_list(path) else _lines(path)
+    for number, line in enumerate(lines, start=1):
+        if isinstance(line, str) and line.isspace():
             continue
         try:
-            rows.add(*reader.read(line.removesuffix("\n")))
+            rows.add(*reader.read(line))
         except ValueError as error:
             raise TaskError(f"{path}:{number}: {error}") from error
     return rows
@@ -76,8 +83,14 @@ def _lines(path: Path) -> Iterator[str]:
         raise TaskError(f"{path}: can't be read: {error}") from error
 
 
+def _with_numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """A table's row with the numbers that a CSV file has as texts."""
+    texts = {key: row[key] for key in ("input_ids", "label") if isinstance(row.get(key), str)}
+    return row | {key: json.loads(text) for key, text in texts.items()}
+
+
 class LineReader:
-    """Makes token ids and a class of a line, and checks them.
+    """Makes token ids, a class and a group of a line, or of a table's row, and checks them.
 
     Args:
         vocabulary: Whose tokens they are.
@@ -90,13 +103,16 @@ class LineReader:
         self._unknown = vocabulary["<UNK>"]
         self._label_ids = frozenset(vocabulary.label_ids)
 
-    def read(self, line: str) -> tuple[list[int], int]:
-        """The tokens that are kept, and the class.
+    def read(self, line: str | dict[str, Any]) -> tuple[list[int], int, str | None]:
+        """The tokens that are kept, the class, and what the line belongs to.
 
         Raises:
             ValueError: with the rule that the line breaks, and how.
         """
-        record = json.loads(line)
+        if isinstance(line, str):
+            record = json.loads(line.removesuffix("\n"))
+        else:
+            record = _with_numbers(line)
         if not isinstance(record, dict) or ("input_ids" in record) == ("tokens" in record):
             raise ValueError('each line is an object with either "input_ids" or "tokens"')
         row = self._ids(record.get("input_ids", record.get("tokens")))
@@ -106,7 +122,8 @@ class LineReader:
         if type(label) is not int or not 0 <= label < classes:
             rule = f'"label" must be a whole number from 0 to {classes - 1}'
             raise ValueError(f"{rule}, got {label!r}")
-        return self._checked(row[-self._max_tokens :]), label
+        group = record.get("group")
+        return self._checked(row[-self._max_tokens :]), label, None if group is None else str(group)
 
     def _ids(self, tokens: Any) -> list[int]:
         if isinstance(tokens, str):

@@ -19,7 +19,7 @@ from trainables.gpt2_classifier.sequences import (
     IGNORED,
     SequenceSplits,
     digit_sequences,
-    jsonl_sequences,
+    read_sequences,
 )
 from trainables.parts.data import Batch
 from trainables.parts.losses import focal_cross_entropy
@@ -39,10 +39,10 @@ class DataConfig:
     """Where the sequences come from, and how they are served."""
 
     path: Path | None = None
-    """A JSON-lines file; none = the embedded digits as sequences of 64 grey levels, `<CLS>`,
-    `<EOS>`."""
+    """A JSON-lines, CSV or Parquet file, or a folder with one for each split; none = the embedded
+    digits as sequences of 64 grey levels, `<CLS>`, `<EOS>`."""
     vocab: Path | None = None
-    """The `vocab.json` of that file."""
+    """The `vocab.json` of these."""
     max_tokens: int = 1024
     """Longer sequences keep their last so many tokens."""
     batch_size: int = 16
@@ -324,7 +324,7 @@ class GPT2Classifier(Task[GPT2ClassifierConfig, SequenceSplits, GPT2SequenceClas
         """The file's sequences, or the embedded digits."""
         data = config.data
         if data.path and data.vocab:
-            return jsonl_sequences(
+            return read_sequences(
                 data.path, data.vocab, data.max_tokens, seed, data.weighted_sampler
             )
         return digit_sequences(seed, data.weighted_sampler)

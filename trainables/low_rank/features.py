@@ -18,9 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.config import TaskError
-from trainables.parts.data import Splits, TensorSplit, split_rows
+from trainables.parts.data import SPLIT_NAMES, Rows, Splits, TensorSplit, split_rows
+from trainables.parts.grouping import grouped_split, joined, same, shared_out, torn_apart
 from trainables.parts.images import digit_strokes, normalized
 from trainables.parts.left_out import LeftOut, files_and_folders
+from trainables.parts.lists import LIST_ENDINGS, SampleList, is_list, read_list, split_paths
 from trainables.parts.packing import packed_tensor
 
 CROP, REGION, CROP_STEP = 64, 80, 16
@@ -85,8 +87,8 @@ def truncated_svd(features_TW: Tensor, rank: int) -> Tensor:
 
 
 @lru_cache(maxsize=2)
-def cached_features(folder: Path, seed: int) -> Splits:
-    """The features of a folder of `features_<i>.pt`, split by image.
+def cached_features(path: Path, seed: int) -> Splits:
+    """The features of the files that `files_of_splits` finds, split by image, or by groups of them.
 
     Each file holds what `torch.save` wrote: a tensor [T, W] or [1, T, W] of float32, float16 or
     bfloat16, or a dict with one such tensor (or with one named "features"). All have the same shape
@@ -95,30 +97,76 @@ def cached_features(folder: Path, seed: int) -> Splits:
     Raises:
         TaskError: names the folder with too few files, or each file that can't be used.
     """
-    left_out = LeftOut(folder)
-    files = feature_files(folder, left_out)
-    rows = split_rows(len(files), seed)
+    left_out = LeftOut(path)
+    files, torn = files_of_splits(path, seed, left_out)
+    first_file = files["train"][0]
     try:
-        first = read_features(files[0])
+        first = read_features(first_file)
     except ValueError as error:
-        raise TaskError(f"{files[0]}: {error}") from error
+        raise TaskError(f"{first_file}: {error}") from error
 
-    def read(path: Path) -> np.ndarray:
-        return as_bits(like(read_features(path), first, files[0].name))
+    def read(file: Path) -> np.ndarray:
+        return as_bits(like(read_features(file), first, first_file.name))
 
     def part(name: str) -> Tensor:
-        return packed_tensor(
-            [files[row] for row in rows[name]], read, how=f"features {first.dtype}"
-        ).view(first.dtype)
+        how = f"features {first.dtype}"
+        return packed_tensor(files[name], read, how=how).view(first.dtype)
 
-    return feature_splits(part, left_out.warning())
+    warnings = [text for text in (left_out.warning(), torn) if text]
+    return feature_splits(part, "; ".join(warnings) or None)
 
 
-def feature_files(folder: Path, left_out: LeftOut) -> list[Path]:
+def files_of_splits(
+    path: Path, seed: int, left_out: LeftOut
+) -> tuple[dict[str, list[Path]], str | None]:
+    """The files of each split, and a warning if splits that somebody has made share a group.
+
+    They are in a folder of `features_<i>.pt`, or in its folders `train`, `val` and `test`; or in a
+    list (CSV or Parquet) with a column `features` and perhaps `group`, or in lists `train.csv`,
+    `val.csv` and `test.csv`. What is missing of validation and test is cut from training.
+
+    Raises:
+        TaskError: when files are missing, or too few to be split.
+    """
+    found = _found_files(path, left_out)
+    own = {split: samples.files for split, samples in found.items() if split != "train"}
+    files, groups = found["train"].files, found["train"].groups
+    try:
+        cut = None if len(found) == len(SPLIT_NAMES) else _cut(groups, seed)
+    except ValueError as error:
+        raise TaskError(f"{path}: {error}") from error
+    rows = shared_out(len(files), cut, own)
+    torn = torn_apart({split: {*samples.groups} - {None} for split, samples in found.items()})
+    return own | {split: [files[row] for row in rows[split]] for split in rows}, torn
+
+
+def _found_files(path: Path, left_out: LeftOut) -> dict[str, SampleList]:
+    lists = {"train": path} if is_list(path) else split_paths(path, LIST_ENDINGS)
+    if lists:
+        return {name: read_list(each, "features", labelled=False) for name, each in lists.items()}
+    folders = split_paths(path)
+    if not folders:
+        return {"train": _unlisted(feature_files(path, left_out, least=len(SPLIT_NAMES)))}
+    return {split: _unlisted(feature_files(each, left_out)) for split, each in folders.items()}
+
+
+def _unlisted(files: list[Path]) -> SampleList:
+    return SampleList(files=files, labels=[], groups=[None] * len(files))
+
+
+def _cut(groups: list[str | None], seed: int) -> Rows:
+    """Rows of the three splits, at random, with no group in two of them."""
+    relation = same(groups)
+    if not relation:
+        return split_rows(len(groups), seed)
+    return grouped_split([0] * len(groups), joined(len(groups), relation), seed, ["all"])
+
+
+def feature_files(folder: Path, left_out: LeftOut, *, least: int = 1) -> list[Path]:
     """The folder's `features_<i>.pt`, by i; folders in it are noted, they may hold features too.
 
     Raises:
-        TaskError: when there are fewer than three, one for each split.
+        TaskError: when there are fewer than `least`.
     """
     try:
         there, folders = files_and_folders(folder, left_out)
@@ -128,9 +176,10 @@ def feature_files(folder: Path, left_out: LeftOut) -> list[Path]:
         left_out.add(inner, "sub-folder")
     numbered = [(re.fullmatch(r"features_(\d+)\.pt", path.name), path) for path in there]
     files = [path for _, path in sorted((int(match[1]), path) for match, path in numbered if match)]
-    if len(files) < 3:
+    if len(files) < least:
+        splits = "three splits need" if least > 1 else "a split needs"
         raise TaskError(
-            f"{folder}: three splits need at least 3 files named features_<i>.pt, got {len(files)}"
+            f"{folder}: {splits} at least {least} files named features_<i>.pt, got {len(files)}"
         )
     return files
 

@@ -45,7 +45,8 @@ class DataConfig:
     """Where the features come from, and how they are served."""
 
     path: Path | None = None
-    """A folder of `features_<i>.pt`; none = features of embedded images."""
+    """A folder of `features_<i>.pt`, or of folders train, val, test of such; or a list of them
+    (.csv, .parquet); none = features of embedded images."""
     width: int = 256
     """Width of the embedded features; an even number."""
     batch_size: int = 8

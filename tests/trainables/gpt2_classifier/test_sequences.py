@@ -3,6 +3,7 @@
 pytest tests/trainables
 """
 
+import csv
 import json
 import time
 from collections import Counter
@@ -12,6 +13,8 @@ from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
 import pytest
 import torch
 
@@ -22,7 +25,7 @@ from trainables.gpt2_classifier.sequences import (
     SequenceSplits,
     digit_sequences,
     digit_vocabulary,
-    jsonl_sequences,
+    read_sequences,
 )
 from trainables.gpt2_classifier.vocabulary import read_vocabulary
 from trainables.parts.data import TensorSplit, stratified_split
@@ -61,7 +64,7 @@ def read(tmp_path: Path) -> Read:
         text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
         (folder / "s.jsonl").write_text(text, encoding="utf-8")
         (folder / "vocab.json").write_text(json.dumps(IDS), encoding="utf-8")
-        return jsonl_sequences(folder / "s.jsonl", folder / "vocab.json", max_tokens, 0, weighted)
+        return read_sequences(folder / "s.jsonl", folder / "vocab.json", max_tokens, 0, weighted)
 
     return write_and_read
 
@@ -85,6 +88,85 @@ def row_for(read: Read, record: dict[str, Any], **more: Any) -> tuple[list[int],
     others = [{"tokens": "A <CLS>", "label": i % 2} for i in range(40)]
     (found,) = [row for row in rows_of(read([*others, record], **more)) if row[0] != [10, 4]]
     return found
+
+
+# Tables, groups, splits ---------------------------------------------------------------------------
+
+
+def first_tokens(splits: SequenceSplits) -> list[list[int]]:
+    """The first token of each row of each split."""
+    parts = (splits.train, splits.validation, splits.test())
+    return [part.tensors["tokens"][:, 0].tolist() for part in parts]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "files 'Ω'"
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps(IDS), encoding="utf-8")
+    return folder
+
+
+def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+
+@pytest.mark.parametrize("column", ["tokens", "input_ids"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_tables_are_read_like_json_lines(
+    read: Read, folder: Path, column: str, ending: str
+) -> None:
+    lines = [{**row, "group": f"g{i // 4}"} for i, row in enumerate(GOOD)]
+    if column == "input_ids":
+        lines = [
+            {**{k: v for k, v in row.items() if k != "tokens"}, "input_ids": [10, i % 7 + 6, 4, 5]}
+            for i, row in enumerate(lines)
+        ]
+    if ending == "parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(lines), folder / "s.parquet")
+    else:
+        with (folder / "s.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(lines[0]))
+            writer.writeheader()
+            writer.writerows(lines)
+    table = read_sequences(folder / f"s.{ending}", folder / "vocab.json", 16, 0, False)
+    assert rows_of(table) == rows_of(read(lines))
+
+
+def test_a_group_is_in_one_split(read: Read) -> None:
+    """The first token tells the group."""
+    lines = [
+        {"input_ids": [6 + i % 12, 4, 5], "label": i % 2, "group": i % 12} for i in range(48)
+    ] + [{"tokens": "<CLS>", "label": i % 2} for i in range(8)]
+    train, validation, test = (Counter(tokens) for tokens in first_tokens(read(lines)))
+    for token in range(6, 18):
+        counts = [part[token] for part in (train, validation, test)]
+        assert sorted(counts) == [0, 0, 4]
+    assert train[4] + validation[4] + test[4] == 8
+
+
+@pytest.mark.parametrize("has_test", [True, False])
+def test_each_split_may_have_a_file_and_that_of_the_test_is_read_when_it_is_opened(
+    folder: Path, has_test: bool
+) -> None:
+    row = {"label": 0, "tokens": "A <CLS>"}
+    write_lines(folder / "train.jsonl", [{**row, "label": i % 2} for i in range(20)])
+    write_lines(folder / "val.jsonl", [{**row, "tokens": "B <CLS>"}])
+    if has_test:
+        (folder / "test.jsonl").write_text("no sequence")
+    splits = read_sequences(folder, folder / "vocab.json", 16, 0, False)
+    assert splits.validation.tensors["tokens"].tolist() == [[11, 4]]
+    if has_test:
+        assert len(splits.train) == 20
+        with pytest.raises(TaskError, match=r"test\.jsonl:1: "):
+            splits.test()
+    else:
+        assert (len(splits.train), len(splits.test())) == (18, 2)
+
+
+def test_a_folder_without_a_training_file_is_told(folder: Path) -> None:
+    with pytest.raises(TaskError, match=r"must hold a file train \(\.jsonl, \.csv, \.parquet\)"):
+        read_sequences(folder, folder / "vocab.json", 16, 0, False)
 
 
 # What is read -------------------------------------------------------------------------------------
@@ -146,7 +228,7 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, GOOD)), encoding="utf-8-sig")
     (tmp_path / "vocab.json").write_text(json.dumps(IDS), encoding="utf-8-sig")
     assert (
-        len(rows_of(jsonl_sequences(tmp_path / "s.jsonl", tmp_path / "vocab.json", 16, 0, False)))
+        len(rows_of(read_sequences(tmp_path / "s.jsonl", tmp_path / "vocab.json", 16, 0, False)))
         == 40
     )
 
@@ -216,12 +298,10 @@ def test_files_that_cannot_be_read_are_refused(read: Read, tmp_path: Path) -> No
     vocabulary = tmp_path / "vocab.json"
     vocabulary.write_text(json.dumps(IDS))
     with pytest.raises(TaskError, match=r"absent\.jsonl: no such file"):
-        jsonl_sequences(tmp_path / "absent.jsonl", vocabulary, 16, 0, False)
-    with pytest.raises(TaskError, match="can't be read"):
-        jsonl_sequences(tmp_path, vocabulary, 16, 0, False)
+        read_sequences(tmp_path / "absent.jsonl", vocabulary, 16, 0, False)
     (tmp_path / "latin.jsonl").write_bytes('{"tokens": "é <CLS>", "label": 0}'.encode("latin-1"))
     with pytest.raises(TaskError, match=r"latin\.jsonl: can't be read"):
-        jsonl_sequences(tmp_path / "latin.jsonl", vocabulary, 16, 0, False)
+        read_sequences(tmp_path / "latin.jsonl", vocabulary, 16, 0, False)
 
 
 BAD_VOCABULARIES = {
@@ -281,7 +361,7 @@ def test_only_training_is_sampled_by_class(read: Read) -> None:
 def test_both_samplers_share_one_padded_copy(tmp_path: Path) -> None:
     path, vocabulary_path = write_files(tmp_path, GOOD)
     plain, weighted = (
-        jsonl_sequences(path, vocabulary_path, 16, 0, wanted) for wanted in (False, True)
+        read_sequences(path, vocabulary_path, 16, 0, wanted) for wanted in (False, True)
     )
     assert weighted.train.tensors["tokens"] is plain.train.tensors["tokens"]
 
@@ -346,7 +426,7 @@ def reference(records: list[dict[str, Any]], max_tokens: int) -> list[dict[str, 
 @pytest.mark.parametrize("max_tokens", [4, 16, 64])
 def test_tensors_are_those_of_a_plain_reader(max_tokens: int, tmp_path: Path) -> None:
     records = random_records(max_tokens)
-    splits = jsonl_sequences(*write_files(tmp_path, records), max_tokens, 0, False)
+    splits = read_sequences(*write_files(tmp_path, records), max_tokens, 0, False)
     found = [splits.train, splits.validation, splits.test()]
     for split, expected in zip(found, reference(records, max_tokens), strict=True):
         assert split.tensors.keys() == expected.keys()
@@ -359,8 +439,8 @@ def test_tensors_are_those_of_a_plain_reader(max_tokens: int, tmp_path: Path) ->
 
 def forget() -> None:
     """As another process would begin."""
-    jsonl_sequences.cache_clear()
-    sequences._jsonl_splits.cache_clear()
+    read_sequences.cache_clear()
+    sequences._read_splits.cache_clear()
 
 
 def test_a_file_is_read_once_on_a_machine_and_again_when_it_or_a_setting_changes(
@@ -375,14 +455,14 @@ def test_a_file_is_read_once_on_a_machine_and_again_when_it_or_a_setting_changes
     monkeypatch.setattr(sequences, "read_rows", counted)
     path, vocabulary_path = write_files(tmp_path, GOOD)
     for seed, max_tokens in ((0, 16), (1, 16), (0, 8)):
-        jsonl_sequences(path, vocabulary_path, max_tokens, seed, False)
+        read_sequences(path, vocabulary_path, max_tokens, seed, False)
         forget()
     assert reads == [16, 8]
     write_files(tmp_path, [*GOOD, *GOOD])
-    assert len(rows_of(jsonl_sequences(path, vocabulary_path, 16, 0, False))) == 80
+    assert len(rows_of(read_sequences(path, vocabulary_path, 16, 0, False))) == 80
     forget()
     vocabulary_path.write_text(json.dumps(IDS | {"Ω": 13}), encoding="utf-8")
-    assert jsonl_sequences(path, vocabulary_path, 16, 0, False).vocabulary.ids["Ω"] == 13
+    assert read_sequences(path, vocabulary_path, 16, 0, False).vocabulary.ids["Ω"] == 13
     assert reads == [16, 8, 16, 16]
 
 
@@ -390,7 +470,7 @@ def test_a_bad_file_is_told_every_time_and_leaves_nothing_packed(tmp_path: Path)
     path, vocabulary_path = write_files(tmp_path, [*GOOD, {"tokens": "A", "label": 0}])
     for _ in range(2):
         with pytest.raises(TaskError, match=r"s\.jsonl:41: exactly one <CLS>"):
-            jsonl_sequences(path, vocabulary_path, 16, 0, False)
+            read_sequences(path, vocabulary_path, 16, 0, False)
     assert not list(cache_folder().glob("*.pt"))
     assert not list(cache_folder().glob(".*"))
 
@@ -399,10 +479,10 @@ def test_packed_rows_take_four_bytes_a_token_and_not_the_room_of_the_longest(
     tmp_path: Path,
 ) -> None:
     long = {"input_ids": [10] * 9999 + [4], "label": 0}
-    jsonl_sequences(*write_files(tmp_path, [*GOOD * 25, long]), 10_000, 0, False)
+    read_sequences(*write_files(tmp_path, [*GOOD * 25, long]), 10_000, 0, False)
     (packed,) = cache_folder().glob("*.pt")
     tokens = sum(4 + i % 3 for i in range(40)) * 25 + 10_000
-    assert packed.stat().st_size < 4 * (tokens + 4 * 1001) + 5000
+    assert packed.stat().st_size < 4 * (tokens + 5 * 1001) + 5000
 
 
 def test_the_size_of_the_vocabulary_costs_nothing_for_each_token(tmp_path: Path) -> None:
@@ -410,7 +490,7 @@ def test_the_size_of_the_vocabulary_costs_nothing_for_each_token(tmp_path: Path)
     path, vocabulary_path = write_files(tmp_path, records)
     vocabulary_path.write_text(json.dumps(IDS | {f"t{i}": 100 + i for i in range(50_000)}))
     begun_s = time.process_time()
-    jsonl_sequences(path, vocabulary_path, 1024, 0, False)
+    read_sequences(path, vocabulary_path, 1024, 0, False)
     assert time.process_time() - begun_s < 10, (
         "it took two minutes when each token asked for the size"
     )

@@ -116,6 +116,34 @@ def test_files_stand_by_number_whatever_is_missing_or_beside_them(write: Write) 
     assert (len(train), len(validation), len(test)) == (8, 1, 1)
 
 
+@pytest.mark.parametrize("with_test", [True, False])
+def test_each_split_may_have_a_folder(write: Write, with_test: bool) -> None:
+    folder = write({})
+    parts = {"train": range(20), "val": range(20, 22)}
+    parts |= {"test": range(22, 23)} if with_test else {}
+    for name, chosen in parts.items():
+        (folder / name).mkdir()
+        for i in chosen:
+            torch.save(image(i), folder / name / f"features_{i}.pt")
+    train, validation, test = numbers(cached_features(folder, 0))
+    assert validation == [20, 21]
+    if with_test:
+        assert (train, test) == (list(range(20)), [22])
+    else:
+        assert (len(train), len(test)) == (18, 2)
+        assert sorted(train + test) == list(range(20))
+
+
+def test_what_a_list_puts_into_one_group_is_in_one_split(write: Write) -> None:
+    folder = write({f"of image {i}.pt": image(i) for i in range(40)})
+    lines = [f"of image {i}.pt,{i // 4}" for i in range(40)]
+    (folder / "list.csv").write_text("\n".join(["features,group", *lines]))
+    parts = numbers(cached_features(folder / "list.csv", 0))
+    assert sorted(chain(*parts)) == list(range(40))
+    groups = [{number // 4 for number in part} for part in parts]
+    assert [len(part) for part in groups] == [8, 1, 1]
+
+
 def test_another_seed_gives_another_split(write: Write) -> None:
     folder = write({f"features_{i}.pt": image(i) for i in range(30)})
     assert numbers(cached_features(folder, 0)) == numbers(cached_features(folder, 0))
