@@ -318,7 +318,10 @@ def _check_validation_data(space: Space) -> None:
     def fingerprint(values: Values) -> list[object]:
         return _fingerprint(_splits(task, make_config(task, values), space.seed).validation)
 
-    low, high = low_corner(space), high_corner(space)
+    low = low_corner(space)
+    searched = {parameter.name for parameter in space.parameters}
+    prepared = {name: low[name] for name in searched.intersection(task.preparing_settings, low)}
+    high = high_corner(space, prepared)
     expected = fingerprint(low)
     if fingerprint(high) == expected:
         return
@@ -327,7 +330,7 @@ def _check_validation_data(space: Space) -> None:
             "data() must give the same validation split each time that it is called: draw it from "
             "a generator that is seeded by `seed`"
         )
-    for name in high.keys() - space.fixed.keys():
+    for name in high.keys() - space.fixed.keys() - prepared.keys():
         try:
             moved = fingerprint(low_corner(space, {name: high[name]})) != expected
         except TaskError:  # The two values need not go together.

@@ -79,6 +79,8 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
         Config: The class of its configurations.
         validation_settings: Settings that decide the validation data, by dotted names. They can't
             be searched; what isn't named here, `check --run` finds out.
+        preparing_settings: Settings by which a model has the same validation samples prepared in
+            a way of its own, as its pretrained weights may need; these can be searched.
         objective: What trials are compared by, unless a space names one of the others.
         other_objectives: Further metrics that a space may compare by.
         shown_metrics: Metrics that tables show beside the objective.
@@ -86,6 +88,7 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
 
     Config: ClassVar[type]
     validation_settings: ClassVar[tuple[str, ...]] = ()
+    preparing_settings: ClassVar[tuple[str, ...]] = ()
     objective: ClassVar[Objective]
     other_objectives: ClassVar[tuple[Objective, ...]] = ()
     shown_metrics: ClassVar[tuple[str, ...]] = ()

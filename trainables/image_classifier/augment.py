@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import roi_align
 from torchvision.transforms import v2
 
 from trainables.config import at_least, require, share, up_to, within
@@ -23,6 +24,9 @@ from trainables.parts.data import Batch
 class AugmentConfig:
     """What happens to training images; by default nothing. In the order in which it happens."""
 
+    crop_min_area: float = 1.0
+    """A random part of at least this share of the area becomes the whole image; 1 = no cropping. Of
+    images of data.path it is cut from more than `side` pixels, see data.kept_side."""
     overlay_probability: float = 0.0
     """A random colour is blended over the image, so that no colour alone is the answer; what is
     pasted has its own."""
@@ -37,9 +41,6 @@ class AugmentConfig:
     """What is pasted is shrunk to between this and 90 % of the side."""
     mirror_probability: float = 0.0
     """The image is mirrored left to right; not for classes that differ by this, such as letters."""
-    crop_min_area: float = 1.0
-    """A random part of at least this share of the area is enlarged to the whole; 1 = no
-    cropping."""
     policy: Literal["none", "rand", "trivial"] = "none"
     """torchvision's RandAugment or TrivialAugmentWide: rotations, shifts, contrast, colours, and so
     on."""
@@ -67,14 +68,17 @@ class AugmentConfig:
 
 
 MAX_SCALE = 0.9
+CROP_ASPECTS = (3 / 4, 4 / 3)
+CROP_TRIES = 10
 
 
-def augmented(config: AugmentConfig, batch: Batch) -> Batch:
-    """A batch with `images`, `labels` [B] and `positive` [B], varied.
+def augmented(config: AugmentConfig, batch: Batch, side: int) -> Batch:
+    """A batch with `images`, `labels` [B] and `positive` [B], varied, of `side` x `side` pixels.
 
     Images that were mixed are floats from 0 to 255, and `mixing` [B, B] says what share of each
     row's label comes from which row.
     """
+    batch = cropped(batch, config.crop_min_area, side)
     images = overlaid(batch["images"], config.overlay_probability, config.overlay_strength)
     batch = pasted(
         batch | {"images": images},
@@ -83,10 +87,57 @@ def augmented(config: AugmentConfig, batch: Batch) -> Batch:
         config.paste_min_scale,
     )
     images = mirrored(batch["images"], config.mirror_probability)
-    transform = each_image(config, (images.shape[-2], images.shape[-1]))
+    transform = each_image(config)
     if transform is not None:
         images = torch.stack([transform(image) for image in images])
     return mixed(batch | {"images": images}, config.mixup_alpha, config.cutmix_alpha)
+
+
+def cropped(batch: Batch, min_area: float, side: int) -> Batch:
+    """The batch with a random part of each image as `images` [B, 3, side, side].
+
+    Args:
+        batch: With `images` [B, 3, H, W], and `sizes` [B, 2] where these fill a part of that.
+        min_area: The least share of an image's area; 1 leaves the images as they are.
+        side: In pixels.
+    """
+    if min_area == 1:
+        return batch
+    images_B3HW = batch["images"]
+    whole = torch.tensor(images_B3HW.shape[-2:]).expand(len(images_B3HW), 2)
+    sizes_B2 = batch.get("sizes", whole.to(images_B3HW.device))
+    numbers_B1 = torch.arange(len(images_B3HW), device=images_B3HW.device)[:, None]
+    rois_B5 = torch.cat([numbers_B1, crop_boxes(sizes_B2, min_area)], 1)
+    # With no fixed number of samples, `roi_align` averages over all pixels of the part.
+    parts_B3SS = roi_align(images_B3HW.float(), rois_B5, side, sampling_ratio=-1, aligned=True)
+    return {**batch, "images": parts_B3SS.round().to(torch.uint8)}
+
+
+def crop_boxes(sizes_B2: Tensor, min_area: float) -> Tensor:
+    """A random part of each image, as corners x1, y1, x2, y2 in pixels: [B, 4].
+
+    They are those of torchvision's RandomResizedCrop but for its rounding to whole pixels: areas
+    and the logarithms of aspects are uniform, the first of ten tries that fits is taken, and if
+    none does the middle.
+
+    Args:
+        sizes_B2: Height and width of each image.
+        min_area: The least share of the area.
+    """
+    height_B1, width_B1 = sizes_B2.float().split(1, dim=1)
+    areas_BT, aspects_BT = torch.rand(2, len(sizes_B2), CROP_TRIES).to(sizes_B2.device)
+    low, high = CROP_ASPECTS
+    areas_BT = torch.lerp(torch.full_like(areas_BT, min_area), torch.ones_like(areas_BT), areas_BT)
+    areas_BT, aspects_BT = areas_BT * height_B1 * width_B1, low * (high / low) ** aspects_BT
+    tall_BT, wide_BT = (areas_BT / aspects_BT).sqrt(), (areas_BT * aspects_BT).sqrt()
+    fits_BT = (tall_BT <= height_B1) & (wide_BT <= width_B1)
+    first_B1, any_B1 = fits_BT.int().argmax(1, keepdim=True), fits_BT.any(1, keepdim=True)
+    tall_B1 = torch.where(any_B1, tall_BT.gather(1, first_B1), height_B1.minimum(width_B1 / low))
+    wide_B1 = torch.where(any_B1, wide_BT.gather(1, first_B1), width_B1.minimum(height_B1 * high))
+    down_B1, right_B1 = torch.rand(2, len(sizes_B2), 1).to(sizes_B2.device)
+    top_B1 = (height_B1 - tall_B1) * torch.where(any_B1, down_B1, 0.5)
+    left_B1 = (width_B1 - wide_B1) * torch.where(any_B1, right_B1, 0.5)
+    return torch.cat([left_B1, top_B1, left_B1 + wide_B1, top_B1 + tall_B1], 1)
 
 
 def pasted(batch: Batch, positives: float, decoys: float, min_scale: float) -> Batch:
@@ -164,11 +215,9 @@ def drawn_rows(rows: int, probability: float) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def each_image(config: AugmentConfig, size: tuple[int, int]) -> Callable[[Tensor], Tensor] | None:
+def each_image(config: AugmentConfig) -> Callable[[Tensor], Tensor] | None:
     """The augmentations of torchvision for one image, or None where the settings ask for none."""
     steps: list[Callable[[Tensor], Tensor]] = []
-    if config.crop_min_area < 1:
-        steps.append(v2.RandomResizedCrop(size, scale=(config.crop_min_area, 1.0), antialias=True))
     if config.policy == "rand":
         steps.append(v2.RandAugment(magnitude=config.policy_magnitude))
     if config.policy == "trivial":

@@ -33,7 +33,9 @@ def plain_digits(side: int, seed: int, weighted: bool) -> ImageSplits:
 
     def split(name: str) -> TensorSplit:
         images = as_bytes(strokes_NHW[rows[name]][:, None].expand(-1, 3, -1, -1))
-        return labelled(images, digits_N[rows[name]], None, weighted and name == "train")
+        return labelled(
+            {"images": images}, digits_N[rows[name]], None, weighted and name == "train"
+        )
 
     return ImageSplits(
         train=split("train"),
@@ -71,9 +73,8 @@ def one_against_rest(side: int, seed: int, weighted: bool) -> ImageSplits:
         grounds = others[torch.randint(len(others), (len(own),), generator=generator)]
         collages = collage(images, images[grounds], generator)
         images = torch.where(collage_N[:, None, None, None], collages, images)
-        return labelled(
-            as_bytes(grained(images, generator)), positive_N.long(), 1, weighted and is_train
-        )
+        images = as_bytes(grained(images, generator))
+        return labelled({"images": images}, positive_N.long(), 1, weighted and is_train)
 
     return ImageSplits(
         train=split("train"),

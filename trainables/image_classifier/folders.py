@@ -1,23 +1,37 @@
-"""Labelled images from one folder for each class.
+"""Labelled images: one folder for each class, or lists of files.
 
 Shapes: N samples, H height, W width (always equal).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainables.config import TaskError
-from trainables.parts.data import Splits, TensorSplit, balanced_weights, stratified_split
-from trainables.parts.images import IMAGE_ENDINGS, how_read, image_files, is_image, read_image
+from trainables.image_classifier.files import UNGROUPED, Grouping, ImageFiles, completed, listed
+from trainables.image_classifier.preparation import (
+    SQUASHED,
+    Preparation,
+    framed,
+    prepared,
+    size_within,
+)
+from trainables.parts.data import Splits, TensorSplit, balanced_weights
+from trainables.parts.images import (
+    IMAGE_ENDINGS,
+    OPENED,
+    image_files,
+    is_image,
+    open_image,
+    upright_size,
+)
 from trainables.parts.left_out import LeftOut, files_and_folders
+from trainables.parts.lists import split_paths
 from trainables.parts.packing import packed_tensor
-
-SPLIT_FOLDERS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +39,8 @@ class ImageSplits(Splits):
     """Splits of labelled images.
 
     Each split's tensors: `images` [N, 3, H, W] (bytes), `labels` [N] (class), `positive` [N]
-    (whether that is the positive class).
+    (whether that is the positive class). Training images that are to be cropped lie in the upper
+    left corner of theirs, and `sizes` [N, 2] says their height and width.
 
     Attributes:
         classes: Their names, by number.
@@ -36,99 +51,108 @@ class ImageSplits(Splits):
     positive: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageFiles:
-    """Files and the class of each.
-
-    Attributes:
-        files: The images.
-        labels: The number of each one's class.
-    """
-
-    files: list[Path]
-    labels: list[int]
-
-    def __getitem__(self, rows: Sequence[int]) -> "ImageFiles":
-        return ImageFiles(
-            files=[self.files[row] for row in rows], labels=[self.labels[row] for row in rows]
-        )
-
-    def __add__(self, other: "ImageFiles") -> "ImageFiles":
-        return ImageFiles(files=self.files + other.files, labels=self.labels + other.labels)
-
-
 @lru_cache(maxsize=4)
 def folder_images(
-    path: Path, side: int, positive: str | None, seed: int, weighted: bool
+    path: Path,
+    side: int,
+    positive: str | None,
+    seed: int,
+    weighted: bool,
+    *,
+    preparation: Preparation = SQUASHED,
+    kept_side: int | None = None,
+    grouping: Grouping = UNGROUPED,
 ) -> ImageSplits:
-    """Images in folders named for their classes.
+    """Images in folders named for their classes, or with the classes that a list says.
 
     They lie in `path/train/<class>/*`, with `path/val` (or `validation`) and `path/test`, or just
-    in `path/<class>/*`.
+    in `path/<class>/*`; or `path` is a list, or a folder with one for each split (see `listed`).
 
     What is missing of validation and test is cut from the training images: a tenth for each,
-    stratified. Classes are numbered in the order of their folders' names. Images are resized to
-    `side` x `side` pixels.
+    stratified, with no group torn apart. Classes are numbered in the order of their names.
+
+    Args:
+        path: The folder, or the list.
+        side: Height and width of the prepared images.
+        positive: The name of the class that is looked for.
+        seed: Decides what is cut from the training images.
+        weighted: Whether training draws every class equally often.
+        preparation: How images become squares.
+        kept_side: Of training images that are to be cropped, which are kept no larger than this and
+            not prepared; None: they are prepared as the others are.
+        grouping: Which images belong together.
 
     Raises:
         TaskError: names each folder and file that can't be used.
     """
     left_out = LeftOut(path)
-    folders = split_folders(path, left_out)
-    classes = class_names(folders.get("train", path), left_out)
+    classes, found = listed(path) or class_folders(path, left_out)
     if len(classes) == 1:
-        raise TaskError(
-            f"{folders.get('train', path)}: must have at least two class folders, got only "
-            f"{classes[0]}"
-        )
+        raise TaskError(f"{path}: must have at least two classes, got only {classes[0]}")
     if positive is not None and positive not in classes:
         raise TaskError(
             f"data.positive must be one of the classes {', '.join(classes)}, got {positive!r}"
         )
-    parts_in = {"train": path} | folders
-    found = {name: class_files(folder, classes, left_out) for name, folder in parts_in.items()}
-    parts = completed(found, path, seed, classes)
+    parts, torn = completed(found, path, seed, classes, grouping)
     number = None if positive is None else classes.index(positive)
     if number is not None and number not in parts["validation"].labels:
         raise TaskError(
-            f"{folders['validation']}: has no image of data.positive {positive!r}: it can't be "
-            "judged"
+            f"{path}: validation has no image of data.positive {positive!r}: it can't be judged"
         )
 
     def split(name: str) -> TensorSplit:
-        images_N3HW = packed_tensor(
-            parts[name].files,
-            lambda file: read_image(file, side, side),
-            how=how_read(side, side),
-        )
-        return labelled(
-            images_N3HW, torch.tensor(parts[name].labels), number, weighted and name == "train"
-        )
+        part, is_train = parts[name], name == "train"
+        if is_train and kept_side is not None:
+            tensors = kept_images(part.files, kept_side)
+        else:
+            tensors = {"images": prepared_images(part.files, preparation, side)}
+        return labelled(tensors, torch.tensor(part.labels), number, weighted and is_train)
 
+    warnings = [text for text in (left_out.warning(), torn) if text]
     return ImageSplits(
         train=split("train"),
         validation=split("validation"),
         test=lambda: split("test"),
         classes=classes,
         positive=number,
-        warning=left_out.warning(),
+        warning="; ".join(warnings) or None,
     )
 
 
-def split_folders(path: Path, left_out: LeftOut) -> dict[str, Path]:
-    """The folders of those splits that have one; none at all for a flat layout."""
+def prepared_images(files: list[Path], how: Preparation, side: int) -> Tensor:
+    """The files' images as a model takes them: bytes [N, 3, side, side]."""
+    return packed_tensor(
+        files,
+        lambda file: prepared(open_image(file), how, side),
+        how=f"{OPENED}, {how}, side {side}",
+    )
+
+
+def kept_images(files: list[Path], most: int) -> dict[str, Tensor]:
+    """The files' images no larger than `most`, which crops are cut from, and their `sizes`."""
+
+    def size(file: Path) -> np.ndarray:
+        return np.array(size_within(*upright_size(file), most))
+
+    images = packed_tensor(
+        files, lambda file: framed(open_image(file), most), how=f"{OPENED}, framed by {most}"
+    )
+    sizes = packed_tensor(files, size, how=f"{OPENED}, sizes within {most}")
+    return {"images": images, "sizes": sizes}
+
+
+def class_folders(path: Path, left_out: LeftOut) -> tuple[tuple[str, ...], dict[str, ImageFiles]]:
+    """The classes, and the files of each split that has a folder; of a flat layout, of training."""
     if not path.is_dir():
-        raise TaskError(f"{path}: data.path must be a folder with one folder for each class")
-    files_and_folders(path, left_out)  # a split may be a link that leads nowhere
-    if not (path / "train").is_dir():
-        return {}
-    found = {name: [path / spelling for spelling in names] for name, names in SPLIT_FOLDERS.items()}
-    there = {
-        name: [folder for folder in folders if folder.is_dir()] for name, folders in found.items()
-    }
-    if len(there["validation"]) > 1:
-        raise TaskError(f"{path}: has both val and validation; remove one")
-    return {name: folders[0] for name, folders in there.items() if folders}
+        raise TaskError(
+            f"{path}: data.path must be a folder with one folder for each class, or a list (.csv, "
+            ".parquet)"
+        )
+    files_and_folders(path, left_out)  # A split may be a link that leads nowhere.
+    folders = split_paths(path) or {"train": path}
+    classes = class_names(folders["train"], left_out)
+    found = {split: class_files(each, classes, left_out) for split, each in folders.items()}
+    return classes, found
 
 
 def class_names(folder: Path, left_out: LeftOut) -> tuple[str, ...]:
@@ -160,40 +184,17 @@ def class_files(folder: Path, classes: tuple[str, ...], left_out: LeftOut) -> Im
                 raise TaskError(f"{folder / name}: holds no image ({', '.join(IMAGE_ENDINGS)})")
             files += own
             labels += [label] * len(own)
-    return ImageFiles(files=files, labels=labels)
-
-
-def completed(
-    found: dict[str, ImageFiles],
-    path: Path,
-    seed: int,
-    classes: tuple[str, ...],
-) -> dict[str, ImageFiles]:
-    """All three splits; those that were not found are cut from the training images."""
-    if len(found) == len(SPLIT_FOLDERS):
-        return found
-    whole = found["train"]
-    try:
-        rows = stratified_split(whole.labels, seed, classes)
-    except ValueError as error:
-        raise TaskError(f"{path}: {error}") from error
-    kept, parts = whole[rows["train"]], dict(found)
-    for name in ("validation", "test"):
-        if name in found:
-            kept += whole[rows[name]]
-        else:
-            parts[name] = whole[rows[name]]
-    return parts | {"train": kept}
+    return ImageFiles(files=files, labels=labels, groups=[None] * len(files))
 
 
 def labelled(
-    images_N3HW: Tensor, labels_N: Tensor, positive: int | None, weighted: bool = False
+    tensors: dict[str, Tensor], labels_N: Tensor, positive: int | None, weighted: bool = False
 ) -> TensorSplit:
     """A split of images and their classes, drawn by class weights if that is wanted."""
     positive_N = (
         torch.zeros_like(labels_N, dtype=torch.bool) if positive is None else labels_N == positive
     )
     return TensorSplit(
-        tensors={"images": images_N3HW, "labels": labels_N, "positive": positive_N},
+        tensors={**tensors, "labels": labels_N, "positive": positive_N},
         weights_N=balanced_weights(labels_N) if weighted else None,
     )

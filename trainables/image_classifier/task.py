@@ -5,6 +5,7 @@ For "Nailong" (one figure among many), and for whatever has class folders.
 Shapes: B batch, C classes, H height, W width.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from search_spaces.space import Objective
 from trainables.config import at_least, below_one, require
 from trainables.image_classifier.augment import AugmentConfig, augmented
 from trainables.image_classifier.digits import Embedded, one_against_rest, plain_digits
+from trainables.image_classifier.files import Grouping
 from trainables.image_classifier.folders import ImageSplits, folder_images
 from trainables.image_classifier.models import (
     PLAIN,
@@ -29,6 +31,7 @@ from trainables.image_classifier.models import (
     timm_model,
 )
 from trainables.image_classifier.pictures import image_grid
+from trainables.image_classifier.preparation import Fit, Preparation, preparation
 from trainables.parts.data import Batch
 from trainables.parts.images import normalized
 from trainables.parts.losses import focal_cross_entropy, soft_focal_cross_entropy
@@ -49,14 +52,24 @@ class DataConfig(AugmentConfig):
     """Where the images come from, how they are served, and how training images are varied."""
 
     path: Path | None = None
-    """A folder: train/<class>/*.png with val/ and test/ beside it, or <class>/*.png; none = the
-    embedded digits."""
+    """A folder: train/<class>/*.png with val/ and test/ beside it, or <class>/*.png; or a list of
+    images and labels (.csv, .parquet), or a folder of such; none = the embedded digits."""
     embedded: Embedded = "one_against_rest"
     """Without a path: eights against all other digits on coloured grounds, or the ten digits in
     white on black."""
     side: int = 32
-    """Height and width in pixels to which every image is resized; 224 suits most pretrained
-    weights."""
+    """Height and width in pixels that every image gets; 224 suits most pretrained weights."""
+    fit: Fit = "own"
+    """How images become squares: squash; center = the middle is cut out; border = one is added;
+    own = as the model's pretrained weights are judged, and squash without them."""
+    kept_side: int | None = None
+    """Training images that are cropped (crop_min_area) are kept with at most so many pixels a side,
+    and crops are cut from these; none = twice `side`."""
+    group_pattern: str | None = None
+    """A regular expression: images in whose file names it finds the same are in one split. So are
+    those with the same `group` in a list."""
+    group_duplicates: bool = False
+    """Nearly the same images are in one split."""
     positive: str | None = None
     """The one class that is looked for: average precision and F1 are its own, pasting needs it;
     none = macro means."""
@@ -69,6 +82,8 @@ class DataConfig(AugmentConfig):
         AugmentConfig.__post_init__(self)
         at_least(self, 8, "side")
         at_least(self, 1, "batch_size")
+        at_least(self, self.side, "kept_side")
+        self._check_groups()
         known = self.positive is not None or (
             self.path is None and self.embedded == "one_against_rest"
         )
@@ -82,6 +97,20 @@ class DataConfig(AugmentConfig):
             "positive names a class of data.path; the embedded digits have their own",
             positive=self.positive,
         )
+
+    def _check_groups(self) -> None:
+        require(
+            self.path is not None or not (self.group_pattern or self.group_duplicates),
+            "groups are those of the images of data.path; each embedded digit is in one split",
+            group_pattern=self.group_pattern,
+            group_duplicates=self.group_duplicates,
+        )
+        try:
+            re.compile(self.group_pattern or "")
+        except re.error as error:
+            raise ValueError(
+                f"group_pattern must be a regular expression, got {self.group_pattern!r}: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +262,19 @@ def build_model(config: ModelConfig, *, classes: int, side: int) -> nn.Module:
     )
 
 
+def prepared_by(config: ImageClassifierConfig) -> Preparation:
+    """How images are prepared: weights from a file are taken for those that timm knows."""
+    pretrained = config.model.weights != "none"
+    return preparation(config.model.name, pretrained=pretrained, fit=config.data.fit)
+
+
+def logits(config: ImageClassifierConfig, model: nn.Module, batch: Batch) -> Tensor:
+    """The scores of a batch's images, which are bytes [B, 3, H, W]: [B, C]."""
+    how = prepared_by(config)
+    logits_BC: Tensor = model(normalized(batch["images"], how.mean, how.std))
+    return logits_BC
+
+
 class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
     """Images in classes, of which one may be looked for among the others.
 
@@ -242,7 +284,16 @@ class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
     """
 
     Config = ImageClassifierConfig
-    validation_settings = ("data.path", "data.embedded", "data.side", "data.positive")
+    validation_settings = (
+        "data.path",
+        "data.embedded",
+        "data.side",
+        "data.fit",
+        "data.positive",
+        "data.group_pattern",
+        "data.group_duplicates",
+    )
+    preparing_settings = ("model.name", "model.weights")
     objective = Objective(name="average_precision", direction="maximize")
     other_objectives = tuple(
         Objective(name=name, direction="maximize")
@@ -254,7 +305,16 @@ class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
         """The folder's images, or the embedded digits."""
         data = config.data
         if data.path:
-            return folder_images(data.path, data.side, data.positive, seed, data.weighted_sampler)
+            return folder_images(
+                data.path,
+                data.side,
+                data.positive,
+                seed,
+                data.weighted_sampler,
+                preparation=prepared_by(config),
+                kept_side=None if data.crop_min_area == 1 else data.kept_side or 2 * data.side,
+                grouping=Grouping(pattern=data.group_pattern, duplicates=data.group_duplicates),
+            )
         embedded = one_against_rest if data.embedded == "one_against_rest" else plain_digits
         return embedded(data.side, seed, data.weighted_sampler)
 
@@ -276,13 +336,13 @@ class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
 
     def augment(self, config: ImageClassifierConfig, batch: Batch) -> Batch:
         """Whatever `data` asks for."""
-        return augmented(config.data, batch)
+        return augmented(config.data, batch, config.data.side)
 
     def loss(
         self, config: ImageClassifierConfig, model: nn.Module, batch: Batch
     ) -> tuple[Tensor, Tensor]:
         """The cross-entropy, and the logits [B, C]."""
-        logits_BC, shape = model(normalized(batch["images"])), config.loss
+        logits_BC, shape = logits(config, model, batch), config.loss
         more = {"gamma": shape.focal_gamma, "label_smoothing": shape.label_smoothing}
         if "mixing" not in batch:
             return focal_cross_entropy(logits_BC, batch["labels"], **more), logits_BC
@@ -307,7 +367,7 @@ class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
         """These images with true and predicted classes; the confusion matrix of all of them."""
         classes = splits.classes
         shown = {name: tensor[list(rows)] for name, tensor in splits.validation.tensors.items()}
-        logits_BC = model(normalized(to_device(shown, model)["images"])).cpu()
+        logits_BC = logits(config, model, to_device(shown, model)).cpu()
         _, details = evaluate(self, config, model, splits, splits.validation)
         return {
             "predictions": image_grid(shown, logits_BC.softmax(-1), classes),

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
 
 from trainables.config import TaskError, build_config
 from trainables.image_classifier.augment import (
+    CROP_ASPECTS,
     AugmentConfig,
     augmented,
+    crop_boxes,
+    cropped,
     each_image,
     mirrored,
     mixed,
@@ -120,13 +124,61 @@ def test_what_is_pasted_has_a_colour_of_its_own() -> None:
     torch.manual_seed(0)
     batch = batch_of()
     after = augmented(
-        config_of(overlay_probability=1.0, paste_probability=1.0, paste_min_scale=0.8), batch
+        config_of(overlay_probability=1.0, paste_probability=1.0, paste_min_scale=0.8), batch, SIDE
     )["images"]
     givers = {tuple(image[:, 0, 0].tolist()) for image in after[:3]}
     assert len(givers) == 3
     for image in after[3:]:
         centre = tuple(image[:, SIDE // 2, SIDE // 2].tolist())
         assert centre in givers
+
+
+# Cropping -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(40, 60), (30, 90), (90, 30)])
+@pytest.mark.parametrize("min_area", [0.08, 0.9])
+def test_crops_are_distributed_as_torchvisions(size: tuple[int, int], min_area: float) -> None:
+    torch.manual_seed(0)
+    rows = 800
+    boxes_B4 = crop_boxes(torch.tensor(size).expand(rows, 2), min_area)
+    crop = v2.RandomResizedCrop(SIDE, scale=(min_area, 1.0), ratio=CROP_ASPECTS)
+    drawn = [crop.make_params([torch.empty(3, *size)]) for _ in range(rows)]
+    theirs_B4 = torch.tensor(
+        [[d["left"], d["top"], d["left"] + d["width"], d["top"] + d["height"]] for d in drawn]
+    ).float()
+    assert (boxes_B4[:, :2] >= 0).all()
+    assert (boxes_B4[:, 2:] <= torch.tensor(size).flip(0) + 1e-4).all()
+    quantiles = torch.linspace(0.05, 0.95, 10)
+    for ours_B, references_B in zip(boxes_B4.T, theirs_B4.T, strict=True):
+        difference = ours_B.quantile(quantiles) - references_B.quantile(quantiles)
+        assert difference.abs().max() < 0.07 * max(size)
+
+
+def test_a_crop_is_a_part_of_the_kept_image_and_of_nothing_around_it() -> None:
+    """Columns rise by 4 a pixel: a crop's columns rise evenly, from its left to its right edge."""
+    columns = 4 * torch.arange(60).clamp(max=49)
+    images = columns.to(torch.uint8).expand(16, 3, 40, -1)
+    batch = {"images": images, "sizes": torch.tensor([[30, 50]]).expand(16, 2)}
+    torch.manual_seed(1)
+    boxes_B4 = crop_boxes(batch["sizes"], 0.2)
+    torch.manual_seed(1)
+    after = cropped(batch, 0.2, SIDE)["images"]
+    assert after.shape == (16, 3, SIDE, SIDE) and after.dtype == torch.uint8
+    assert (after == after[:, :, :1]).all(), "rows are alike"
+    centres_BS = boxes_B4[:, :1] + (boxes_B4[:, 2:3] - boxes_B4[:, :1]) * (
+        (torch.arange(SIDE) + 0.5) / SIDE
+    )
+    expected_BS = (centres_BS - 0.5).clamp(0, 49) * 4
+    torch.testing.assert_close(after[:, 0, 0].float(), expected_BS, atol=1.6, rtol=0)
+
+
+def test_a_crop_of_a_large_image_shows_what_the_resized_image_has_lost() -> None:
+    """Stripes of one pixel are even grey once halved; a crop of a quarter of the area has them."""
+    torch.manual_seed(3)
+    stripes = (torch.arange(2 * SIDE) % 2 * 255).to(torch.uint8).expand(8, 3, 2 * SIDE, -1)
+    after = cropped({"images": stripes}, 0.01, SIDE)["images"].float()
+    assert after.std(-1).max() > 60
 
 
 # Colour and mirror
@@ -184,7 +236,7 @@ def test_policies_and_crops_vary_each_image_by_itself(values: dict[str, Any]) ->
     torch.manual_seed(0)
     batch = batch_of(0, 1)
     images = batch["images"].expand(16, -1, -1, -1)
-    after = augmented(config_of(**values), {**batch_of(0, 16), "images": images})["images"]
+    after = augmented(config_of(**values), {**batch_of(0, 16), "images": images}, SIDE)["images"]
     assert after.shape == images.shape
     assert after.dtype == torch.uint8
     assert len({image.numpy().tobytes() for image in after}) > 8
@@ -194,7 +246,9 @@ def test_erasing_blackens_a_rectangle() -> None:
     torch.manual_seed(0)
     batch = batch_of(0, 8)
     for before, after in zip(
-        batch["images"], augmented(config_of(erase_probability=1.0), batch)["images"], strict=True
+        batch["images"],
+        augmented(config_of(erase_probability=1.0), batch, SIDE)["images"],
+        strict=True,
     ):
         rows, columns = changed_rectangle(before, after)
         assert (after[:, rows, columns] == 0).all()
@@ -203,8 +257,8 @@ def test_erasing_blackens_a_rectangle() -> None:
 
 def test_by_default_nothing_happens() -> None:
     batch = batch_of()
-    assert each_image(config_of(), (SIDE, SIDE)) is None
-    assert augmented(config_of(), batch) == batch
+    assert each_image(config_of()) is None
+    assert augmented(config_of(), batch, SIDE) == batch
 
 
 # Mixing -------------------------------------------------------------------------------------------

@@ -144,6 +144,24 @@ def test_what_is_left_out_is_told_and_what_macos_adds_is_ignored(folder: Path) -
     assert splits.warning == f"data: left out {kinds_told} (first: val)"
 
 
+def test_images_that_are_to_be_cropped_are_kept_as_they_are_within_a_frame(folder: Path) -> None:
+    for name, shape in {"cat": (10, 6), "dog": (8, 32)}.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.random.default_rng(i).integers(0, 256, (*shape, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    splits = folder_images(folder, SIDE, None, 0, False, kept_side=16)
+    images, sizes = splits.train.tensors["images"], splits.train.tensors["sizes"]
+    assert images.shape == (2, 3, 16, 16)
+    assert sizes.tolist() == [[10, 6], [4, 16]], "the cat fits, the dog is made smaller"
+    files = [np.asarray(Image.open(file)) for file in sorted((folder / "cat").iterdir())]
+    kept = images[0, :, :10, :6].permute(1, 2, 0).numpy()
+    assert any(np.array_equal(kept, pixels) for pixels in files), "not a pixel is changed"
+    assert (images[0, :, 10:, :6] == images[0, :, 9:10, :6]).all()
+    assert splits.validation.tensors["images"].shape == (2, 3, SIDE, SIDE)
+    assert "sizes" not in splits.validation.tensors
+
+
 # Mistakes -----------------------------------------------------------------------------------------
 
 
@@ -194,13 +212,13 @@ def no_positive_to_judge(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (no_folder, "{folder}: data.path must be a folder with one folder for each class"),
+        (no_folder, "{folder}: data.path must be a folder with one folder for each class, or a "),
         (
             no_classes,
             "{folder}: has no class folders; images belong into train/<class>/ or <class>/ of "
             "data.path",
         ),
-        (a_single_class, "{folder}/train: must have at least two class folders, got only cat"),
+        (a_single_class, "{folder}: must have at least two classes, got only cat"),
         (an_empty_class, "{folder}/fox: holds no image (.png, "),
         (a_broken_image, "{folder}/dog/007.png: can't be read as an image"),
         (
@@ -215,7 +233,7 @@ def no_positive_to_judge(folder: Path) -> None:
         ),
         (
             no_positive_to_judge,
-            "{folder}/val: has no image of data.positive 'cat': it can't be judged",
+            "{folder}: validation has no image of data.positive 'cat': it can't be judged",
         ),
     ],
 )
