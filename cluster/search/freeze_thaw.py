@@ -139,8 +139,9 @@ class FreezeThaw(Scheduler):
             self._seen.time(np.array([look])),
             np.array([number]),
         )
-        low, value, high = sorted((-self._objective.sign * losses[:, 0]).tolist())
-        return Expected(look, low, value, high)
+        # The last digits depend on the order of the trials, which a resumed study need not keep.
+        low, value, high = (float(f"{loss:.6g}") for loss in -self._objective.sign * losses[:, 0])
+        return Expected(look, min(low, high), value, max(low, high))
 
     def out_of_reach(
         self, frozen: Mapping[int, int], under_way: Set[int], newcomers: int
@@ -161,7 +162,7 @@ class FreezeThaw(Scheduler):
         drawn_D = self._encoding.drawn(1, rng)[0]
         if may_begin and (len(self._seen) < ENOUGH_TRIALS or rng.random() < RANDOM_SHARE):
             return _Choice(key, places_D=drawn_D, by_model=False)
-        self._look_at_trials()
+        self._look_at_trials(before=key[1])
         seen = self._seen.observations(self._places, self._encoding, rng.random(), rng)
         if seen is None:
             return _Choice(key, places_D=drawn_D, by_model=False)
@@ -173,8 +174,9 @@ class FreezeThaw(Scheduler):
                 return _Choice(key, places_D=places_D)
         return _Choice(key, number=int(frozen_M[promises_M.argmax()]))
 
-    def _look_at_trials(self) -> None:
-        trials = self._searched.trials()
+    def _look_at_trials(self, *, before: int) -> None:
+        """Take in trials, without the one that is chosen: a kill may have left it a part only."""
+        trials = self._searched.trials()[:before]
         for trial in trials:
             if trial.number not in self._places and trial.params:
                 self._places[trial.number] = self._encoding.places(trial.params)
