@@ -27,6 +27,7 @@ from results.study.notes import Notes
 from results.study.record import StudyRecord
 from results.text import metric_text
 from search_spaces.space import Objective
+from trainables.job import Job
 from trainables.task import Task, load_task
 from trainables.training import evaluate
 from trainables.user_code.importing import import_from, task_folder
@@ -127,7 +128,11 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 def test_metrics(record: StudyRecord, best: BestEpoch) -> dict[str, float]:
     """The metrics of a trial's model on the test split; none if its task has no such split."""
-    job = trial_export(record, best).job
+    return metrics_on_test(trial_export(record, best).job)
+
+
+def metrics_on_test(job: Job) -> dict[str, float]:
+    """The same of a job that was trained."""
     if not isinstance(load_task(job.task), Task):
         return {}
     task, config, splits, model = trained_model(job)
@@ -180,7 +185,7 @@ def verdict(ranked: Sequence[ConfirmedCandidate]) -> str:
     if len(best.values) < 2:
         return "one seed tells nothing of the spread: confirm with more seeds"
     comparable = [other for other in others if len(other.values) >= 2]
-    p_values = sorted((_p_value(best.values, other.values), other.name) for other in comparable)
+    p_values = sorted((welch_p(best.values, other.values), other.name) for other in comparable)
     worse: set[str] = set()
     for i, (p_value, name) in enumerate(p_values):
         if p_value > (1 - CONFIDENCE) / (len(p_values) - i):
@@ -197,7 +202,7 @@ def verdict(ranked: Sequence[ConfirmedCandidate]) -> str:
     return f"{best.name} is better than all others, at {CONFIDENCE:.0%} confidence"
 
 
-def _p_value(left: Sequence[float], right: Sequence[float]) -> float:
+def welch_p(left: Sequence[float], right: Sequence[float]) -> float:
     """Welch's: how likely the means differ at least so much by chance. Exact if nothing varies."""
     if max(variance(left), variance(right)) < 1e-18:
         return float(math.isclose(left[0], right[0]))
