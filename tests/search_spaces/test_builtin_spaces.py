@@ -4,6 +4,7 @@ pytest tests/search_spaces
 """
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from trainables.task import BUILTIN_TASKS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = builtin_spaces()
+EMBEDDED = [file for file in FILES if "data.path" not in load_space(file).fixed]
 each_space = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
@@ -62,6 +64,22 @@ def test_each_start_point_says_where_its_numbers_come_from(file: Path) -> None:
     points = [i for i, line in enumerate(lines) if line.startswith("  - {")]
     assert len(points) == ("start:" in lines and len(load_space(file).start))
     assert [lines[i] for i in points if not lines[i - 1].startswith("  # ")] == []
+
+
+@pytest.mark.parametrize("file", EMBEDDED, ids=lambda file: file.stem)
+def test_the_last_start_point_of_embedded_data_is_rescaled_to_them(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    if "\nstart:\n" in text:  # It is not inherited.
+        *_, last = re.findall(r"((?:^  #.*\n)+)  - \{", text, re.MULTILINE)
+        assert last.startswith("  # Rescaled to this size")
+        assert text.count("# Rescaled") == 1
+    assert len(load_space(file).start) >= 2
+
+
+@pytest.mark.parametrize("file", [*set(FILES) - set(EMBEDDED)], ids=lambda file: file.stem)
+def test_data_of_ones_own_do_not_start_from_what_was_rescaled_to_others(file: Path) -> None:
+    rescaled = [load_space(other).start[-1] for other in EMBEDDED]
+    assert [point for point in load_space(file).start if point in rescaled] == []
 
 
 @each_space
