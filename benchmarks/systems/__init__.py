@@ -1,0 +1,1 @@
+"""The built-in systems: settings by hand beside what searches find, all on fresh seeds."""
