@@ -26,7 +26,7 @@ each_space = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_all_spaces_are_found_in_folders_too_and_no_two_have_one_name() -> None:
     there = {Path(root) / file for root, _, files in os.walk(BUILTIN) for file in files}
     assert set(FILES) == {file for file in there if file.suffix == ".yaml"}
-    assert len(FILES) == 24
+    assert len(FILES) == 25
     assert len({file.stem for file in FILES}) == len(FILES)
     assert FILES[-1] == BUILTIN / "textbook" / "next_char.yaml"
 
