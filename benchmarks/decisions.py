@@ -6,10 +6,10 @@ A study of twelve parameters is filled with random trials of which those that ma
 frozen, as a search leaves them; then the whole of a decision is timed: the report of an epoch at
 which trials are compared, what is written to the journal, and the next trial for that slot.
 
-Then searches of two trials a slot at least are simulated, with epochs of about a minute, the time
-that was measured for each decision, and one driver that takes them one after the other. A slot
-counts as idle from when it is free until it trains again; the search ends for this purpose when its
-last new trial begins.
+Then searches of four trials a slot at least are simulated, with epochs of about a minute and one
+driver, which takes as long for each decision as it takes here, one after the other. A slot counts
+as idle from when it is free until it trains again; the search ends for this purpose when its last
+new trial begins.
 """
 
 import argparse
@@ -121,12 +121,12 @@ def decision_times_s(search: str, trials: int) -> list[float]:
         return times_s
 
 
-def busy_share(search: str, slots: int, decision_s: float, trials: int) -> float:
+def busy_share(search: str, slots: int, trials: int) -> float:
     """The part of the slots' time in which they train, until the last new trial has begun."""
     with tempfile.TemporaryDirectory() as folder:
         space = space_of(search, trials)
         study = Study(StudyFolder(Path(folder)), space, LOSS)
-        done = simulate(study, curve_of, Machine(slots=slots, decision_s=decision_s))
+        done = simulate(study, curve_of, Machine(slots=slots, waits_for_decisions=True))
     last_began_s = max(step.time_s - step.seconds for step in done.steps if step.epoch == 1)
     return busy_until(done, last_began_s, slots)
 
@@ -157,7 +157,7 @@ def main() -> None:
                 flush=True,
             )
         for slots in options.slots:
-            share = busy_share(search, slots, median(times_s), max(128, 2 * slots))
+            share = busy_share(search, slots, max(128, 4 * slots))
             print(f"{search:12} {slots:6} slots: {share:6.1%} busy", flush=True)
 
 

@@ -1,7 +1,7 @@
 """Freeze-thaw search: a model of the curves says which frozen trial goes on, or what begins."""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,14 +31,14 @@ GROWTH_UNTIL_REFIT = 1.1
 FIRST_ITERATIONS, ITERATIONS = 30, 8
 MODEL_KEY = "rungs:curve model"
 
-_Key = tuple[int, int, frozenset[tuple[int, int]]]
+_Moment = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """A frozen trial or a new configuration, and the state of the study that it was chosen in."""
+    """A frozen trial or a new configuration, chosen after so many reports and trials."""
 
-    key: _Key
+    moment: _Moment
     number: int | None = None
     places_D: np.ndarray | None = None
     by_model: bool = True
@@ -110,10 +110,11 @@ class FreezeThaw(Scheduler):
 
     def thaw(self, frozen: Mapping[int, int], *, closing: bool = False) -> int | None:
         """The frozen trial that is chosen; None: a new one is."""
-        key = self._seen.reports, len(self._searched.trials()), frozenset(frozen.items())
-        if self._choice is None or self._choice.key != key:
-            self._choice = self._choose(key)
-        return self._choice.number
+        moment = self._seen.reports, len(self._searched.trials())
+        choice = self._choice
+        if choice is None or choice.moment != moment or choice.number not in (None, *frozen):
+            self._choice = choice = self._choose(moment, frozen)
+        return choice.number
 
     def newcomer(self, number: int) -> dict[str, Any]:
         """The configuration of the new trial that was chosen.
@@ -151,28 +152,28 @@ class FreezeThaw(Scheduler):
         return self._seen.worst_first(frozen)[:too_many] if too_many > 0 else []
 
     def _new_choice(self, number: int) -> _Choice:
-        if self._choice is None or self._choice.key[:2] != (self._seen.reports, number):
-            self._choice = self._choose((self._seen.reports, number, frozenset()))
+        if self._choice is None or self._choice.moment != (self._seen.reports, number):
+            self._choice = self._choose((self._seen.reports, number), {})
         return self._choice
 
-    def _choose(self, key: _Key) -> _Choice:
-        rng = np.random.default_rng(derive_seed(self._space.seed, "freeze_thaw", *key[:2]))
-        frozen_M = np.array(sorted(number for number, _ in key[2]), dtype=int)
+    def _choose(self, moment: _Moment, frozen: Collection[int]) -> _Choice:
+        rng = np.random.default_rng(derive_seed(self._space.seed, "freeze_thaw", *moment))
+        frozen_M = np.array(sorted(frozen), dtype=int)
         may_begin = self._searched.newcomers() > 0 or not len(frozen_M)
         drawn_D = self._encoding.drawn(1, rng)[0]
         if may_begin and (len(self._seen) < ENOUGH_TRIALS or rng.random() < RANDOM_SHARE):
-            return _Choice(key, places_D=drawn_D, by_model=False)
-        self._look_at_trials(before=key[1])
+            return _Choice(moment, places_D=drawn_D, by_model=False)
+        self._look_at_trials(before=moment[1])
         seen = self._seen.observations(self._places, self._encoding, rng.random(), rng)
         if seen is None:
-            return _Choice(key, places_D=drawn_D, by_model=False)
+            return _Choice(moment, places_D=drawn_D, by_model=False)
         hope = self._hope(seen, rng)
         promises_M = self._promises_of_frozen(frozen_M, hope)
         if may_begin:
             places_D, promise = self._best_new(seen, hope, rng)
             if promise > promises_M.max(initial=-math.inf):
-                return _Choice(key, places_D=places_D)
-        return _Choice(key, number=int(frozen_M[promises_M.argmax()]))
+                return _Choice(moment, places_D=places_D)
+        return _Choice(moment, number=int(frozen_M[promises_M.argmax()]))
 
     def _look_at_trials(self, *, before: int) -> None:
         """Take in trials, without the one that is chosen: a kill may have left it a part only."""

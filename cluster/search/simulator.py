@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from random import Random
-from typing import Any, Protocol
+from time import process_time
+from typing import Any, Protocol, TypeVar
 
 Curve = Sequence[tuple[float, float]]
+_Decided = TypeVar("_Decided")
 CurveOf = Callable[[Mapping[str, Any]], Curve]
 
 
@@ -49,7 +51,8 @@ class Machine:
         slots: How many trials train at once.
         start_s: Until a slot's process is warm.
         switch_s: Between two trials in a slot.
-        decision_s: Of the one driver, for each trial that it hands out.
+        waits_for_decisions: Whether the processor time that the search takes here for each decision
+            counts: there is one driver, which takes them one after the other.
         failure_rate: The chance that an epoch crashes its trial for good.
         time_s: When it ends; None: when the search has no more trials.
         max_epochs: The same, in epochs of all trials together.
@@ -59,7 +62,7 @@ class Machine:
     slots: int
     start_s: float = 0.0
     switch_s: float = 0.0
-    decision_s: float = 0.0
+    waits_for_decisions: bool = False
     failure_rate: float = 0.0
     time_s: float | None = None
     max_epochs: int | None = None
@@ -150,15 +153,22 @@ class _Clock:
         heappush(self._queue, _Ready(time_s, self._order, slot, number, epoch))
 
     def _hand_out(self, time_s: float, slot: int) -> None:
-        handed = self._search.next_trial()
+        handed, decided_s = self._driver(time_s, self._search.next_trial)
         if handed is None:
             self._idle.append(slot)
             return
         self._result.starts += 1
-        self._driver_free_s = max(time_s, self._driver_free_s) + self._machine.decision_s
         if handed.number not in self._curves:
             self._curves[handed.number] = self._curve_of(handed.params)
-        self._train(self._driver_free_s + self._machine.switch_s, slot, handed.number)
+        self._train(decided_s + self._machine.switch_s, slot, handed.number)
+
+    def _driver(self, time_s: float, decide: Callable[[], _Decided]) -> tuple[_Decided, float]:
+        """What the search decides, and when it has."""
+        begun = process_time()
+        decided = decide()
+        took_s = process_time() - begun if self._machine.waits_for_decisions else 0.0
+        self._driver_free_s = max(time_s, self._driver_free_s) + took_s
+        return decided, self._driver_free_s
 
     def _train(self, time_s: float, slot: int, number: int) -> None:
         epoch = self._trained.get(number, 0) + 1
@@ -173,19 +183,22 @@ class _Clock:
     def _report(self, ready: _Ready, number: int) -> None:
         if self._random.random() < self._machine.failure_rate:
             self._search.fail(number, "the process died")
-            self._leave(ready)
+            self._leave(ready.slot, ready.time_s)
             return
         value, seconds = self._curves[number][ready.epoch - 1]
         self._trained[number] = ready.epoch
         step = Step(ready.time_s, seconds, ready.slot, number, ready.epoch, value)
         self._result.steps.append(step)
-        if self._search.report(number, ready.epoch, value):
-            self._train(ready.time_s, ready.slot, number)
+        goes_on, decided_s = self._driver(
+            ready.time_s, lambda: self._search.report(number, ready.epoch, value)
+        )
+        if goes_on:
+            self._train(decided_s, ready.slot, number)
         else:
-            self._leave(ready)
+            self._leave(ready.slot, decided_s)
 
-    def _leave(self, ready: _Ready) -> None:
+    def _leave(self, slot: int, time_s: float) -> None:
         """The slot is free; those that found nothing to do before look again."""
-        for slot in [ready.slot, *self._idle]:
-            self._push(ready.time_s, slot)
+        for each in [slot, *self._idle]:
+            self._push(time_s, each)
         self._idle = []

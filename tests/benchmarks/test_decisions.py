@@ -3,6 +3,8 @@
 pytest tests/benchmarks/test_decisions.py
 """
 
+from itertools import count
+
 import pytest
 
 from benchmarks.decisions import busy_share, busy_until, decision_times_s
@@ -17,11 +19,13 @@ def test_busy_time_is_counted_by_hand() -> None:
 
 
 def test_freeze_thaw_keeps_slots_busy() -> None:
-    assert busy_share("freeze_thaw", 8, decision_s=0.0, trials=40) > 0.98
+    assert busy_share("freeze_thaw", 8, trials=40) > 0.98
 
 
-def test_a_driver_that_is_too_slow_leaves_slots_idle() -> None:
-    assert busy_share("asha", 4, decision_s=60.0, trials=16) < 0.9
+def test_a_driver_that_is_too_slow_leaves_slots_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its decisions takes 15 s, and an epoch a minute: four slots wait for one another."""
+    monkeypatch.setattr("cluster.search.simulator.process_time", count(0, 15).__next__)
+    assert busy_share("asha", 4, trials=16) < 0.9
 
 
 @pytest.mark.parametrize("search", ["freeze_thaw", "promotion", "asha"])
