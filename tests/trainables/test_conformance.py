@@ -33,7 +33,7 @@ from trainables.job import is_best, run
 from trainables.parts.optim import make_optimizer, parameter_groups
 from trainables.task import Report, Task, load_task
 from trainables.team import ALONE, Team
-from trainables.training import evaluate, train
+from trainables.training import evaluate, new_learner, train, train_epoch
 from trainables.trial_folder import TrialFolder
 
 
@@ -251,6 +251,31 @@ def test_layers_and_head_share_no_parameter_and_decay_from_the_head_down(
             for parameter in layer
             if parameter.requires_grad
         )
+
+
+def test_the_loss_depends_on_all_parameters_where_the_task_says_so(
+    name: str, task: Task, config: Any
+) -> None:
+    splits = task.data(config, 0)
+    model = conformance.fresh_model(task, config, splits)
+    task.loss(config, model, next(splits.train.batches(8)))[0].backward()
+    named = model.named_parameters()
+    left_out = [key for key, value in named if value.requires_grad and value.grad is None]
+    assert not (task.uses_all_parameters and left_out)
+
+
+def test_the_host_reads_nothing_in_a_step(name: str, task: Task) -> None:
+    def reads(batch_size: int) -> int:
+        config = tiny_config(name, data__batch_size=batch_size, **conformance.HOST_READS[name])
+        splits = task.data(config, 0)
+        learner = new_learner(task, config, splits, torch.device("cpu"))
+        with conformance.HostReads() as counted:
+            train_epoch(task, config, learner, splits.train, EPOCHS)
+        return counted.reads
+
+    few = reads(conformance.ROWS)
+    assert few < 10
+    assert reads(conformance.ROWS // 6) == few, "it reads as often in six steps as in one"
 
 
 def test_augmentation_keeps_what_a_batch_is_made_of(name: str, task: Task, config: Any) -> None:

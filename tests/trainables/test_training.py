@@ -618,9 +618,58 @@ def test_validation_is_weighted_by_rows() -> None:
     assert not model.training
 
 
+# How a device computes ----------------------------------------------------------------------------
+
+
 def test_on_the_cpu_there_is_no_autocast() -> None:
     model = nn.Linear(2, 2)
     with autocast(model, True):
         assert model(torch.ones(1, 2)).dtype == torch.float32
-    splits = Line().data(config_of(), 0)
-    assert on_device(splits, torch.device("cpu")) is splits
+
+
+class Moved(Splits):
+    """Splits that tell where they were moved to."""
+
+    def moved(self, device: torch.device) -> Any:
+        return str(device)
+
+
+@pytest.mark.parametrize(
+    ("device", "free_bytes", "fits"),
+    [("cuda", 1280, True), ("cuda", 1279, False), ("cpu", 10**9, False)],
+)
+def test_data_are_moved_to_a_gpu_of_which_they_fill_at_most_half(
+    device: str, free_bytes: int, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = TensorSplit(tensors={"x": torch.zeros(80), "label": torch.zeros(0)})
+    splits = Moved(train=half, validation=half, test=lambda: half)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free_bytes, 10**12))
+    assert on_device(splits, torch.device(device)) == ("cuda" if fits else splits)
+
+
+class Distributed(Team):
+    """Counts what it is asked to wrap."""
+
+    def __init__(self) -> None:
+        self.wrapped: list[tuple[int, bool]] = []
+
+    def distributed(self, step: nn.Module, *, all_used: bool = False) -> nn.Module:
+        learns = sum(parameter.requires_grad for parameter in step.parameters())
+        self.wrapped.append((learns, all_used))
+        return step
+
+
+@pytest.mark.parametrize(("freeze_epochs", "learns"), [(0, [2]), (2, [1, 2])])
+def test_the_step_is_wrapped_once_and_again_when_more_of_it_learns(
+    freeze_epochs: int, learns: list[int]
+) -> None:
+    class WithHead(Line):
+        uses_all_parameters = True
+
+        def head(self, model: nn.Module) -> list[nn.Parameter]:
+            return [cast(nn.Linear, model).bias]
+
+    team = Distributed()
+    config = config_of(optim__freeze_epochs=freeze_epochs)
+    list(train(WithHead(), config, seed=0, max_epochs=4, team=team))
+    assert team.wrapped == [(count, True) for count in learns]

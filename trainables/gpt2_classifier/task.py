@@ -33,6 +33,8 @@ from trainables.training import evaluate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+UNMASKED_ATTENTION = "rungs_causal_sdpa"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
@@ -230,10 +232,14 @@ class GPT2SequenceClassifier(nn.Module):
 def build_gpt2(config: ModelConfig, *, vocabulary: int, positions: int) -> Any:
     """GPT-2 without a head.
 
-    Its tanh GELU is the fused one: the same function as transformers' `gelu_new`.
+    Its tanh GELU is the fused one: the same function as transformers' `gelu_new`. Its attention is
+    transformers' `sdpa` by another name: under that of its own it would ask the GPU at every step
+    whether a row is made of several sequences, to mask them from each other.
     """
-    from transformers import GPT2Config, GPT2Model
+    from transformers import AttentionInterface, GPT2Config, GPT2Model
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    AttentionInterface.register(UNMASKED_ATTENTION, sdpa_attention_forward)
     return GPT2Model(
         GPT2Config(
             vocab_size=vocabulary,
@@ -245,7 +251,7 @@ def build_gpt2(config: ModelConfig, *, vocabulary: int, positions: int) -> Any:
             embd_pdrop=config.dropout,
             attn_pdrop=config.attention_dropout,
             activation_function="gelu_pytorch_tanh",
-            attn_implementation="sdpa",
+            attn_implementation=UNMASKED_ATTENTION,
             bos_token_id=None,
             eos_token_id=None,
         )
@@ -319,6 +325,7 @@ class GPT2Classifier(Task[GPT2ClassifierConfig, SequenceSplits, GPT2SequenceClas
     Config = GPT2ClassifierConfig
     validation_settings = ("data.path", "data.vocab", "data.max_tokens")
     objective = Objective(name="accuracy", direction="maximize")
+    uses_all_parameters = True
 
     def data(self, config: GPT2ClassifierConfig, seed: int) -> SequenceSplits:
         """The file's sequences, or the embedded digits."""

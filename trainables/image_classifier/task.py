@@ -300,6 +300,7 @@ class ImageClassifier(Task[ImageClassifierConfig, ImageSplits]):
         for name in ("accuracy", "balanced_accuracy", "f1")
     )
     shown_metrics = ("accuracy", "f1")
+    uses_all_parameters = True
 
     def data(self, config: ImageClassifierConfig, seed: int) -> ImageSplits:
         """The folder's images, or the embedded digits."""

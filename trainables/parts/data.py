@@ -37,6 +37,16 @@ class TensorSplit:
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return next(iter(self.tensors.values())).device
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory its tensors fill."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
     def to(self, device: torch.device) -> Self:
         """The same split with its tensors on `device`."""
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
@@ -66,12 +76,17 @@ class TensorSplit:
 
     def take(self, rows: Tensor) -> Batch:
         """The batch of these rows."""
-        longest = None if self.lengths_N is None else int(self.lengths_N[rows].max())
-        batch = {}
-        for name, tensor in self.tensors.items():
-            taken = tensor[rows.to(tensor.device)]
-            batch[name] = taken[:, :longest] if longest is not None and taken.ndim > 1 else taken
-        return batch
+        return {name: tensor[rows.to(tensor.device)] for name, tensor in self.cut(rows).items()}
+
+    def cut(self, rows: Tensor) -> Batch:
+        """All tensors, as wide as a batch of these rows is."""
+        if self.lengths_N is None:
+            return self.tensors
+        longest = int(self.lengths_N.numpy()[rows.numpy()].max())
+        return {
+            name: tensor[:, :longest] if tensor.ndim > 1 else tensor
+            for name, tensor in self.tensors.items()
+        }
 
     def _order(self, shuffle: torch.Generator | None) -> Tensor:
         if shuffle is None:

@@ -124,15 +124,19 @@ def in_bytes(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values_HW / white * 255).astype(np.uint8))
 
 
+@lru_cache(maxsize=16)
+def channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A number for each channel, [C, 1, 1]; it stays on the device from then on."""
+    return torch.tensor(values, device=device)[:, None, None]
+
+
 def normalized(
     images_BCHW: Tensor,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> Tensor:
     """Bytes 0-255 as floats by each channel's mean and deviation, channels last in memory."""
-    mean_C11, std_C11 = (
-        torch.tensor(v, device=images_BCHW.device)[:, None, None] for v in (mean, std)
-    )
+    mean_C11, std_C11 = (channels(values, images_BCHW.device) for values in (mean, std))
     scaled = (images_BCHW.float() / 255 - mean_C11) / std_C11
     return scaled.contiguous(memory_format=torch.channels_last)
 

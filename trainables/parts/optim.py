@@ -1,19 +1,19 @@
 """Optimizer settings, parameter groups and learning-rate schedules: plain functions of the step."""
 
+import copy
 import inspect
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import chain
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from trainables.config import at_least, below_one, fraction, positive, require, up_to
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
 OptimizerName = Literal[
     "adamw",
     "adam",
@@ -375,21 +375,46 @@ def set_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> None:
             group["momentum"] = momentum
 
 
-def moving_average(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of the model that follows its weights and buffers.
-
-    `update_parameters(model)` is to be called after each step.
+class MovingAverage:
+    """A copy of a model that follows its weights and buffers.
 
     The decay begins low, min(decay, (1 + steps) / (10 + steps)), so that the first weights are soon
-    forgotten (as in TensorFlow's ExponentialMovingAverage and timm's ModelEmaV3).
+    forgotten (as in TensorFlow's ExponentialMovingAverage and timm's ModelEmaV3). PyTorch's
+    `AveragedModel` counts its steps in a tensor, which the host would read at every step.
+
+    Attributes:
+        module: The copy.
+        steps: How often it was updated.
     """
 
-    @torch.no_grad()
-    def follow(averages: Tensors, currents: Tensors, steps: Tensor | int) -> None:
-        share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, currents, share)
-        else:
-            torch._foreach_copy_(averages, currents)
+    def __init__(self, model: nn.Module, decay: float):
+        self.module, self.steps, self._decay = copy.deepcopy(model), 0, decay
 
-    return AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Follow the model; to be called after each step. The first call copies it."""
+        share = 1 - min(self._decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 1.0
+        averages, currents = _tensors(self.module), _tensors(model)
+        torch._foreach_lerp_(averages[True], currents[True], share)
+        if averages[False]:  # Counts of batches, say.
+            torch._foreach_copy_(averages[False], currents[False])
+        self.steps += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Steps, weights and buffers, by the names that PyTorch's `AveragedModel` gives them."""
+        module = self.module.state_dict(prefix="module.")
+        return {"n_averaged": self.steps, **module}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.steps = int(state["n_averaged"])
+        names = [name for name in state if name != "n_averaged"]
+        self.module.load_state_dict({name.removeprefix("module."): state[name] for name in names})
+
+
+def _tensors(model: nn.Module) -> dict[bool, list[Tensor]]:
+    """Weights and buffers, by whether they are floating-point numbers."""
+    tensors: dict[bool, list[Tensor]] = {True: [], False: []}
+    for tensor in chain(model.parameters(), model.buffers()):
+        tensors[tensor.is_floating_point()].append(tensor)
+    return tensors

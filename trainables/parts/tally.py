@@ -203,11 +203,22 @@ class ExactMatchTally:
         return {}
 
 
+def pair_counts(labels: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    """How many labels of each class (rows) were predicted as each (columns), [C, C].
+
+    Counted where they are: unlike `bincount`, which has to know its size, it waits for no GPU.
+    """
+    pairs_N = (labels.long() * classes + predicted).flatten()
+    counts = torch.zeros(classes**2, dtype=torch.long, device=pairs_N.device)
+    return counts.scatter_add_(0, pairs_N, torch.ones_like(pairs_N)).reshape(classes, classes)
+
+
 class ClassificationTally:
     """A confusion matrix over `classes` classes, and the accuracies that follow from it.
 
     Attributes:
-        confusion_CC: Counts, rows = true class, columns = predicted class.
+        confusion_CC: Counts, rows = true class, columns = predicted class; on the device, until
+            metrics are asked for.
     """
 
     def __init__(self, classes: int):
@@ -215,13 +226,16 @@ class ClassificationTally:
 
     def update(self, logits_BC: Tensor, labels_B: Tensor) -> None:
         """Count one batch."""
-        classes = len(self.confusion_CC)
-        pairs_B = labels_B * classes + logits_BC.argmax(-1)
-        self.confusion_CC += pairs_B.bincount(minlength=classes**2).reshape(classes, classes).cpu()
+        counts_CC = pair_counts(labels_B, logits_BC.argmax(-1), len(self.confusion_CC))
+        self.confusion_CC = self.confusion_CC.to(counts_CC.device) + counts_CC
 
     def merge(self, other: Self) -> None:
         """Add another tally's counts to this one."""
-        self.confusion_CC += other.confusion_CC
+        self.confusion_CC = self.confusion_CC.cpu() + other.confusion_CC.cpu()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a journey to another process: nothing stays on a device."""
+        return {**vars(self), "confusion_CC": self.confusion_CC.cpu()}
 
     def compute(self) -> dict[str, float]:
         """`accuracy` and `balanced_accuracy` (mean of the accuracies of the classes that occur)."""
@@ -263,17 +277,20 @@ class RankingTally(ClassificationTally):
     def update(self, logits_BC: Tensor, labels_B: Tensor) -> None:
         """Count one batch."""
         super().update(logits_BC, labels_B)
-        scores_BC = (
-            logits_BC.detach().cpu().double().softmax(-1)
-        )  # in 32 bits, all that is certain would be tied
-        self.scores.append(scores_BC)
-        self.labels.append(labels_B.cpu())
+        # In 32 bits, all that is certain would be tied.
+        self.scores.append(logits_BC.detach().double().softmax(-1))
+        self.labels.append(labels_B)
 
     def merge(self, other: Self) -> None:
         """Add another tally's rows to this one."""
         super().merge(other)
-        self.scores += other.scores
-        self.labels += other.labels
+        self.scores = _on_cpu([*self.scores, *other.scores])
+        self.labels = _on_cpu([*self.labels, *other.labels])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a journey to another process: nothing stays on a device."""
+        rows = {"scores": _on_cpu(self.scores), "labels": _on_cpu(self.labels)}
+        return {**super().__getstate__(), **rows}
 
     def compute(self) -> dict[str, float]:
         """`average_precision`, `f1`, and the accuracies.
@@ -293,7 +310,8 @@ class RankingTally(ClassificationTally):
     def _average_precision(self, label: int) -> float:
         from sklearn.metrics import average_precision_score
 
-        scores_N, labels_N = torch.cat(self.scores)[:, label], torch.cat(self.labels)
+        scores_NC, labels_N = (torch.cat(_on_cpu(each)) for each in (self.scores, self.labels))
+        scores_N = scores_NC[:, label]
         if not scores_N.isfinite().all():
             return float("nan")
         return float(average_precision_score(labels_N == label, scores_N))
@@ -301,3 +319,7 @@ class RankingTally(ClassificationTally):
     def _f1(self, label: int) -> float:
         hits = int(self.confusion_CC[label, label])
         return 2 * hits / int(self.confusion_CC[label].sum() + self.confusion_CC[:, label].sum())
+
+
+def _on_cpu(tensors: list[Tensor]) -> list[Tensor]:
+    return [tensor.cpu() for tensor in tensors]

@@ -226,6 +226,7 @@ class Segmentation(Task[SegmentationConfig, SegmentationSplits, Segmenter]):
         Objective(name="dice", direction="maximize"),
     )
     shown_metrics = ("pixel_accuracy", "dice")
+    uses_all_parameters = True
 
     def data(self, config: SegmentationConfig, seed: int) -> SegmentationSplits:
         """Recorded sequences, whatever the seed; or embedded scenes."""
@@ -234,10 +235,10 @@ class Segmentation(Task[SegmentationConfig, SegmentationSplits, Segmenter]):
         return digit_scenes(config.data.scenes, *config.data.size, seed)
 
     def model(self, config: SegmentationConfig, splits: SegmentationSplits) -> Segmenter:
-        """The network, with what isn't trained frozen."""
+        """The network, channels last in memory, with what isn't trained frozen."""
         segmenter = build_segmenter(config.model, len(splits.classes.names))
         segmenter.freeze_below(config.model.trained)
-        return segmenter
+        return segmenter.to(memory_format=torch.channels_last)
 
     def head(self, model: Segmenter) -> list[nn.Parameter]:
         """What no pretrained weights have: the last layers, down to the decoder."""

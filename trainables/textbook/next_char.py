@@ -49,6 +49,7 @@ class NextChar(Task[NextCharConfig, TextSplits, LanguageModel]):
     Config = NextCharConfig
     objective = Objective(name="bits", direction="minimize")
     shown_metrics = ("accuracy",)
+    uses_all_parameters = True
     validation_settings = ("data.path", "data.characters", "data.window")
 
     def data(self, config: NextCharConfig, seed: int) -> TextSplits:

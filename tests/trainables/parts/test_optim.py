@@ -18,11 +18,13 @@ from torch.optim.lr_scheduler import (
     ReduceLROnPlateau,
     StepLR,
 )
+from torch.optim.swa_utils import AveragedModel
 
 from trainables.config import TaskError, build_config
 from trainables.parts.optim import (
     NOT_EVALUATED,
     OPTIMIZER_SETTINGS,
+    MovingAverage,
     OptimConfig,
     OptimizerName,
     SchedulerName,
@@ -30,7 +32,6 @@ from trainables.parts.optim import (
     lr_factor,
     make_optimizer,
     momentum_of,
-    moving_average,
     one_cycle,
     out_of_patience,
     parameter_groups,
@@ -388,13 +389,13 @@ def test_layers_decay_towards_the_input_and_frozen_parameters_are_in_no_group() 
 
 def test_the_moving_average_follows_weights_and_buffers_by_its_formula() -> None:
     model = nn.BatchNorm1d(2)
-    average = moving_average(model, decay=0.5)
+    average = MovingAverage(model, decay=0.5)
     followed = cast(nn.BatchNorm1d, average.module)
     weights, means = [], []
     for _ in range(20):
         model(torch.randn(8, 2))
         nn.init.normal_(model.weight)
-        average.update_parameters(model)
+        average.update(model)
         weights.append(model.weight.tolist()[0])
         means.append(cast(Tensor, model.running_mean).tolist()[0])
     found_means = cast(Tensor, followed.running_mean).tolist()
@@ -405,6 +406,18 @@ def test_the_moving_average_follows_weights_and_buffers_by_its_formula() -> None
             expected = decay * expected + (1 - decay) * value
         assert found == pytest.approx(expected, rel=1e-4)
     assert followed.num_batches_tracked == model.num_batches_tracked
+
+
+def test_a_moving_average_goes_on_from_what_pytorchs_own_had_saved() -> None:
+    model = nn.Linear(2, 1)
+    saved = AveragedModel(model, use_buffers=True)
+    for _ in range(3):
+        saved.update_parameters(model)
+    average = MovingAverage(nn.Linear(2, 1), decay=0.5)
+    average.load_state_dict(saved.state_dict())
+    assert average.steps == 3
+    assert torch.equal(cast(nn.Linear, average.module).weight, model.weight)
+    assert average.state_dict().keys() == saved.state_dict().keys()
 
 
 @pytest.mark.parametrize(

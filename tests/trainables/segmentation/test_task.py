@@ -245,7 +245,7 @@ def stepped(clip_norm: float, **loss: Any) -> Tensor:
         Segmentation().loss(config, model, batch)[0].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
         optimizer.step()
-    return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 @pytest.mark.parametrize(
