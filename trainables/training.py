@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Learner:
         model: The model that is trained.
         optimizer: Over those of its parameters that are not frozen for good.
         average: The moving average that is evaluated in its place, if the settings ask for one.
+        scaler: Of the loss, where gradients are computed in float16; else it does nothing.
         forward: The loss of a batch as a module, over all workers; None until the first epoch.
         trainable: The parameters that the task did not freeze.
         head: Those of them that are trained while the others wait.
@@ -56,6 +58,7 @@ class Learner:
     average: MovingAverage | None
     trainable: list[nn.Parameter]
     head: list[nn.Parameter]
+    scaler: torch.amp.GradScaler
     forward: nn.Module | None = None
     scores: list[float] = field(default_factory=list)
 
@@ -77,6 +80,7 @@ class Learner:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "evaluated": self.evaluated.state_dict(),
         }
 
@@ -87,6 +91,8 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if state.get("scaler"):  # States from before there was one lack it.
+            self.scaler.load_state_dict(state["scaler"])
 
 
 def train(
@@ -125,6 +131,7 @@ def train(
     """
     optim: OptimConfig = config.optim
     objective, device = objective or task.objective, device or torch.device("cpu")
+    use_backend(optim, device)
     splits = on_device(task.data(config, split_seed), device)
     seed_everything(derive_seed(seed, "model"))
     learner = new_learner(task, config, splits, device, team)
@@ -213,6 +220,9 @@ def new_learner(
         average=average,
         trainable=[parameter for parameter in model.parameters() if parameter.requires_grad],
         head=head,
+        scaler=torch.amp.GradScaler(
+            device.type, enabled=optim.amp and amp_dtype(device) is torch.float16
+        ),
     )
 
 
@@ -262,7 +272,8 @@ def train_epoch(
         with team.on_one_batch(), contextlib.nullcontext() if steps else team.local(forward):
             loss = forward(batch)
             mean.add(loss, weight * len(all_rows[i - 1]) / team.size)
-            (loss * weight / accumulated(i, len(all_rows), optim.accumulation)).backward()
+            share = weight / accumulated(i, len(all_rows), optim.accumulation)
+            learner.scaler.scale(loss * share).backward()
         if steps:
             step = epochs_done * steps_per_epoch + (i - 1) // optim.accumulation
             factor = lr_factor(
@@ -351,10 +362,12 @@ def accumulated(batch_number: int, batches: int, accumulation: int) -> int:
 def optimizer_step(learner: Learner, factor: float, clip_norm: float) -> None:
     """Clip, step at `factor` of each group's peak rate, clear the gradients, update the average."""
     if clip_norm > 0:
+        learner.scaler.unscale_(learner.optimizer)
         nn.utils.clip_grad_norm_(learner.trainable, clip_norm)
     for group in learner.optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-    learner.optimizer.step()
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
     learner.optimizer.zero_grad(set_to_none=True)
     if learner.average is not None:
         learner.average.update(learner.model)
@@ -396,10 +409,37 @@ def freeze(trainable: list[nn.Parameter], head: list[nn.Parameter], *, frozen: b
 
 
 def autocast(model: nn.Module, wanted: bool) -> AbstractContextManager[Any]:
-    """bfloat16 autocast where the model's device computes in it natively; else nothing."""
+    """Autocast in the type that suits the model's device, if there is one; else nothing."""
     device = _device(model)
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and native)
+    dtype = amp_dtype(device)
+    return torch.autocast(device.type, dtype=dtype, enabled=wanted and dtype is not None)
+
+
+@lru_cache(maxsize=8)
+def amp_dtype(device: torch.device) -> torch.dtype | None:
+    """bfloat16 on GPUs that compute in it natively, float16 on others; None on the CPU."""
+    if device.type != "cuda":
+        return None
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if native else torch.float16
+
+
+def use_backend(optim: OptimConfig, device: torch.device) -> None:
+    """Have a GPU compute as the settings ask.
+
+    It is the process that is set so, until another job trains there: `Surroundings` puts it back.
+    """
+    if device.type != "cuda":
+        return
+    if optim.tf32:
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    if optim.cudnn_benchmark:
+        torch.backends.cudnn.benchmark = True
+    if optim.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS wants it
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)
 
 
 def to_device(batch: Batch, model: nn.Module) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ pytest tests/trainables
 
 import copy
 import math
+import os
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from trainables.training import (
     own_rows,
     train,
     train_epoch,
+    use_backend,
 )
 
 ROWS = 40
@@ -625,6 +627,66 @@ def test_on_the_cpu_there_is_no_autocast() -> None:
     model = nn.Linear(2, 2)
     with autocast(model, True):
         assert model(torch.ones(1, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_where_a_device_has_a_shorter_type_the_loss_is_computed_in_it(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[torch.dtype] = set()
+
+    class Watching(Line):
+        def loss(self, config: LineConfig, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+            seen.add(model(batch["x"]).dtype)
+            return super().loss(config, model, batch)
+
+    def errors(task: Task, **values: Any) -> list[float]:
+        reports = train(task, config_of(**values), seed=0, max_epochs=30)
+        return [report.metrics["error"] for report in reports]
+
+    plain = errors(Line())
+    monkeypatch.setattr("trainables.training.amp_dtype", lambda device: dtype)
+    mixed = errors(Watching())
+    assert seen == {dtype}
+    assert mixed != plain
+    assert mixed[-1] == pytest.approx(plain[-1], abs=0.02)
+    seen.clear()
+    assert errors(Watching(), optim__amp=False) == plain
+    assert seen == {torch.float32}
+
+
+def test_in_float16_a_step_that_overflows_is_left_out_and_the_scale_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainables.training.amp_dtype", lambda device: torch.float16)
+    config = config_of(optim__clip_norm=1.0)
+    learner = learner_of(Line(), config)
+    before = [parameter.clone() for parameter in learner.model.parameters()]
+    scale = learner.scaler.get_scale()
+    learner.scaler.scale(learner.model(torch.full((1, 3), torch.inf)).sum()).backward()
+    optimizer_step(learner, 1.0, clip_norm=1.0)
+    assert all(map(torch.equal, before, learner.model.parameters()))
+    assert learner.scaler.get_scale() == scale / 2
+    again = learner_of(Line(), config)
+    again.load(copy.deepcopy(learner.state()))
+    assert again.scaler.get_scale() == scale / 2
+
+
+def test_a_gpu_computes_as_the_settings_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: dict[str, Any] = {}
+    for name in ("set_float32_matmul_precision", "use_deterministic_algorithms"):
+        monkeypatch.setattr(torch, name, lambda value, name=name: called.update({name: value}))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    use_backend(config_of(optim__tf32=True, optim__deterministic=True).optim, torch.device("cpu"))
+    use_backend(config_of().optim, torch.device("cuda"))
+    assert called == {}, "not on the CPU, nor unasked"
+    use_backend(config_of(optim__tf32=True, optim__deterministic=True).optim, torch.device("cuda"))
+    assert called == {"set_float32_matmul_precision": "high", "use_deterministic_algorithms": True}
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.backends.cudnn.benchmark
+    use_backend(config_of(optim__cudnn_benchmark=True).optim, torch.device("cuda"))
+    assert torch.backends.cudnn.benchmark
 
 
 class Moved(Splits):

@@ -129,9 +129,18 @@ class OptimConfig:
     """What is evaluated and kept is a moving average of the weights with this decay a step; 0 = the
     weights."""
     amp: bool = True
-    """bfloat16 autocast on GPUs that have it; never on the CPU."""
+    """Autocast on GPUs: in bfloat16, or where they lack it in float16 with a scaled loss; never on
+    the CPU."""
     compile: bool = False
     """Compile the model by torch.compile: slow in the first steps, faster in all others."""
+    tf32: bool = False
+    """Matrix products in float32 are computed in TensorFloat-32 on a GPU: faster, to three
+    digits."""
+    cudnn_benchmark: bool = False
+    """cuDNN tries its algorithms and takes the fastest: for convolutions of inputs of one size."""
+    deterministic: bool = False
+    """On a GPU, too, a seed gives the same value to the last digit; slower, and what can't do so
+    raises an error."""
 
     def __post_init__(self) -> None:
         below_one(self, "momentum", "beta1", "beta2", "warmup_ratio", "ema_decay")
@@ -143,6 +152,12 @@ class OptimConfig:
         at_least(self, 1, "restart_epochs", "restart_factor", "step_epochs", "evaluate_every")
         at_least(self, 1, "accumulation")
         require(self.min_lr <= self.lr, "min_lr must not exceed lr", min_lr=self.min_lr, lr=self.lr)
+        require(
+            not (self.deterministic and self.cudnn_benchmark),
+            "deterministic and cudnn_benchmark exclude each other: what is the fastest changes",
+            deterministic=self.deterministic,
+            cudnn_benchmark=self.cudnn_benchmark,
+        )
 
 
 def unused_settings(optim: OptimConfig) -> set[str]:

@@ -26,8 +26,8 @@ class Surroundings:
     """A worker process as the launcher's user would have it: their folder, their modules.
 
     What one job changed (the current folder, the start method of processes, signal handlers, how
-    tensors are made, what is printed to, which warnings raise) is put back for the next as it was
-    when the task had just been imported: what its modules set up there stays.
+    tensors are made, how a GPU computes, what is printed to, which warnings raise) is put back for
+    the next as it was when the task had just been imported: what its modules set up there stays.
     """
 
     def __init__(self) -> None:
@@ -71,6 +71,12 @@ def _as_they_are() -> list[Callable[[], object]]:
         partial(torch.set_grad_enabled, torch.is_grad_enabled()),
         partial(torch.autograd.set_detect_anomaly, torch.is_anomaly_enabled()),
         partial(_set_default_device, torch.get_default_device()),
+        partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()),
+        partial(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()),
+        *(
+            partial(setattr, torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))
+            for name in ("allow_tf32", "benchmark")
+        ),
     ]
     if threading.current_thread() is threading.main_thread():  # Others may not set handlers.
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
