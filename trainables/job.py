@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from search_spaces.space import Objective
+from trainables.checkpoints import CheckpointWriter
 from trainables.machine import default_device
 from trainables.mirror import NoMirror, mirror_at
 from trainables.task import Report, Task, load_task, make_config
@@ -159,7 +160,10 @@ def _written(
     """New epochs, each written before it is reported, so that whoever heard of it finds it."""
     last = past[-1].epoch if past else 0
     values: list[float] | None = None  # of the epochs before, read when the first new one is there
-    with event_writer(job.folder, purge_step=last + 1 if past else None) as events:
+    with (
+        event_writer(job.folder, purge_step=last + 1 if past else None) as events,
+        CheckpointWriter(folder, written=lambda: mirror.push(job.folder)) as checkpoints,
+    ):
         _write_values(events, job)
         started = time.monotonic()
         for report in reports(job, state, past, team):
@@ -174,9 +178,10 @@ def _written(
             value, last = report.metrics[job.objective.name], report.epoch
             best = is_best(value, values, job.objective)
             values.append(value)
-            seconds = time.monotonic() - started
-            _write(folder, events, report, reports=len(values), seconds=seconds, best=best)
-            mirror.push(job.folder)
+            checkpoints.wait()  # Of the epoch before.
+            _write_metrics(folder, events, report, seconds=time.monotonic() - started)
+            last_one = report.epoch == job.max_epochs
+            checkpoints.write(report, reports=len(values), best=best, at_once=last_one)
             yield report
             started = time.monotonic()
             if not math.isfinite(value):
@@ -262,16 +267,10 @@ def is_best(value: float, earlier: list[float], objective: Objective) -> bool:
     )
 
 
-def _write(
-    folder: TrialFolder,
-    events: "SummaryWriter",
-    report: Report,
-    *,
-    reports: int,
-    seconds: float,
-    best: bool,
+def _write_metrics(
+    folder: TrialFolder, events: "SummaryWriter", report: Report, *, seconds: float
 ) -> None:
-    """Metrics first, then the checkpoint that presupposes them: the trial's `reports` so far."""
+    """Metrics come first: the checkpoint presupposes them."""
     line = {
         "epoch": report.epoch,
         "seconds": round(seconds, 4),
@@ -282,10 +281,3 @@ def _write(
     for name, value in report.metrics.items():
         events.add_scalar(tag(name), value, report.epoch)
     events.flush()
-    if report.state is None:
-        return
-    state = report.state()
-    if best:
-        model = state["evaluated"]
-        folder.save_best({"epoch": report.epoch, "metrics": report.metrics, "model": model})
-    folder.save_last({**state, "epoch": report.epoch, "reports": reports})

@@ -72,14 +72,16 @@ class TrialFolder:
         """The model at the epoch with the best objective."""
         return self.checkpoint / "best.pt"
 
-    def save_last(self, state: dict[str, Any]) -> None:
+    def save_last(self, state: dict[str, Any], *, make_folder: bool = True) -> None:
         """Make `state` the last one; the one before becomes `previous.pt`."""
-        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            self.checkpoint.mkdir(parents=True, exist_ok=True)
         write_atomically(self.last, lambda path: save_state(state, path), keep=self.previous)
 
-    def save_best(self, state: dict[str, Any]) -> None:
+    def save_best(self, state: dict[str, Any], *, make_folder: bool = True) -> None:
         """Make `state` the best one."""
-        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            self.checkpoint.mkdir(parents=True, exist_ok=True)
         write_atomically(self.best, lambda path: save_state(state, path))
 
     def load_state(self) -> tuple[dict[str, Any] | None, str | None]:
