@@ -1,22 +1,21 @@
-"""Augmentations of a batch of labelled images, on its device.
+"""Augmentations of a batch of labelled images, each by its own draws, on the batch's device.
 
-Every draw comes from PyTorch's global random state.
+Every draw comes from PyTorch's global random state of that device.
 
 Shapes: B batch, H height, W width. Images are bytes [B, 3, H, W].
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import roi_align
 from torchvision.transforms import v2
 
 from trainables.config import at_least, require, share, up_to, within
+from trainables.image_classifier.policies import rand_augmented, trivially_augmented
+from trainables.parts.augment import rectangles, resampled, resampling, uniform
 from trainables.parts.data import Batch
 
 
@@ -70,6 +69,7 @@ class AugmentConfig:
 MAX_SCALE = 0.9
 CROP_ASPECTS = (3 / 4, 4 / 3)
 CROP_TRIES = 10
+ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (0.3, 3.3)
 
 
 def augmented(config: AugmentConfig, batch: Batch, side: int) -> Batch:
@@ -87,9 +87,11 @@ def augmented(config: AugmentConfig, batch: Batch, side: int) -> Batch:
         config.paste_min_scale,
     )
     images = mirrored(batch["images"], config.mirror_probability)
-    transform = each_image(config)
-    if transform is not None:
-        images = torch.stack([transform(image) for image in images])
+    if config.policy == "rand":
+        images = rand_augmented(images, config.policy_magnitude)
+    if config.policy == "trivial":
+        images = trivially_augmented(images)
+    images = erased(images, config.erase_probability)
     return mixed(batch | {"images": images}, config.mixup_alpha, config.cutmix_alpha)
 
 
@@ -104,9 +106,10 @@ def cropped(batch: Batch, min_area: float, side: int) -> Batch:
     if min_area == 1:
         return batch
     images_B3HW = batch["images"]
-    whole = torch.tensor(images_B3HW.shape[-2:]).expand(len(images_B3HW), 2)
-    sizes_B2 = batch.get("sizes", whole.to(images_B3HW.device))
-    numbers_B1 = torch.arange(len(images_B3HW), device=images_B3HW.device)[:, None]
+    rows, device = len(images_B3HW), images_B3HW.device
+    whole = [torch.full((rows, 1), pixels, device=device) for pixels in images_B3HW.shape[-2:]]
+    sizes_B2 = batch.get("sizes", torch.cat(whole, dim=1))
+    numbers_B1 = torch.arange(rows, device=device)[:, None]
     rois_B5 = torch.cat([numbers_B1, crop_boxes(sizes_B2, min_area)], 1)
     # With no fixed number of samples, `roi_align` averages over all pixels of the part.
     parts_B3SS = roi_align(images_B3HW.float(), rois_B5, side, sampling_ratio=-1, aligned=True)
@@ -125,7 +128,7 @@ def crop_boxes(sizes_B2: Tensor, min_area: float) -> Tensor:
         min_area: The least share of the area.
     """
     height_B1, width_B1 = sizes_B2.float().split(1, dim=1)
-    areas_BT, aspects_BT = torch.rand(2, len(sizes_B2), CROP_TRIES).to(sizes_B2.device)
+    areas_BT, aspects_BT = torch.rand(2, len(sizes_B2), CROP_TRIES, device=sizes_B2.device)
     low, high = CROP_ASPECTS
     areas_BT = torch.lerp(torch.full_like(areas_BT, min_area), torch.ones_like(areas_BT), areas_BT)
     areas_BT, aspects_BT = areas_BT * height_B1 * width_B1, low * (high / low) ** aspects_BT
@@ -134,7 +137,7 @@ def crop_boxes(sizes_B2: Tensor, min_area: float) -> Tensor:
     first_B1, any_B1 = fits_BT.int().argmax(1, keepdim=True), fits_BT.any(1, keepdim=True)
     tall_B1 = torch.where(any_B1, tall_BT.gather(1, first_B1), height_B1.minimum(width_B1 / low))
     wide_B1 = torch.where(any_B1, wide_BT.gather(1, first_B1), width_B1.minimum(height_B1 * high))
-    down_B1, right_B1 = torch.rand(2, len(sizes_B2), 1).to(sizes_B2.device)
+    down_B1, right_B1 = torch.rand(2, len(sizes_B2), 1, device=sizes_B2.device)
     top_B1 = (height_B1 - tall_B1) * torch.where(any_B1, down_B1, 0.5)
     left_B1 = (width_B1 - wide_B1) * torch.where(any_B1, right_B1, 0.5)
     return torch.cat([left_B1, top_B1, left_B1 + wide_B1, top_B1 + tall_B1], 1)
@@ -156,33 +159,45 @@ def pasted(batch: Batch, positives: float, decoys: float, min_scale: float) -> B
     """
     if positives + decoys == 0:
         return batch
-    is_positive = batch["positive"].tolist()
-    givers = {
-        kind: [row for row, is_it in enumerate(is_positive) if is_it is kind]
-        for kind in (True, False)
+    images, labels_B, positive_B = batch["images"], batch["labels"], batch["positive"]
+    draws_B = torch.rand(len(images), device=images.device)
+    wanted_B = draws_B < positives
+    # Who gives is the row with the highest number among those of the wanted kind.
+    numbers_BB = torch.rand(len(images), len(images), device=images.device)
+    numbers_BB = numbers_BB.masked_fill(positive_B != wanted_B[:, None], -1)
+    highest_B, givers_B = numbers_BB.max(1)
+    happens_B = ~positive_B & (draws_B < positives + decoys) & (highest_B >= 0)
+    becomes_B = happens_B & wanted_B
+    return batch | {
+        "images": with_patches(images, images[givers_B], happens_B, min_scale),
+        "labels": torch.where(becomes_B, labels_B[givers_B], labels_B),
+        "positive": positive_B | becomes_B,
     }
-    images, labels, positive = (batch[name].clone() for name in ("images", "labels", "positive"))
-    for row in givers[False]:
-        draw = float(torch.rand(()))
-        wanted = draw < positives
-        if draw < positives + decoys and givers[wanted]:
-            giver = givers[wanted][int(torch.randint(len(givers[wanted]), ()))]
-            paste_into(images[row], batch["images"][giver], min_scale)
-            labels[row], positive[row] = (labels[giver], True) if wanted else (labels[row], False)
-    return batch | {"images": images, "labels": labels, "positive": positive}
 
 
-def paste_into(image_3HW: Tensor, other_3HW: Tensor, min_scale: float) -> None:
-    """Put `other`, shrunk, somewhere into `image`, in place."""
-    height, width = image_3HW.shape[-2:]
-    scale, down, right = (float(draw) for draw in torch.rand(3))
-    scale = min_scale + (MAX_SCALE - min_scale) * scale
-    rows, columns = max(1, round(scale * height)), max(1, round(scale * width))
-    top, left = round(down * (height - rows)), round(right * (width - columns))
-    small = F.interpolate(
-        other_3HW[None].float(), size=(rows, columns), mode="bilinear", antialias=True
-    )[0]
-    image_3HW[:, top : top + rows, left : left + columns] = small.round().to(image_3HW.dtype)
+def with_patches(
+    images_B3HW: Tensor, others_B3HW: Tensor, happens_B: Tensor, min_scale: float
+) -> Tensor:
+    """The images, some of them with another one, shrunk, put somewhere into them."""
+    rows, _, height, width = images_B3HW.shape
+    scales_B = uniform(rows, min_scale, MAX_SCALE, images_B3HW.device)
+    lines, inside = [], happens_B[:, None, None, None]
+    for axis, pixels in ((2, height), (3, width)):
+        sizes_B = (scales_B * pixels).round().clamp(min=1)
+        starts_B = (torch.rand_like(scales_B) * (pixels - sizes_B)).round()
+        steps_B = pixels / sizes_B
+        lines.append(resampling(-starts_B * steps_B, steps_B, pixels, pixels))
+        inside = inside & stretches(starts_B, sizes_B, pixels, axis)
+    patches = resampled(others_B3HW.float(), *lines).round().to(images_B3HW.dtype)
+    return torch.where(inside, patches, images_B3HW)
+
+
+def stretches(starts_B: Tensor, sizes_B: Tensor, pixels: int, axis: int) -> Tensor:
+    """Which pixels of an axis have their centres in a stretch, with four dimensions."""
+    centres = torch.arange(pixels, device=starts_B.device) + 0.5
+    after_B = centres - starts_B[:, None]
+    inside_B = (after_B > 0) & (after_B < sizes_B[:, None])
+    return inside_B[:, None, :, None] if axis == 2 else inside_B[:, None, None, :]
 
 
 def overlaid(images_B3HW: Tensor, probability: float, strength: float) -> Tensor:
@@ -190,8 +205,9 @@ def overlaid(images_B3HW: Tensor, probability: float, strength: float) -> Tensor
     if probability == 0:
         return images_B3HW
     rows, device = len(images_B3HW), images_B3HW.device
-    colours_B311 = 255 * torch.rand(rows, 3, 1, 1).to(device)
-    weights_B111 = (strength * torch.rand(rows, 1, 1, 1) * drawn_rows(rows, probability)).to(device)
+    colours_B311 = 255 * torch.rand(rows, 3, 1, 1, device=device)
+    weights_B111 = strength * torch.rand(rows, 1, 1, 1, device=device)
+    weights_B111 = weights_B111 * drawn_rows(rows, probability, device)
     return torch.lerp(images_B3HW.float(), colours_B311, weights_B111).round().to(torch.uint8)
 
 
@@ -199,32 +215,28 @@ def mirrored(images_B3HW: Tensor, probability: float) -> Tensor:
     """The images, some of them left to right."""
     if probability == 0:
         return images_B3HW
-    return torch.where(
-        drawn_rows(len(images_B3HW), probability).to(images_B3HW.device),
-        images_B3HW.flip(-1),
-        images_B3HW,
-    )
+    turned_B111 = drawn_rows(len(images_B3HW), probability, images_B3HW.device)
+    return torch.where(turned_B111, images_B3HW.flip(-1), images_B3HW)
 
 
-def drawn_rows(rows: int, probability: float) -> Tensor:
-    """Which rows something is done to, [B, 1, 1, 1].
-
-    Drawn on the CPU, so that all devices do the same.
-    """
-    return torch.rand(rows, 1, 1, 1) < probability
+def drawn_rows(rows: int, probability: float, device: torch.device) -> Tensor:
+    """Which rows something is done to, [B, 1, 1, 1]."""
+    return torch.rand(rows, 1, 1, 1, device=device) < probability
 
 
-@lru_cache(maxsize=16)
-def each_image(config: AugmentConfig) -> Callable[[Tensor], Tensor] | None:
-    """The augmentations of torchvision for one image, or None where the settings ask for none."""
-    steps: list[Callable[[Tensor], Tensor]] = []
-    if config.policy == "rand":
-        steps.append(v2.RandAugment(magnitude=config.policy_magnitude))
-    if config.policy == "trivial":
-        steps.append(v2.TrivialAugmentWide())
-    if config.erase_probability > 0:
-        steps.append(v2.RandomErasing(config.erase_probability))
-    return v2.Compose(steps) if steps else None
+def erased(images_B3HW: Tensor, probability: float) -> Tensor:
+    """The images, some of them with a black rectangle."""
+    if probability == 0:
+        return images_B3HW
+    rows, _, height, width = images_B3HW.shape
+    device = images_B3HW.device
+    sizes_B2, fits_B = rectangles(rows, ERASED_AREA, ERASED_ASPECT, width / height, device)
+    starts_B2 = (1 - sizes_B2) * torch.rand_like(sizes_B2)
+    erased_BHW = drawn_rows(rows, probability, device) & fits_B[:, None, None, None]
+    for axis, pixels in ((3, width), (2, height)):
+        starts_B, shares_B = starts_B2[:, 3 - axis], sizes_B2[:, 3 - axis]
+        erased_BHW = erased_BHW & stretches(starts_B * pixels, shares_B * pixels, pixels, axis)
+    return images_B3HW.masked_fill(erased_BHW, 0)
 
 
 def mixed(batch: Batch, mixup_alpha: float, cutmix_alpha: float) -> Batch:

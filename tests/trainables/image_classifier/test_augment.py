@@ -20,7 +20,6 @@ from trainables.image_classifier.augment import (
     augmented,
     crop_boxes,
     cropped,
-    each_image,
     mirrored,
     mixed,
     overlaid,
@@ -257,7 +256,6 @@ def test_erasing_blackens_a_rectangle() -> None:
 
 def test_by_default_nothing_happens() -> None:
     batch = batch_of()
-    assert each_image(config_of()) is None
     assert augmented(config_of(), batch, SIDE) == batch
 
 

@@ -3,15 +3,26 @@
 Shapes: B batch, H height, W width.
 """
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import v2
+from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode, v2
 
 from trainables.config import TaskError, build_config
-from trainables.segmentation.augment import AugmentConfig, augmented, transforms
+from trainables.segmentation.augment import (
+    AugmentConfig,
+    augmented,
+    blurred,
+    convolved,
+    moved,
+    places,
+)
 from trainables.segmentation.config import SegmentationConfig
 from trainables.segmentation.losses import IGNORED
 from trainables.segmentation.task import Segmentation
@@ -71,20 +82,17 @@ def test_image_and_label_move_together(values: dict[str, float]) -> None:
     )
 
 
-def test_labels_are_taken_where_the_image_is_not_half_a_pixel_beside(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_labels_are_taken_where_the_image_is_not_half_a_pixel_beside() -> None:
     images, labels = labels_in_the_image(64)
-    results = {}
-    for crop in ("ours", "torchvision's"):
-        torch.manual_seed(1)
-        results[crop] = disagreement(*augmented(augment_of(crop=0.2), images, labels), edges=True)
-        monkeypatch.setattr(
-            "trainables.segmentation.augment.AlignedResizedCrop", v2.RandomResizedCrop
-        )
-        transforms.cache_clear()
-    transforms.cache_clear()
-    assert results["ours"] < 0.5 * results["torchvision's"]
+    torch.manual_seed(1)
+    ours = disagreement(*augmented(augment_of(crop=0.2), images, labels), edges=True)
+    crop = v2.RandomResizedCrop((40, 40), scale=(0.2, 1.0))
+    pairs = [
+        crop(tv_tensors.Image(image), tv_tensors.Mask(label))
+        for image, label in zip(images, labels, strict=True)
+    ]
+    theirs = disagreement(*map(torch.stack, zip(*pairs, strict=True)), edges=True)
+    assert ours < 0.5 * theirs
 
 
 @pytest.mark.parametrize(
@@ -144,25 +152,63 @@ def test_without_strength_nothing_changes() -> None:
 
 
 def test_the_recipes_are_made_of_what_they_are_said_to_be() -> None:
-    def steps(config: AugmentConfig) -> set[str]:
-        return {type(step).__name__ for step in transforms(config, 40, 40).transforms} - {
-            "Identity"
-        }
-
-    first = {"RandomHorizontalFlip", "RandomRotation", "RandomApply"}
-    assert steps(AugmentConfig()) == first
-    assert steps(AugmentConfig(color=0.4, crop=0.5)) == first | {
-        "ColorJitter",
-        "AlignedResizedCrop",
-    }
-    assert steps(augment_of()) == set()
+    first, second = AugmentConfig(), AugmentConfig(color=0.4, crop=0.5)
+    assert (first.flip, first.rotation_degrees, first.blur) == (0.5, 10.0, 0.5)
+    assert (first.color, first.crop) == (0.0, 1.0)
+    assert replace(second, color=0.0, crop=1.0) == first
 
 
-def test_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, labels = labels_in_the_image(2)
-    monkeypatch.setattr("trainables.segmentation.augment.transforms", lambda *_: v2.CenterCrop(20))
-    with pytest.raises(ValueError, match=r"must keep the shapes.*label=\(20, 20\)"):
-        augmented(augment_of(), images, labels)
+@pytest.mark.parametrize("size", [(40, 40), (30, 50)])
+def test_a_turn_is_torchvisions_rotation(size: tuple[int, int]) -> None:
+    """By the same angle; at the edge, where it blends with black, and of labels, edges differ."""
+    images, labels = labels_in_the_image(4)
+    images, labels = images[..., : size[0], :], labels[..., : size[0], :]
+    images, labels = (F.pad(each, (0, size[1] - 40), value=0) for each in (images, labels))
+    angle = math.radians(25)
+    aspect = size[1] / size[0]
+    turn = [
+        [math.cos(angle), math.sin(angle) / aspect, 0],
+        [-math.sin(angle) * aspect, math.cos(angle), 0],
+    ]
+    found, found_labels = moved(images.float(), labels, torch.tensor([turn] * 4))
+    expected = v2.functional.rotate(images.float(), -25, InterpolationMode.BILINEAR)
+    near = ((found - expected).abs() < 1).float().mean()
+    assert near > 0.95
+    expected_labels = v2.functional.rotate(labels[:, None], -25, fill=IGNORED)[:, 0]
+    assert (found_labels == expected_labels).float().mean() > 0.97
+
+
+def test_crops_keep_at_least_their_share_and_lie_inside() -> None:
+    torch.manual_seed(0)
+    images = torch.zeros(2000, 3, 30, 50)
+    places_B23 = places(augment_of(crop=0.3), images)
+    sizes_B2 = places_B23[:, [0, 1], [0, 1]]
+    areas_B, aspects_B = sizes_B2.prod(1), sizes_B2[:, 0] / sizes_B2[:, 1] * 50 / 30
+    assert (places_B23[:, [0, 1], [1, 0]] == 0).all()
+    assert (sizes_B2 + places_B23[..., 2].abs() <= 1 + 1e-6).all()
+    assert areas_B.min() >= 0.3
+    whole_B = areas_B == 1
+    assert ((aspects_B > 3 / 4 - 1e-4) & (aspects_B < 4 / 3 + 1e-4))[~whole_B].all()
+    assert whole_B.float().mean() < 0.05
+
+
+def test_a_blur_is_torchvisions_with_each_images_own_deviation() -> None:
+    images = torch.rand(3, 3, 20, 24) * 255
+    steps_K = torch.arange(-4, 5)
+    deviations = (0.3, 1.0, 1.5)
+    weights_BK = torch.stack([(-0.5 * (steps_K / each) ** 2).softmax(0) for each in deviations])
+    for found, image, deviation in zip(
+        convolved(images, weights_BK), images, deviations, strict=True
+    ):
+        expected = v2.functional.gaussian_blur(image, [9, 9], [deviation, deviation])
+        torch.testing.assert_close(found, expected, atol=1e-2, rtol=1e-4)
+
+
+def test_blurs_happen_as_often_as_they_say() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(400, 1, 9, 9) * 255
+    changed_B = (blurred(images, 0.25, 2.0) - images).abs().flatten(1).amax(1) > 1e-3
+    assert int(changed_B.sum()) == pytest.approx(100, abs=4 * 9)
 
 
 def test_only_training_is_varied() -> None:
