@@ -1,0 +1,1 @@
+"""The training loop beside others, on the same model and data."""
