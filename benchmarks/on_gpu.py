@@ -3,7 +3,7 @@
     python -m benchmarks.on_gpu [--cpu]
 
 Prints a row for each check, and exits with 1 if one failed. With --cpu those checks are tried, in
-less than a minute, that a CPU can stand in for.
+some two minutes, that a CPU can stand in for.
 """
 
 import argparse
